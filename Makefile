@@ -1,0 +1,62 @@
+# Every task of the project, each in the environment that it needs and no larger one.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+serving := .venv/bin/python
+exporting := .venv-export/bin/python
+developing := .venv-dev/bin/python
+
+.PHONY: help serve export bench info test test-all test-container check format docs lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: .venv/.installed  ## start the server on port 8080; ARGS="--help" shows its options
+	$(serving) -m server $(ARGS)
+
+export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT models/NAME"
+	$(exporting) -m export $(ARGS)
+
+bench: .venv/.installed  ## requests per second over HTTP beside the bare session's rate
+	$(serving) -m benchmarks $(ARGS)
+
+info: .venv/.installed  ## count and list what the serving install holds
+	@$(serving) -m scripts.installed
+
+test: .venv-dev/.installed  ## the test suite, without the slow and the container tests
+	$(developing) -m pytest -m "not slow and not container" $(ARGS)
+
+test-all: .venv-dev/.installed  ## the test suite with the slow tests
+	$(developing) -m pytest -m "not container" $(ARGS)
+
+test-container: .venv-dev/.installed  ## build the image, start it, call it, stop it
+	$(developing) -m pytest -m container tests/container $(ARGS)
+
+check: .venv-dev/.installed  ## format, lint, types and doctests, as in CI
+	$(developing) -m ruff format --check .
+	$(developing) -m ruff check .
+	$(developing) -m mypy
+	$(developing) -m pytest -q --doctest-modules server export models benchmarks scripts
+
+format: .venv-dev/.installed  ## put the source into its standard form
+	$(developing) -m ruff format .
+	$(developing) -m ruff check --fix .
+
+docs: .venv-dev/.installed  ## write the pages that are generated from the source
+	$(developing) -m scripts.settings_page
+
+lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgrade for newer ones
+	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)
+
+clean:  ## remove the environments and caches
+	rm -rf .venv .venv-export .venv-dev .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/.installed: requirements/serve.txt
+	@scripts/install.sh serve .venv
+
+.venv-export/.installed: requirements/export.txt
+	@scripts/install.sh export .venv-export
+
+.venv-dev/.installed: requirements/test.txt requirements/torch-cpu.txt requirements/torch.txt
+	@scripts/install.sh test .venv-dev

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# pyproject.toml's dependency groups -> requirements/*.txt, pinned, with hashes for every platform.
+# Usage: lock.sh [--upgrade]
+# Each file is complete for its purpose and is installed with `--require-hashes --no-deps`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# PyTorch's CPU build (CPython 3.11, x86_64 Linux) has a lock of its own, tried first: given both
+# hashes in one file, pip takes the other build, and the CUDA libraries it needs.
+readonly TORCH_CPU_SHA256=6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+
+# Demanded by tokenizers' metadata, imported only by its download function, which a server never
+# calls: it and what it pulls in are eleven packages.
+readonly SERVE_EXCLUDES='huggingface-hub'
+
+# What only the CUDA build of PyTorch loads: in torch.txt, not in test.txt.
+readonly CUDA_EXCLUDES='cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti
+    nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile
+    nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13
+    nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton'
+
+lock() {  # lock NAME EXCLUDED-PACKAGES UV-ARGUMENTS...
+    local file="requirements/$1.txt" excludes
+    excludes=$(tr -s ' \n' '\n' <<<"$2")
+    shift 2
+    # An existing file keeps its pins, unless --upgrade is given.
+    uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+        --generate-hashes --no-header --excludes <(echo "$excludes") --output-file "$file" "$@"
+    sed -i "1i # Written by \`make lock\`; installed with --require-hashes --no-deps." "$file"
+    echo "$file: $(grep -c '==' "$file") packages"
+}
+
+# test.txt is the widest set: resolved first, it decides the versions that the others share.
+lock test "$CUDA_EXCLUDES" --group test --no-emit-package torch "$@"
+lock serve "$SERVE_EXCLUDES" --group serve --constraints requirements/test.txt "$@"
+lock export "" --group export --constraints requirements/test.txt "$@"
+
+torch=$(grep -o 'torch==[0-9.]*' pyproject.toml)
+mapfile -t without_cuda < <(sed -n 's/^\([a-z][^= ]*\)==.*/\1/p' requirements/test.txt)
+lock torch "${without_cuda[*]}" "$@" - <<<"$torch"
+echo "$torch+cpu --hash=sha256:$TORCH_CPU_SHA256" >requirements/torch-cpu.txt
