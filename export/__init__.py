@@ -1,0 +1,1 @@
+"""A BERT checkpoint in, a model folder that the server loads out; knows nothing of HTTP."""

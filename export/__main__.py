@@ -1,0 +1,139 @@
+"""`python -m export CHECKPOINT OUT`: a user's BERT in, a model folder and a printed table out.
+
+THE FLOW: read_checkpoint -> export_model -> table. Whatever is wrong with the checkpoint, the
+options or the destination ends in one sentence on stderr and exit code 2, with nothing written.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from export.checkpoint import Checkpoint, read_checkpoint
+from export.errors import ExportError
+from export.folder import export_model
+from export.parameters import parameter_table
+from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = _parser().parse_args(arguments)
+    started = time.monotonic()
+    try:
+        manifest = _export(options)
+    except ExportError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        print(f"export: {options.out} cannot be written: {error.strerror}.", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    print(summary(manifest, options.out, seconds=time.monotonic() - started))
+    return 0
+
+
+def summary(manifest: ModelManifest, out: Path, *, seconds: float) -> str:
+    """The table after an export: parameters by part, size, parity, drift, time."""
+    size = sum(record.size for record in manifest.files.values())
+    measured = [
+        f"{kind} {name}: {value:.3g}"
+        for kind, values in (("parity", manifest.parity), ("drift", manifest.drift))
+        for name, value in values.items()
+    ]
+    return "\n".join(
+        [
+            f"{out} ({manifest.precision}, heads: {', '.join(manifest.heads) or 'none'})",
+            parameter_table(manifest.parameters),
+            *measured,
+            f"size: {size / 1e6:.1f} MB",
+            f"time: {seconds:.1f} s",
+        ]
+    )
+
+
+def _export(options: argparse.Namespace) -> ModelManifest:
+    name = options.name or options.out.resolve().name
+    if not NAME_PATTERN.fullmatch(name):
+        raise ExportError(
+            f"{name} cannot be a model's name: lower-case letters, digits, dots, dashes and "
+            "underscores only, at most 64; choose one with --name."
+        )
+    _check_destination(options.out, force=options.force)
+    checkpoint = read_checkpoint(
+        options.checkpoint, revision=options.revision, allow_pickle=options.allow_pickle
+    )
+    licence = options.licence or checkpoint.licence
+    checkpoint = dataclasses.replace(checkpoint, name=name, licence=licence)
+    _tell_ignored(checkpoint)
+    if not options.out.exists():
+        return _write(checkpoint, options.out, options)
+    return _replace(checkpoint, options.out, options)
+
+
+def _write(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
+    return export_model(checkpoint, out, precision=options.precision, progress=_progress)
+
+
+def _replace(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
+    """Export beside the old folder, and only then put the new one in its place."""
+    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        new = Path(scratch) / "new"
+        manifest = _write(checkpoint, new, options)
+        out.rename(Path(scratch) / "old")
+        new.rename(out)
+    return manifest
+
+
+def _check_destination(out: Path, *, force: bool) -> None:
+    if not out.exists() and not out.is_symlink():
+        return
+    if not force:
+        raise ExportError(f"{out} exists already; --force replaces it.")
+    # A mistyped OUT must not cost anyone a folder of something else.
+    if out.is_symlink() or not (out / MANIFEST_FILE).is_file():
+        raise ExportError(f"{out} is not a model folder, so --force does not replace it.")
+
+
+def _tell_ignored(checkpoint: Checkpoint) -> None:
+    for key, reason in checkpoint.ignored.items():
+        _progress(f"not used: {key} ({reason})")
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export", description="Turn a BERT checkpoint into a model folder."
+    )
+    add = parser.add_argument
+    add(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a Hugging Face or sentence-transformers folder, the id of a model on the hub, "
+        "or Google's TensorFlow checkpoint (its folder, or .../bert_model.ckpt)",
+    )
+    add("out", metavar="OUT", type=Path, help="the folder to create, such as models/my-bert")
+    add("--precision", choices=("fp32", "int8"), default="fp32", help="default: %(default)s")
+    add("--name", help="the model's name in requests; default: OUT's last part")
+    add("--revision", help="branch, tag or commit of a model on the hub")
+    add("--licence", help="default: what the checkpoint's model card says, else unknown")
+    add(
+        "--allow-pickle",
+        action="store_true",
+        help="read pytorch_model.bin where there are no safetensors (needs torch)",
+    )
+    add("--force", action="store_true", help="replace OUT if it is a model folder already")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""A manifest in, a model card in Markdown out: what the model is, and what was measured of it."""
+
+from __future__ import annotations
+
+from models.manifest import ModelManifest
+
+TASKS = {
+    "mlm": "fill-mask",
+    "nsp": "next-sentence prediction",
+    "sequence": "text classification",
+    "token": "token classification",
+    "qa": "question answering",
+}
+
+
+def model_card(manifest: ModelManifest) -> str:
+    """The `README.md` of a model folder."""
+    sizes = manifest.architecture
+    tasks = ["embeddings", *(TASKS[head] for head in manifest.heads if head in TASKS)]
+    lines = [
+        "---",
+        f"license: {manifest.licence}",
+        "---",
+        f"# {manifest.name}",
+        "",
+        f"A BERT encoder exported from `{manifest.source}` for Cloze.",
+        "",
+        f"- Tasks: {', '.join(tasks)}",
+        f"- Encoder: {sizes.num_hidden_layers} layers × {sizes.hidden_size}, "
+        f"{sizes.num_attention_heads} attention heads, vocabulary of {sizes.vocab_size:,}",
+        f"- Parameters: {manifest.parameters['total']:,}",
+        f"- Longest text: {manifest.max_tokens} tokens "
+        f"({manifest.pooling.max_tokens} for embeddings)",
+        f"- Sentence vectors: {manifest.pooling.mode} pooling, "
+        f"{'normalised' if manifest.pooling.normalize else 'not normalised'}",
+        f"- Precision: {manifest.precision}",
+        "",
+        "## Measured at export",
+        "",
+        *_table("Largest difference from the NumPy reference", manifest.parity),
+        *_table("Against the checkpoint in float32", manifest.drift),
+        "## Licence and use",
+        "",
+        f"Licence of the weights: {manifest.licence}. What the model was trained on, and its limits"
+        " and biases, are the source checkpoint's: read its own card.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(title: str, values: dict[str, float] | object) -> list[str]:
+    if not isinstance(values, dict) or not values:
+        return []
+    rows = [f"| {name} | {value:.4g} |" for name, value in values.items()]
+    return [f"| {title} | |", "|---|---|", *rows, ""]

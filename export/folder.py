@@ -1,0 +1,139 @@
+"""A canonical checkpoint in, a verified model folder out, all or nothing.
+
+checkpoint -> graph -> parity (fp32) or drift (int8) -> card -> manifest -> rename into place
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from export import parity
+from export.builder import OPSET, GraphBuilder
+from export.card import model_card
+from export.checkpoint import Checkpoint
+from export.config import BertConfig
+from export.drift import measure_drift
+from export.errors import ExportError
+from export.graph import BertGraph, GraphSpec
+from export.linear import FloatLinear, Linear
+from export.parameters import count_parameters
+from export.quantize import Int8Linear
+from models.manifest import (
+    CARD_FILE,
+    TOKENIZER_FILE,
+    Architecture,
+    ModelManifest,
+    PoolingSpec,
+    record_files,
+    write_manifest,
+)
+
+LINEARS: dict[str, Callable[..., Linear]] = {"fp32": FloatLinear, "int8": Int8Linear}
+EXTRA_LAYERS = (-2,)  # bert-as-service pooled this one, and its users have missed it since
+Progress = Callable[[str], None]
+
+
+def export_model(
+    checkpoint: Checkpoint, out: Path, *, precision: str, progress: Progress
+) -> ModelManifest:
+    """Write the model folder `out` and return its manifest.
+
+    Everything is made in a hidden folder beside `out` and renamed at the end, so `out` is complete
+    or not there. Raises `ExportError` when the graph does not compute what the reference does.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        manifest = _fill(folder, checkpoint, precision, progress)
+        folder.rename(out)
+    return manifest
+
+
+def _fill(
+    folder: Path, checkpoint: Checkpoint, precision: str, progress: Progress
+) -> ModelManifest:
+    config = checkpoint.config
+    layers = EXTRA_LAYERS if config.num_hidden_layers > 1 else ()
+    spec = GraphSpec(config, checkpoint.heads, layers)
+    progress(f"building the {precision} graph")
+    graph = GraphBuilder(folder)
+    linear = LINEARS[precision](graph, checkpoint.weights)
+    BertGraph(graph, spec, checkpoint.weights, linear).build()
+    graph.write()
+    progress("comparing it with the reference")
+    session = parity.open_graph(folder)
+    found = parity.measure_parity(session, checkpoint.weights, spec)
+    drift: dict[str, float] = {}
+    if precision == "fp32":
+        _require_parity(found)
+    else:
+        progress("measuring what int8 changed")
+        drift = measure_drift(session, checkpoint.weights, spec, checkpoint.tokenizer_json)
+        drift |= {f"{name}_max_abs": difference for name, difference in found.items()}
+        found = {}
+    del session
+    (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
+    manifest = _manifest(checkpoint, spec, precision, found, drift)
+    (folder / CARD_FILE).write_text(model_card(manifest), encoding="utf-8")
+    progress("writing the manifest")
+    manifest = replace(manifest, files=record_files(folder))
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _require_parity(found: dict[str, float]) -> None:
+    worst = parity.worst_of(found)
+    if not worst <= parity.TOLERANCE:
+        name = max(found, key=lambda output: found[output])
+        raise ExportError(
+            f"The graph's {name} differ from the reference by {worst:.2g}, "
+            f"more than {parity.TOLERANCE:g}; nothing was written."
+        )
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    spec: GraphSpec,
+    precision: str,
+    found: dict[str, float],
+    drift: dict[str, float],
+) -> ModelManifest:
+    """Everything but the files' checksums."""
+    pooling = checkpoint.pooling
+    tied = "mlm.decoder.weight" not in checkpoint.weights
+    return ModelManifest(
+        name=checkpoint.name,
+        source=checkpoint.source,
+        licence=checkpoint.licence,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        architecture=_architecture(spec.config),
+        heads=spec.heads,
+        pooling=PoolingSpec(
+            mode=pooling.mode,
+            normalize=pooling.normalize,
+            max_tokens=pooling.max_tokens,
+            prompts=dict(pooling.prompts),
+            default_prompt=pooling.default_prompt,
+        ),
+        labels=spec.config.labels,
+        multi_label=spec.config.multi_label,
+        max_tokens=spec.config.max_position_embeddings,
+        precision=precision,
+        opset=OPSET,
+        layers=spec.layers,
+        parameters=count_parameters(spec.config, spec.heads, tied=tied),
+        parity=found,
+        drift=drift,
+        files={},
+    )
+
+
+def _architecture(config: BertConfig) -> Architecture:
+    return Architecture(
+        **{name: getattr(config, name) for name in Architecture.__dataclass_fields__}
+    )

@@ -1,0 +1,114 @@
+"""How a linear layer becomes graph nodes: in float32 here, in int8 in `quantize`.
+
+`BertGraph` asks a `Linear` for every table lookup and matrix product and does not know which
+precision it gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from export.builder import GraphBuilder
+from export.checkpoint import Weights
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows prepared for products: the float32 values and, in int8, their quantised form."""
+
+    values: str
+    quantised: str = ""
+    scale: str = ""
+
+
+class Linear(Protocol):
+    """Lookups and products of one precision. Weights are named as in the canonical checkpoint."""
+
+    def rows(self, values: str) -> Rows:
+        """Prepare float32 (rows, in) for one or more products."""
+
+    def gather(self, rows: Rows, index: str) -> Rows:
+        """Pick prepared rows."""
+
+    def project(
+        self,
+        rows: Rows,
+        names: Sequence[str],
+        *,
+        residual: str | None = None,
+        activation: Callable[[str], str] | None = None,
+    ) -> str:
+        """The named layers side by side in one product, bias added: (rows, sum of outs)."""
+
+    def exact(self, values: str, name: str) -> str:
+        """A product kept in float32 in every precision: the small heads."""
+
+    def lookup(self, name: str, index: str) -> str:
+        """Rows of an embedding table: float32 (tokens, H)."""
+
+    def decode(self, values: str) -> str:
+        """The vocabulary product, tied to `embeddings.word` or separate: (masks, H) -> (masks, V)."""
+
+
+class FloatLinear:
+    """float32 products: Gemm with the weight as stored, (out, in)."""
+
+    def __init__(self, graph: GraphBuilder, weights: Weights) -> None:
+        self.graph = graph
+        self.weights = weights
+
+    def rows(self, values: str) -> Rows:
+        """Nothing to prepare."""
+        return Rows(values)
+
+    def gather(self, rows: Rows, index: str) -> Rows:
+        """Pick rows."""
+        return Rows(self.graph.node("Gather", rows.values, index, axis=0))
+
+    def project(
+        self,
+        rows: Rows,
+        names: Sequence[str],
+        *,
+        residual: str | None = None,
+        activation: Callable[[str], str] | None = None,
+    ) -> str:
+        """One Gemm for all names."""
+        weight = self.joined(names, "weight")
+        bias = self.joined(names, "bias")
+        out = self.graph.node("Gemm", rows.values, weight, bias, transB=1)
+        if residual is not None:
+            out = self.graph.node("Add", out, residual)
+        return activation(out) if activation is not None else out
+
+    def exact(self, values: str, name: str) -> str:
+        """The same as any product here."""
+        return self.project(Rows(values), [name])
+
+    def lookup(self, name: str, index: str) -> str:
+        """A Gather."""
+        return self.graph.node("Gather", self.weight(name), index, axis=0)
+
+    def decode(self, values: str) -> str:
+        """A Gemm with the word table when tied."""
+        tied = "mlm.decoder.weight" not in self.weights
+        weight = self.weight("embeddings.word" if tied else "mlm.decoder.weight")
+        return self.graph.node("Gemm", values, weight, self.weight("mlm.decoder.bias"), transB=1)
+
+    def weight(self, name: str) -> str:
+        """The checkpoint's tensor as it is."""
+        return self.graph.weight(name, self.weights[name])
+
+    def joined(self, names: Sequence[str], part: str) -> str:
+        """The "weight" or "bias" of several layers, one after the other."""
+        if len(names) == 1:
+            return self.weight(f"{names[0]}.{part}")
+        label = "+".join(names) + f".{part}"
+        if self.graph.has_weight(label):
+            return label
+        joined = np.concatenate([self.weights[f"{name}.{part}"] for name in names])
+        return self.graph.weight(label, joined)
