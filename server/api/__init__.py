@@ -1,0 +1,1 @@
+"""HTTP requests in, HTTP answers out; knows routes and shapes, and nothing of tensors."""

@@ -1,0 +1,90 @@
+"""`GET /info`: what a loaded model is and what the server accepts."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+import server
+from server.api.routing import Call, TaskRoute, errors
+from server.api.schemas import Answer
+
+router = APIRouter(route_class=TaskRoute, tags=["server"])
+
+_PACKAGES: Final = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn")
+
+
+class InfoAnswer(Answer):
+    """One model, the limits on requests, and the versions in use."""
+
+    model: str
+    models: list[str] = Field(description="all loaded models")
+    source: str
+    licence: str
+    heads: list[str] = Field(description="what the checkpoint can be asked for")
+    labels: list[str]
+    multi_label: bool
+    architecture: dict[str, Any]
+    pooling: dict[str, Any] = Field(description="how rows become a sentence vector")
+    layers: list[int] = Field(description="further layers that can be pooled")
+    max_tokens: int
+    precision: str
+    parameters: dict[str, int] = Field(
+        description="exact counts by part, beside the textbook's vocab·H + L·12·H²"
+    )
+    parity: dict[str, float] = Field(description="largest differences from the reference")
+    drift: dict[str, float] = Field(description="what the precision cost")
+    limits: dict[str, float] = Field(description="of one request")
+    versions: dict[str, str]
+
+
+@router.get(
+    "/info",
+    summary="Describe the model",
+    response_model=InfoAnswer,
+    responses=errors(404, 500, 503),
+)
+async def info(call: Call) -> Response:
+    """Describes the model that answers here."""
+    pipeline = call.pipeline()
+    manifest = pipeline.manifest
+    service = call.exchange.service
+    return call.answer(
+        {
+            "model": call.exchange.model,
+            "models": list(service.registry.pipelines),
+            "source": manifest.source,
+            "licence": manifest.licence,
+            "heads": manifest.heads,
+            "labels": manifest.labels,
+            "multi_label": manifest.multi_label,
+            "architecture": asdict(manifest.architecture),
+            "pooling": asdict(manifest.pooling),
+            "layers": manifest.layers,
+            "max_tokens": manifest.max_tokens,
+            "precision": manifest.precision,
+            "parameters": dict(manifest.parameters),
+            "parity": dict(manifest.parity),
+            "drift": dict(manifest.drift),
+            "limits": {
+                **asdict(pipeline.limits),
+                "max_body_bytes": service.settings.max_body_bytes,
+                "max_timeout_s": service.settings.max_timeout_s,
+            },
+            "versions": versions(),
+        }
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Returns the version of Cloze, of Python and of the packages that shape answers."""
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"cloze": server.__version__, "python": platform.python_version(), **packages}

@@ -1,0 +1,116 @@
+"""A request's body in, plain Python values out; what JSON readers differ on is refused.
+
+A key that is repeated in an object keeps its last value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import orjson
+from starlette.types import Receive
+
+from server.errors import (
+    ClientLeft,
+    ClozeError,
+    InvalidEncoding,
+    InvalidJson,
+    InvalidText,
+    UnsupportedMedia,
+)
+
+MAX_DEPTH: Final = 32  # nested lists and objects
+
+# Nineteen digits fit 64 bits, signed or not; orjson would silently round longer integers.
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{20}")
+_LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{20,}(?![0-9.eE])")
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_JSON_TYPE: Final = re.compile(rb"application/(?:json|[a-z0-9.+-]+\+json)", re.IGNORECASE)
+_CHARSET: Final = re.compile(rb'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Collects a body's chunks.
+
+    Raises:
+        ClientLeft: the connection closed before the body's end.
+    """
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft("The client left before its request was complete.")
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def check_media_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Accepts JSON in UTF-8, and a body that does not say what it is.
+
+    Raises:
+        UnsupportedMedia: the body is declared as something else.
+    """
+    for name, value in headers:
+        if name != b"content-type" or value == b"application/json":
+            continue
+        kind, _, parameters = value.partition(b";")
+        charset = _CHARSET.search(parameters)
+        if not _JSON_TYPE.fullmatch(kind.strip()):
+            raise UnsupportedMedia(
+                "The body is not declared as JSON; send the header 'content-type: application/json'"
+                " (with curl: -H 'content-type: application/json')."
+            )
+        if charset and charset[1].lower() not in {b"utf-8", b"utf8"}:
+            raise UnsupportedMedia("The body is not declared as UTF-8, which JSON has to be.")
+
+
+def parse_json(raw: bytes) -> object:
+    r"""Parses strictly.
+
+    >>> parse_json(b'{"inputs": "a [MASK]"}')
+    {'inputs': 'a [MASK]'}
+
+    Raises:
+        InvalidEncoding: not UTF-8.
+        InvalidText: a string holds half of a surrogate pair.
+        InvalidJson: not JSON (NaN and Infinity are not), nested over `MAX_DEPTH` deep, or with an
+            integer beyond 64 bits.
+    """
+    try:
+        value: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _refusal(raw, error) from None
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        _check_depth(value)
+    if _LONG_NUMBER.search(raw) and _LONG_INTEGER.search(_STRING.sub(b'""', raw)):
+        raise InvalidJson("The body holds an integer beyond 64 bits.")
+    return value
+
+
+def _check_depth(value: object) -> None:
+    level = [value] if isinstance(value, (list, dict)) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, (list, dict))
+        ]
+        if not level:
+            return
+    raise InvalidJson(f"The body is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _refusal(raw: bytes, error: orjson.JSONDecodeError) -> ClozeError:
+    if not raw:
+        return InvalidJson("The body is empty; send a JSON object.")
+    try:
+        raw.decode()
+    except UnicodeDecodeError as place:
+        return InvalidEncoding(f"The body is not UTF-8 at byte {place.start}.")
+    if "surrogate" in error.msg:
+        return InvalidText("A text holds half of a surrogate pair, which is not a character.")
+    return InvalidJson(f"The body is not JSON at line {error.lineno}, column {error.colno}.")

@@ -1,0 +1,64 @@
+"""`/livez`, `/readyz`, `/health` and `/metrics`: what supervisors, balancers and Prometheus ask.
+
+Liveness looks at the event loop, which answers, and at the workers' signs of life; never at load.
+Readiness means: loaded, warmed, and not shutting down.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from starlette.responses import PlainTextResponse, Response
+
+from server.api.routing import Call, TaskRoute, errors
+from server.api.schemas import Answer
+from server.errors import Draining, NotReady
+from server.metrics import CONTENT_TYPE
+from server.registry import Phase
+
+router = APIRouter(route_class=TaskRoute, tags=["server"])
+
+
+class ProbeAnswer(Answer):
+    """All is well; anything else is a 503."""
+
+    status: Literal["ok"]
+
+
+@router.get("/livez", response_model=ProbeAnswer, responses=errors(503))
+async def livez(call: Call) -> Response:
+    """Succeeds unless a worker is stuck; a supervisor should restart the server then."""
+    service = call.exchange.service
+    ages = [p.stats().worker_heartbeat_age_s for p in service.registry.pipelines.values()]
+    if max(ages, default=0.0) > service.settings.stuck_after_s:
+        raise NotReady("A worker has shown no sign of life for too long; restart the server.")
+    return call.answer({"status": "ok"})
+
+
+@router.get("/readyz", response_model=ProbeAnswer, responses=errors(503))
+async def readyz(call: Call) -> Response:
+    """Succeeds while requests should be sent here."""
+    match call.exchange.service.registry.phase:
+        case Phase.READY:
+            return call.answer({"status": "ok"})
+        case Phase.DRAINING:
+            raise Draining("The server is shutting down; send requests elsewhere.")
+        case Phase.LOADING:
+            raise NotReady("The models are still being loaded.", retry_after_s=1)
+
+
+@router.get("/health", response_model=ProbeAnswer, responses=errors(503))
+async def health(call: Call) -> Response:
+    """The same as `/readyz`, under the name that other inference servers use."""
+    return await readyz(call)
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"description": "Prometheus text format"}},
+)
+async def metrics(call: Call) -> Response:
+    """What was counted since the start."""
+    return Response(call.exchange.service.metrics.exposition(), media_type=CONTENT_TYPE)

@@ -1,0 +1,154 @@
+"""A parsed body in, a checked one out: what all request bodies share, and how mistakes are told.
+
+A mistake is told by the name of its field, what was wrong and what was expected. Values that the
+client sent are never repeated, and of many mistakes only the first few are told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from server.errors import InvalidParameter, ValidationError, WrongType
+
+T = TypeVar("T")
+
+MAX_DETAILS: Final = 5
+MAX_FIELDS: Final = 32  # per object; the largest known one has nine
+
+# The right type with a value out of range; everything else is the wrong type.
+_OUT_OF_RANGE: Final = frozenset(
+    {"too_short", "too_long", "greater_than_equal", "less_than_equal", "literal_error"}
+)
+_SHOWN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+
+
+class Body(BaseModel):
+    """Base of every request body: exact types, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        # Each unknown field costs an error object, so their number is checked before.
+        if isinstance(value, dict) and len(value) > MAX_FIELDS:
+            raise PydanticCustomError("too_many_fields", "has too many fields")
+        return value
+
+
+class Answer(BaseModel):
+    """Base of every documented answer; answers themselves are written without it, for speed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ErrorBody(Answer):
+    """What went wrong, what was expected, what to do."""
+
+    type: str = Field(description="kind of error, such as validation_error")
+    code: str = Field(description="stable code for programs, such as no_mask")
+    message: str = Field(description="one or two sentences for people")
+    param: str | None = Field(description="the field at fault, such as inputs[3]")
+
+
+class ErrorAnswer(Answer):
+    """Every answer that is not a success has this shape."""
+
+    error: ErrorBody
+
+
+# Checked where texts are tokenised, since white space alone is empty too; here only documented.
+Text = Annotated[str, Field(json_schema_extra={"minLength": 1})]
+
+
+class Pair(Body):
+    """Two texts that are read as one input: `[CLS] text [SEP] text_pair [SEP]`."""
+
+    text: Text
+    text_pair: Text
+
+
+# Tags name the branch of a union that an input's shape selects. Their angle brackets set them apart
+# from field names, so that they can be left out of a mistake's place.
+def tag(name: str) -> Tag:
+    """Marks one branch of a union."""
+    return Tag(f"<{name}>")
+
+
+def _text_or_texts(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    return "<texts>" if isinstance(value, list) else None
+
+
+def shape_error(expected: str) -> dict[str, Any]:
+    """Returns the arguments of a `Discriminator` whose input has none of the known shapes."""
+    return {"custom_error_type": "shape", "custom_error_message": f"should be {expected}"}
+
+
+Items = Annotated[list[T], Field(min_length=1, fail_fast=True)]
+"""A list that has something in it; its first mistake ends the check."""
+
+Texts = Annotated[
+    Annotated[Text, tag("text")] | Annotated[Items[Text], tag("texts")],
+    Discriminator(_text_or_texts, **shape_error("a string or a list of strings")),
+]
+
+
+def validated(adapter: TypeAdapter[T], value: object) -> T:
+    """Returns `value` as the adapter's type.
+
+    Raises:
+        WrongType: a field is missing, unknown or of another type.
+        InvalidParameter: a field is out of range.
+    """
+    try:
+        return adapter.validate_python(value)
+    except pydantic.ValidationError as error:
+        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    raise _refusal(mistakes)
+
+
+def _refusal(mistakes: Sequence[ErrorDetails]) -> ValidationError:
+    told = [f"{_place(mistake) or 'The body'}: {_message(mistake)}" for mistake in mistakes]
+    message = "; ".join(told[:MAX_DETAILS])
+    if len(told) > MAX_DETAILS:
+        message += f"; and {len(told) - MAX_DETAILS} more"
+    first = mistakes[0]
+    kind = InvalidParameter if first["type"] in _OUT_OF_RANGE else WrongType
+    return kind(f"{message}.", param=_place(first) or None)
+
+
+def _message(mistake: ErrorDetails) -> str:
+    match mistake["type"]:
+        case "extra_forbidden":
+            return "is not a known field"
+        case "missing":
+            return "is required"
+        case "model_type":
+            return "should be a JSON object"
+        case _:
+            return mistake["msg"].removeprefix("Input ")
+
+
+def _place(mistake: ErrorDetails) -> str:
+    """Writes a place as people do.
+
+    >>> _place({"loc": ("inputs", "<texts>", 3), "type": "string_type", "msg": "", "input": 0})
+    'inputs[3]'
+    """
+    place = ""
+    for part in mistake["loc"]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not part.startswith("<"):
+            # An unknown field's name is the client's own, so it is shown only when harmless.
+            shown = part if _SHOWN_NAME.fullmatch(part) else "(an unknown field)"
+            place += f".{shown}" if place else shown
+    return place

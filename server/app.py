@@ -1,0 +1,143 @@
+"""Settings in, the ASGI application out: its layers, its routes, its life from load to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from models.manifest import ManifestError
+from server import __version__
+from server.api import docs, embed, fill_mask, info, nsp, openai, probes, tokenize
+from server.api.envelope import Envelope
+from server.api.exchange import Service
+from server.api.failures import answer_failure
+from server.api.limits import BodyLimits
+from server.api.routing import MODEL_PREFIX, NAMED
+from server.errors import ClozeError
+from server.inference.pipeline import InferenceOptions
+from server.metrics import Metrics
+from server.registry import Registry
+from server.settings import Settings
+
+logger = logging.getLogger("cloze")
+
+# Every route of these answers at the root for the default model and at /models/{model} for any.
+# The busiest come first: paths are compared in this order.
+_PER_MODEL: Final = (fill_mask, embed, nsp, tokenize, info)
+_SHARED: Final = (openai, probes)
+
+# By the time the workers are stopped every request has its answer, if need be a 503; only a batch
+# that is stuck can still be running.
+_LAST_BATCH_S: Final = 2
+
+_DESCRIPTION: Final = """
+BERT over HTTP: fill-mask, next-sentence prediction and embeddings. Every route of a task answers
+for the default model at the root and for any other at `/models/{model}/...`.
+
+Answers carry `x-request-id`; those of tasks also `x-compute-tokens`, `server-timing` (milliseconds)
+and, when inputs were cut because `truncate` was set, their indices in `x-truncated`.
+"""
+
+
+def create_app(
+    settings: Settings, on_refused: Callable[[ManifestError | OSError], None]
+) -> tuple[FastAPI, Registry]:
+    """Builds the application and the registry of its models.
+
+    Args:
+        settings: all options.
+        on_refused: called when a model folder is refused; the server should stop then.
+    """
+    registry = Registry()
+    service = Service(settings, registry, Metrics(lambda: registry.pipelines))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Loading goes on beside serving, so that probes are answered from the first moment.
+        loading = asyncio.create_task(_load(registry, settings, on_refused))
+        yield
+        loading.cancel()
+        await _drain(registry)
+
+    app = FastAPI(
+        title="Cloze",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        exception_handlers={ClozeError: answer_failure, HTTPException: answer_failure},
+    )
+    _add_routes(app, with_docs=settings.docs)
+    _add_layers(app, service)
+    return app, registry
+
+
+async def _load(
+    registry: Registry, settings: Settings, on_refused: Callable[[ManifestError | OSError], None]
+) -> None:
+    try:
+        await registry.load(settings.models, settings.default_model, inference_options(settings))
+    except (ManifestError, OSError) as error:
+        on_refused(error)
+
+
+async def _drain(registry: Registry) -> None:
+    try:
+        await asyncio.wait_for(registry.drain(), _LAST_BATCH_S)
+    except TimeoutError:
+        logger.warning("a batch did not finish in time")
+
+
+def inference_options(settings: Settings) -> InferenceOptions:
+    """Picks out what the inference layer is told."""
+    return InferenceOptions(
+        threads=settings.threads,
+        intra_op=settings.intra_op,
+        batch_tokens=settings.batch_tokens,
+        queue_tokens=settings.queue_tokens,
+        max_items=settings.max_inputs,
+        max_masks=settings.max_masks,
+        max_targets=settings.max_targets,
+        max_top_k=settings.max_top_k,
+    )
+
+
+def _add_routes(app: FastAPI, *, with_docs: bool) -> None:
+    for family in _PER_MODEL:
+        app.include_router(family.router)
+    for family in _SHARED:
+        app.include_router(family.router)
+    for family in _PER_MODEL:
+        app.include_router(family.router, prefix=MODEL_PREFIX, dependencies=[NAMED])
+    if with_docs:
+        app.include_router(docs.router)
+
+
+def _add_layers(app: FastAPI, service: Service) -> None:
+    """Adds the layers around the routes, the innermost first."""
+    app.add_middleware(BodyLimits, max_bytes=service.settings.max_body_bytes)
+    if service.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id", "x-request-timeout-ms"],
+            expose_headers=["x-request-id", "x-compute-tokens", "x-truncated", "server-timing"],
+        )
+    app.add_middleware(Envelope, service=service)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.name}_of_model" if route.path.startswith(MODEL_PREFIX) else route.name

@@ -1,0 +1,1 @@
+"""Text in, numbers out: tokenising, queueing, batching and running. Knows nothing of HTTP."""

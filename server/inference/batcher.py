@@ -1,0 +1,332 @@
+"""Requests' items in, their results out: one queue, shared batches, a few worker threads.
+
+    event loop: submit -> queue            worker: take -> run -> deliver (one call back per batch)
+
+Work-conserving: a worker that is free takes what waits; nothing waits for a timer. All tasks share
+the queue and the batches. A request is a `Ticket`; it is answered when its last item is done, and
+exactly once: with its results, or with the error that ended it. Knows nothing of HTTP or ONNX.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from server.errors import (
+    ClozeError,
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    NonFiniteOutput,
+    QueueFull,
+)
+from server.inference.items import Item, Result
+from server.inference.queue import CostModel, Entry, ItemQueue
+from server.inference.session import is_finite
+
+logger = logging.getLogger(__name__)
+
+RunBatch = Callable[[Sequence[Item]], list[Result]]
+SMALLEST_BUDGET = 32  # tokens; the budget is not halved below this when memory runs out
+
+
+class Ticket:
+    """One admitted request: its items, and the future that its caller awaits."""
+
+    def __init__(
+        self, items: Sequence[Item], deadline: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.items = items
+        self.deadline = deadline
+        self.tokens = sum(len(item.encoding) for item in items)
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.results: list[Result | None] = [None] * len(items)
+        self.remaining = len(items)
+        self.queue_s = 0.0
+        self.compute_s = 0.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a request's items gave, in order, and how long they waited and ran, in seconds."""
+
+    results: list[Result]
+    tokens: int
+    queue_s: float
+    compute_s: float
+
+
+@dataclass(frozen=True)
+class BatcherStats:
+    """Counters since start, and the state of the moment."""
+
+    queued_items: int
+    queued_tokens: int
+    running_batches: int
+    batches_total: int
+    items_total: int
+    tokens_total: int
+    cancelled_total: int
+    """Items that left the queue because their client did."""
+    expired_total: int
+    """Items that left the queue because their deadline passed."""
+    poisoned_total: int
+    """Items that failed alone, without their neighbours."""
+    memory_errors_total: int
+    batch_seconds: float
+    worker_heartbeat_age_s: float
+    """Seconds since the longest-running batch began; 0 when no worker is busy."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one item."""
+
+    entry: Entry
+    result: Result | None
+    error: ClozeError | None
+
+
+class Batcher:
+    """The queue and the workers of one model. `submit` belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        run: RunBatch,
+        cost: CostModel,
+        *,
+        workers: int,
+        batch_tokens: int,
+        queue_tokens: int,
+        slots: threading.Semaphore | None = None,
+    ) -> None:
+        self._run = run
+        self._queue = ItemQueue(cost)
+        self._queue_tokens = queue_tokens
+        self._budget = batch_tokens
+        self._slots = slots or contextlib.nullcontext()
+        self._ready = threading.Condition()
+        self._arrived: list[tuple[Ticket, float]] = []
+        self._idle = 0
+        self._busy_since: dict[int, float] = {}
+        self._stopping = False
+        self._draining = False
+        self._unanswered = 0
+        self._counts = dict.fromkeys(
+            ("batches", "items", "tokens", "cancelled", "expired", "poisoned", "memory_errors"), 0
+        )
+        self._batch_seconds = 0.0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
+            for n in range(workers)
+        ]
+
+    def start(self) -> None:
+        """Start the worker threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def require_room(self, tokens: int) -> None:
+        """Raise `QueueFull` when `tokens` more would not fit, `Draining` when none are admitted.
+
+        Cheap enough to call with an estimate before tokenising.
+        """
+        if self._draining:
+            raise Draining("The server is shutting down; send the request again elsewhere.")
+        waiting = self._queue.tokens + sum(ticket.tokens for ticket, _ in self._arrived)
+        if waiting and waiting + tokens > self._queue_tokens:
+            raise QueueFull(
+                "Too much work is waiting; send the request again later.",
+                retry_after_s=self._seconds_to_clear(waiting),
+            )
+
+    async def submit(self, items: Sequence[Item], deadline: float) -> Completed:
+        """Queue `items`, all or none, and wait for their results.
+
+        `deadline` is in `time.monotonic()` seconds. Raises `QueueFull`, `Draining`,
+        `DeadlineExceeded`, or the error of an item that failed. When the caller is cancelled, items
+        that still wait are taken out and never computed.
+        """
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(items, deadline, loop)
+        self.require_room(ticket.tokens)
+        if not self._arrived:
+            loop.call_soon(self._admit)
+        self._arrived.append((ticket, time.monotonic()))
+        self._unanswered += 1
+        timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._expire, ticket)
+        try:
+            await ticket.done
+        except asyncio.CancelledError:
+            self._leave(ticket, "cancelled")
+            raise
+        finally:
+            self._unanswered -= 1
+            timer.cancel()
+        results = [result for result in ticket.results if result is not None]
+        return Completed(results, ticket.tokens, ticket.queue_s, ticket.compute_s)
+
+    def stats(self) -> BatcherStats:
+        """A snapshot for metrics and probes."""
+        with self._ready:
+            now = time.monotonic()
+            started = list(self._busy_since.values())
+            return BatcherStats(
+                queued_items=len(self._queue),
+                queued_tokens=self._queue.tokens,
+                running_batches=len(started),
+                worker_heartbeat_age_s=max((now - since for since in started), default=0.0),
+                batch_seconds=self._batch_seconds,
+                **{f"{name}_total": count for name, count in self._counts.items()},
+            )
+
+    async def drain(self) -> None:
+        """Admit nothing more and return when all admitted work is answered."""
+        self._draining = True
+        while self._unanswered:
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        """Stop the workers after their present batch. Threads are daemons: a stuck one is left."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify_all()
+
+    # --- on the event loop --------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Queue what arrived in this turn of the event loop, so that it can share a batch."""
+        with self._ready:
+            for ticket, now in self._arrived:
+                self._queue.add(ticket, now)
+                self._ready.notify(len(ticket.items))
+        self._arrived.clear()
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.done.done():
+            self._leave(ticket, "expired")
+            ticket.done.set_exception(_too_late())
+
+    def _leave(self, ticket: Ticket, why: str) -> None:
+        before = len(self._arrived)
+        self._arrived = [(other, now) for other, now in self._arrived if other is not ticket]
+        with self._ready:
+            removed = self._queue.remove(ticket)
+            self._counts[why] += removed if len(self._arrived) == before else len(ticket.items)
+
+    def _deliver(self, outcomes: list[_Outcome], started: float, seconds: float) -> None:
+        """Hand a batch's outcomes to their requests; the only place where tickets are settled."""
+        for outcome in outcomes:
+            entry, ticket = outcome.entry, outcome.entry.ticket
+            if ticket.done.done():
+                continue  # cancelled, expired, or failed by another of its items
+            if outcome.error is not None:
+                self._leave(ticket, "cancelled")
+                ticket.done.set_exception(outcome.error)
+                continue
+            ticket.results[entry.index] = outcome.result
+            ticket.remaining -= 1
+            ticket.queue_s = max(ticket.queue_s, started - entry.queued_at)
+            ticket.compute_s = max(ticket.compute_s, seconds)
+            if ticket.remaining == 0:
+                ticket.done.set_result(None)
+
+    def _seconds_to_clear(self, tokens: int) -> float:
+        """How long the waiting tokens will take at the rate seen so far."""
+        done, spent = self._counts["tokens"], self._batch_seconds
+        if not done:
+            return 1.0
+        return max(1.0, tokens * spent / done / len(self._threads))
+
+    # --- on the worker threads ----------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                while not len(self._queue) and not self._stopping:
+                    self._idle += 1
+                    self._ready.wait()
+                    self._idle -= 1
+                if self._stopping:
+                    return
+            with self._slots:
+                self._work_once()
+
+    def _work_once(self) -> None:
+        thread = threading.get_ident()
+        with self._ready:
+            if not len(self._queue):
+                return  # another worker was faster
+            started = time.monotonic()
+            taken = self._queue.take(self._share(), started)
+            self._busy_since[thread] = started
+        entries = [entry for entry in taken if entry.ticket.deadline > started]
+        outcomes = self._run_isolated(entries) if entries else []
+        outcomes += [
+            _Outcome(entry, None, _too_late())
+            for entry in taken
+            if entry.ticket.deadline <= started
+        ]
+        seconds = time.monotonic() - started
+        with self._ready:
+            del self._busy_since[thread]
+            self._counts["expired"] += len(taken) - len(entries)
+            self._batch_seconds += seconds
+            self._counts["batches"] += 1
+            self._counts["items"] += len(entries)
+            self._counts["tokens"] += sum(entry.tokens for entry in entries)
+            self._counts["poisoned"] += sum(
+                isinstance(outcome.error, InternalError) for outcome in outcomes
+            )
+        self._call_back(outcomes, started, seconds)
+
+    def _share(self) -> int:
+        """Tokens to take now: the budget, or less so that idle workers get their part."""
+        return min(self._budget, -(-self._queue.tokens // (self._idle + 1)))
+
+    def _call_back(self, outcomes: list[_Outcome], started: float, seconds: float) -> None:
+        loop = outcomes[0].entry.ticket.done.get_loop()
+        try:
+            loop.call_soon_threadsafe(self._deliver, outcomes, started, seconds)
+        except RuntimeError:
+            # The loop was closed while the batch ran: nobody is left to be answered.
+            logger.warning("a batch ended after its event loop was closed")
+
+    def _run_isolated(self, entries: list[Entry]) -> list[_Outcome]:
+        """Run a batch; when it fails, run its halves, until the culprit fails alone."""
+        try:
+            results = self._run([entry.item for entry in entries])
+        except MemoryError:
+            self._shrink_budget()
+            return self._halves(entries, "memory ran out")
+        except Exception as error:  # the boundary to native code: whatever it raises stays here
+            if len(entries) == 1:
+                logger.error("an item failed alone: %s", type(error).__name__)
+            return self._halves(entries, type(error).__name__)
+        return [
+            _Outcome(entry, result, None)
+            if is_finite(result)
+            else _Outcome(entry, None, NonFiniteOutput("The model's output was not finite."))
+            for entry, result in zip(entries, results, strict=True)
+        ]
+
+    def _halves(self, entries: list[Entry], why: str) -> list[_Outcome]:
+        if len(entries) == 1:
+            return [_Outcome(entries[0], None, InternalError("The model failed on this input."))]
+        logger.warning("a batch of %d failed (%s): trying halves", len(entries), why)
+        middle = len(entries) // 2
+        return self._run_isolated(entries[:middle]) + self._run_isolated(entries[middle:])
+
+    def _shrink_budget(self) -> None:
+        with self._ready:
+            self._counts["memory_errors"] += 1
+            self._budget = max(SMALLEST_BUDGET, self._budget // 2)
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("The answer was not ready before the request's deadline.")

@@ -1,0 +1,242 @@
+"""Encodings and what is wanted from them in, the feeds of one packed run out; and its outputs split.
+
+`Item` is one encoding with one `Want`. `Batch` lays items end to end and computes the index inputs
+of the packed read-rows graph, so that the session computes only rows that some item reads. Knows
+nothing of queues, threads or HTTP.
+
+Letters: B items, T tokens of all items, S longest item, R read rows, Q most read rows of an item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
+LAST_LAYER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One text or pair as token ids. Positions are 0..n-1 and therefore not stored."""
+
+    ids: Int64
+    """(n,) with [CLS] first and [SEP] last."""
+    type_ids: Int64
+    """(n,) 0 up to the first [SEP], 1 after it."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskWant:
+    """The vocabulary's best `top_k` at each of `rows`, and log-probabilities of given ids."""
+
+    rows: tuple[int, ...]
+    """Positions in the encoding."""
+    top_k: int
+    targets: tuple[tuple[int, int], ...] = ()
+    """(number of the row in `rows`, token id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairWant:
+    """The next-sentence logits, read from [CLS] through the pooler."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWant:
+    """One vector for the whole text."""
+
+    mode: str
+    """"mean", "cls" or "max"."""
+    layer: int = LAST_LAYER
+    """-1 for the last layer, or one of the manifest's extra layers."""
+
+
+Want = MaskWant | PairWant | PoolWant
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One encoding and what is wanted from it: the unit that is queued and batched."""
+
+    encoding: Encoding
+    want: Want
+
+
+@dataclass(frozen=True, slots=True)
+class MaskResult:
+    """Answer to a `MaskWant` with m rows and t targets; log-probabilities over the vocabulary."""
+
+    ids: Int64
+    """(m, top_k), best first."""
+    log_probabilities: Float32
+    """(m, top_k)."""
+    target_log_probabilities: Float32
+    """(t,)."""
+
+
+Result = MaskResult | Float32
+"""A `MaskResult`, the (2,) logits of a pair, or the (H,) vector of a text."""
+
+_RANGE = np.arange(1 << 16)
+_NOTHING = np.zeros(0, np.int64)
+_NO_TARGETS = np.zeros((0, 2), np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """How packed rows are laid out as (groups, longest), each group's rows in order."""
+
+    starts: Int64
+    counts: Int64
+    index: Int64
+    """(groups, longest): the packed row in each slot; short groups repeat their first row."""
+    flat: Int64
+    """(rows,): the flat slot of each packed row."""
+
+
+def _spread(counts: Int64) -> _Spread:
+    """Lay groups of `counts` rows, packed end to end, out as a rectangle.
+
+    >>> _spread(np.array([2, 3])).index.tolist()
+    [[0, 1, 0], [2, 3, 4]]
+    """
+    ends = np.cumsum(counts)
+    starts = ends - counts
+    longest = _RANGE[: counts.max()]
+    inside = longest < counts[:, None]
+    return _Spread(starts, counts, starts[:, None] + longest * inside, np.flatnonzero(inside))
+
+
+class Batch:
+    """Items laid end to end: `feeds` for the session, `split` for its outputs."""
+
+    def __init__(self, items: Sequence[Item], layers: Sequence[int] = ()) -> None:
+        self.items = items
+        self._layers = layers
+        self._masks = [i for i, item in enumerate(items) if isinstance(item.want, MaskWant)]
+        self._pairs = [i for i, item in enumerate(items) if isinstance(item.want, PairWant)]
+        pools = [(i, item.want) for i, item in enumerate(items) if isinstance(item.want, PoolWant)]
+        self._sums = [(i, want) for i, want in pools if want.mode != "max"]
+        self._maxima = [(i, want) for i, want in pools if want.mode == "max"]
+
+    def feeds(self) -> dict[str, NDArray[np.generic]]:
+        """The inputs of the graph: int64 arrays and the float32 `pool_weights`."""
+        encodings = [item.encoding for item in self.items]
+        texts = _spread(np.array([len(encoding) for encoding in encodings]))
+        read_rows = [_rows_read(item) for item in self.items]
+        reads = _spread(np.array([len(rows) for rows in read_rows]))
+        feeds: dict[str, NDArray[np.generic]] = {
+            "input_ids": np.concatenate([encoding.ids for encoding in encodings]),
+            "token_type_ids": np.concatenate([encoding.type_ids for encoding in encodings]),
+            "position_ids": texts.flat % texts.index.shape[1],
+            "pad_index": texts.index,
+            "unpad_index": texts.flat,
+            "lengths": texts.counts,
+            "read_index": np.concatenate(read_rows) + np.repeat(texts.starts, reads.counts),
+            "read_pad_index": reads.index,
+            "read_unpad_index": reads.flat,
+            "pooler_index": reads.starts[self._pairs] if self._pairs else _NOTHING,
+            "token_index": _NOTHING,
+        }
+        feeds.update(self._mask_feeds(reads))
+        feeds.update(self._pool_feeds(texts, reads))
+        return feeds
+
+    def _mask_feeds(self, reads: _Spread) -> dict[str, NDArray[np.generic]]:
+        rows, targets, top_k, row_count = [], [], 0, 0
+        for i in self._masks:
+            want = self.items[i].want
+            assert isinstance(want, MaskWant)
+            rows.append(reads.starts[i] + _RANGE[: len(want.rows)])
+            targets.extend((row_count + row, token) for row, token in want.targets)
+            top_k = max(top_k, want.top_k)
+            row_count += len(want.rows)
+        return {
+            "mlm_index": np.concatenate(rows) if rows else _NOTHING,
+            "targets": np.array(targets, np.int64) if targets else _NO_TARGETS,
+            "top_k": np.array([top_k], np.int64),
+        }
+
+    def _pool_feeds(self, texts: _Spread, reads: _Spread) -> dict[str, NDArray[np.generic]]:
+        """Rows to pool: of the last layer among the read rows, of tapped layers behind those."""
+        pools = self._sums + self._maxima
+        rows: dict[int, Int64] = {
+            i: reads.starts[i] + _RANGE[: reads.counts[i]]
+            for i, want in pools
+            if want.layer == LAST_LAYER
+        }
+        feeds: dict[str, NDArray[np.generic]] = {}
+        offset = int(reads.counts.sum())
+        for layer in self._layers:
+            tapped = [_NOTHING]
+            for i, want in pools:
+                if want.layer == layer:
+                    count = 1 if want.mode == "cls" else int(texts.counts[i])
+                    tapped.append(texts.starts[i] + _RANGE[:count])
+                    rows[i] = offset + _RANGE[:count]
+                    offset += count
+            feeds[f"layer_{layer}_index"] = np.concatenate(tapped)
+        feeds["pool_index"], feeds["pool_weights"] = _rectangle([rows[i] for i, _ in self._sums])
+        feeds["max_index"], _ = _rectangle([rows[i] for i, _ in self._maxima])
+        return feeds
+
+    def split(self, outputs: Mapping[str, NDArray[np.generic]]) -> list[Result]:
+        """The outputs of the run, one result per item in order."""
+        results: dict[int, Result] = {}
+        row = target = 0
+        for i in self._masks:
+            want = self.items[i].want
+            assert isinstance(want, MaskWant)
+            rows = slice(row, row + len(want.rows))
+            targets = slice(target, target + len(want.targets))
+            results[i] = MaskResult(
+                outputs["mlm_ids"][rows, : want.top_k],
+                outputs["mlm_log_probabilities"][rows, : want.top_k],
+                outputs["target_log_probabilities"][targets],
+            )
+            row, target = rows.stop, targets.stop
+        for i, logits in zip(self._pairs, outputs.get("nsp_logits", ()), strict=True):
+            results[i] = logits
+        for (i, _), vector in zip(self._sums, outputs["pooled"], strict=True):
+            results[i] = vector
+        for (i, _), vector in zip(self._maxima, outputs["pooled_max"], strict=True):
+            results[i] = vector
+        return [results[i] for i in range(len(self.items))]
+
+
+def _rows_read(item: Item) -> Int64:
+    """Rows of the last layer that the item reads; at least [CLS], so that no item has none."""
+    match item.want:
+        case MaskWant(rows=rows):
+            return np.array(rows, np.int64)
+        case PoolWant(mode="mean" | "max", layer=-1):
+            return _RANGE[: len(item.encoding)]
+        case _:
+            return _RANGE[:1]
+
+
+def _rectangle(groups: Sequence[Int64]) -> tuple[Int64, Float32]:
+    """Groups of row numbers as int64 (groups, longest) and averaging weights (groups, 1, longest).
+
+    A short group repeats its own first row with weight 0, so that nothing of another text, not even
+    a NaN, can reach it.
+
+    >>> index, weights = _rectangle([np.array([4, 5]), np.array([7])])
+    >>> index.tolist(), weights.tolist()
+    ([[4, 5], [7, 7]], [[[0.5, 0.5]], [[1.0, 0.0]]])
+    """
+    if not groups:
+        return np.zeros((0, 1), np.int64), np.zeros((0, 1, 1), np.float32)
+    spread = _spread(np.array([len(group) for group in groups]))
+    index = np.concatenate(groups)[spread.index]
+    weights = np.zeros(index.shape, np.float32)
+    weights.reshape(-1)[spread.flat] = np.repeat(1 / spread.counts, spread.counts)
+    return index, weights[:, None, :]

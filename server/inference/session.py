@@ -1,0 +1,94 @@
+"""A verified model folder in, an ONNX Runtime session that runs batches out.
+
+Knows nothing of queues: `Session.run` is one call on the caller's thread, and several threads may
+call it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from models.manifest import GRAPH_FILE, ModelManifest
+from server.inference.items import (
+    Batch,
+    Encoding,
+    Item,
+    MaskResult,
+    MaskWant,
+    PairWant,
+    PoolWant,
+    Result,
+)
+
+# Measured slower than Add + LayerNormalization on the CPU provider; the optimiser would put it in.
+DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
+ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """Threads of one run."""
+
+    intra_op: int = 1
+
+
+class Session:
+    """One ONNX Runtime session on the CPU."""
+
+    def __init__(self, folder: Path, manifest: ModelManifest, options: SessionOptions) -> None:
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = options.intra_op
+        settings.inter_op_num_threads = 1
+        settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        settings.log_severity_level = ERRORS_ONLY
+        # Idle threads that spin would take the cores from the event loop and the other workers.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(
+            str(folder / GRAPH_FILE),
+            settings,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=DISABLED_OPTIMIZERS,
+        )
+        self._inputs = frozenset(node.name for node in self._session.get_inputs())
+        self._outputs = [node.name for node in self._session.get_outputs()]
+        self._layers = manifest.layers
+        self._manifest = manifest
+
+    def run(self, items: Sequence[Item]) -> list[Result]:
+        """Run one batch: a result per item, in order.
+
+        Heads that the model lacks have no inputs in the graph; their empty feeds are left out.
+        """
+        batch = Batch(items, self._layers)
+        feeds = {name: feed for name, feed in batch.feeds().items() if name in self._inputs}
+        outputs = self._session.run(self._outputs, feeds)
+        return batch.split(dict(zip(self._outputs, outputs, strict=True)))
+
+    def warm(self, tokens: int) -> None:
+        """Run every head once on a batch of about `tokens`, so that memory is in place."""
+        length = min(tokens, self._manifest.max_tokens)
+        encoding = Encoding(np.ones(length, np.int64), np.zeros(length, np.int64))
+        wants: list[MaskWant | PairWant | PoolWant] = [PoolWant("mean")]
+        if "mlm" in self._manifest.heads:
+            wants.append(MaskWant((1,), 5))
+        if "nsp" in self._manifest.heads:
+            wants.append(PairWant())
+        self.run([Item(encoding, want) for want in wants])
+
+
+def is_finite(result: Result) -> bool:
+    """Whether a result holds neither NaN nor infinity, which JSON could not carry."""
+    if isinstance(result, MaskResult):
+        arrays: tuple[NDArray[np.generic], ...] = (
+            result.log_probabilities,
+            result.target_log_probabilities,
+        )
+    else:
+        arrays = (result,)
+    return all(bool(np.isfinite(array).all()) for array in arrays)

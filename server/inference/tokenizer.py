@@ -1,0 +1,233 @@
+"""Texts in, `Encoding`s out, and word pieces back into text.
+
+The Rust tokenizer is never changed after loading (changing truncation while another thread encodes
+raises "Already borrowed"): it yields bare word pieces, and [CLS], [SEP], segment ids and truncation
+are put together here. Knows nothing of queues or HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer as RustTokenizer
+
+from server.errors import EmptyText, InvalidText, TooLong, WrongType
+from server.inference.items import Encoding
+
+# One thread per call: the cores belong to the inference workers.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+CHARACTERS_PER_TOKEN = 32  # English has 4 to 5; beyond this a text is refused or cut unread
+CONTRACTIONS = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
+    (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of the five special tokens; `mask` and `pad` are None when the vocabulary lacks them."""
+
+    cls: int
+    sep: int
+    unk: int
+    mask: int | None
+    pad: int | None
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The word pieces of one text, without special tokens around them."""
+
+    ids: list[int]
+    cut: bool = False
+    """Whether the text was cut before tokenising because it was far beyond the limit."""
+    rest: str = ""
+    """What was cut off."""
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """One text or pair as `/tokenize` shows it; all tuples have one entry per token."""
+
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    token_type_ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    special: tuple[bool, ...]
+    offsets: tuple[tuple[int, int] | None, ...]
+    """Start and end in the text (of a pair: in that token's text), in code points."""
+
+
+class Tokenizer:
+    """The word-piece tokenizer of one model."""
+
+    def __init__(self, path: Path) -> None:
+        self._rust = RustTokenizer.from_file(str(path))
+        self._rust.no_truncation()
+        self._rust.no_padding()
+        self.special = SpecialTokens(
+            cls=self._required("[CLS]"),
+            sep=self._required("[SEP]"),
+            unk=self._required("[UNK]"),
+            mask=self._rust.token_to_id("[MASK]"),
+            pad=self._rust.token_to_id("[PAD]"),
+        )
+        self._specials = frozenset(
+            token_id
+            for token_id, added in self._rust.get_added_tokens_decoder().items()
+            if added.special
+        )
+        self._spelling: dict[int, tuple[str, str]] = {}
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, added ones included."""
+        return self._rust.get_vocab_size()
+
+    def token_id(self, token: str) -> int | None:
+        """The id of an exact vocabulary entry, such as "paris" or "##s"."""
+        return self._rust.token_to_id(token)
+
+    def pieces(
+        self, text: str, max_tokens: int, *, truncate: bool, param: str, cut: str = "right"
+    ) -> Pieces:
+        """Tokenise without special tokens.
+
+        Cost comes before truncation, so a text of more than 32 characters per allowed token is
+        refused with `TooLong`, or cut first when `truncate` is set, at the right end or, with
+        `cut="left"`, at the left. Raises `EmptyText` when nothing is left of the text,
+        `InvalidText` for text that is not Unicode.
+        """
+        require_unicode(text, param)
+        limit = max_tokens * CHARACTERS_PER_TOKEN
+        if len(text) > limit and not truncate:
+            raise too_long(max_tokens, param)
+        if cut == "right":
+            kept, rest = text[:limit], text[limit:]
+        else:
+            kept, rest = text[-limit:], text[:-limit]
+        ids = self._rust.encode(kept, add_special_tokens=False).ids
+        if not ids:
+            raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
+        return Pieces(ids, bool(rest), rest)
+
+    def given(self, ids: Sequence[int], param: str) -> Pieces:
+        """Token ids that the client made with this vocabulary; [CLS] and [SEP] around them go."""
+        inner = list(ids)
+        if inner[:1] == [self.special.cls]:
+            inner = inner[1:]
+        if inner[-1:] == [self.special.sep]:
+            inner = inner[:-1]
+        if not inner:
+            raise EmptyText("The list of token ids is empty.", param=param)
+        return Pieces(inner)
+
+    def word(self, text: str) -> tuple[int, ...]:
+        """The pieces of a word by itself, without special tokens; empty when nothing is left."""
+        return tuple(self._rust.encode(text, add_special_tokens=False).ids)
+
+    def assemble(self, first: Sequence[int], second: Sequence[int] | None = None) -> Encoding:
+        """[CLS] first [SEP], or [CLS] first [SEP] second [SEP] with segment ids 0 and 1."""
+        cls, sep = self.special.cls, self.special.sep
+        if second is None:
+            ids = np.array([cls, *first, sep], np.int64)
+            return Encoding(ids, np.zeros(len(ids), np.int64))
+        ids = np.array([cls, *first, sep, *second, sep], np.int64)
+        type_ids = np.zeros(len(ids), np.int64)
+        type_ids[len(first) + 2 :] = 1
+        return Encoding(ids, type_ids)
+
+    def show(self, first: str, second: str | None, *, special: bool, param: str) -> Tokenized:
+        """Everything BERT adds up for each token: ids, segments and positions."""
+        for text in (first,) if second is None else (first, second):
+            require_unicode(text, param)
+        texts = (first,) if second is None else (first, second)
+        encoding = self._rust.encode(*texts, add_special_tokens=special)
+        added = tuple(bool(flag) for flag in encoding.special_tokens_mask)
+        return Tokenized(
+            ids=tuple(encoding.ids),
+            tokens=tuple(encoding.tokens),
+            token_type_ids=tuple(encoding.type_ids),
+            positions=tuple(range(len(encoding.ids))),
+            special=added,
+            offsets=tuple(
+                None if hidden else span
+                for hidden, span in zip(added, encoding.offsets, strict=True)
+            ),
+        )
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
+        """Text of word pieces, as the tokenizer's own decoder gives it, piece by cached piece.
+
+        A fill-mask answer shows the whole sentence once per candidate, and a lookup per piece is an
+        order of magnitude cheaper than a call into the decoder.
+        """
+        kept = [i for i in ids if i not in self._specials] if skip_special else ids
+        spelling = self._spelling
+        parts = [spelling[i][1] if i in spelling else self._spell(i)[1] for i in kept]
+        if parts:
+            parts[0] = spelling[kept[0]][0]
+        return "".join(parts)
+
+    def token(self, token_id: int) -> str:
+        """One token as text by itself: "##s" keeps its marks."""
+        spelling = self._spelling.get(token_id) or self._spell(token_id)
+        return spelling[0]
+
+    def _spell(self, token_id: int) -> tuple[str, str]:
+        """A piece at the beginning of a text, and one that follows another."""
+        token = self._rust.id_to_token(token_id)
+        if token is None:
+            self._spelling[token_id] = ("", "")  # a row of the table that the vocabulary leaves out
+        else:
+            following = token[2:] if token.startswith("##") else f" {token}"
+            self._spelling[token_id] = (_clean(token), _clean(following))
+        return self._spelling[token_id]
+
+    def _required(self, token: str) -> int:
+        token_id = self._rust.token_to_id(token)
+        if token_id is None:
+            raise ValueError(f"expected {token} in the vocabulary of a BERT tokenizer, found none")
+        return token_id
+
+
+def _clean(piece: str) -> str:
+    """What the WordPiece decoder's clean-up makes of one piece.
+
+    >>> _clean(" ."), _clean(" n't"), _clean(" paris")
+    ('.', "n't", ' paris')
+    """
+    for spaced, joined in CONTRACTIONS:
+        piece = piece.replace(spaced, joined)
+    return piece
+
+
+def require_unicode(text: str, param: str) -> None:
+    """Raise `InvalidText` for a lone surrogate, which no UTF-8 text has."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidText(
+            "The text holds a lone surrogate, which is not valid Unicode.", param=param
+        ) from None
+
+
+def too_long(max_tokens: int, param: str) -> TooLong:
+    """The error of a text beyond the limit."""
+    return TooLong(
+        f"The text is longer than {max_tokens} tokens; shorten it, or set `truncate` to true.",
+        param=param,
+    )
+
+
+def require_known(ids: Sequence[int], vocab_size: int, param: str) -> None:
+    """Raise `WrongType` for token ids outside the vocabulary."""
+    if not all(0 <= token_id < vocab_size for token_id in ids):
+        raise WrongType(f"Token ids must be from 0 to {vocab_size - 1}.", param=param)

@@ -1,0 +1,122 @@
+"""Environment variables and command-line flags in, one frozen `Settings` out.
+
+Each field below is the only declaration of an option: `--help` prints its purpose, its default and
+its environment name from here. `CLOZE_MAX_BODY_BYTES=1000000` and `--max-body-bytes 1000000` are
+the same; a flag wins over the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, CliSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+ENV_PREFIX = "CLOZE_"
+EXIT_BAD_SETTINGS = 2
+
+
+def _split(value: object) -> object:
+    """Splits `a, b` at its commas.
+
+    >>> _split("https://a.example, https://b.example")
+    ('https://a.example', 'https://b.example')
+    """
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+# fmt: off
+# ruff: noqa: E501 (an option is one line)
+class Settings(BaseSettings):
+    """Serves BERT models over HTTP."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, cli_kebab_case=True, cli_implicit_flags=True,
+        cli_hide_none_type=True, cli_prog_name="python -m server",
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 for any free one")
+    models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
+    default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
+
+    threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for the cores that the container may use")
+    intra_op: int = Field(1, ge=1, le=1024, description="cores that one inference run uses; more helps single requests to big models")
+    batch_tokens: int = Field(512, ge=1, description="most tokens that one worker takes at a time")
+    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait; beyond them requests are refused with 429")
+
+    max_body_bytes: int = Field(2_000_000, ge=1, description="largest request body, in bytes")
+    max_inputs: int = Field(512, ge=1, description="most texts in one request")
+    max_masks: int = Field(512, ge=1, description="most masks in one request")
+    max_targets: int = Field(1000, ge=1, description="most target words in one request")
+    max_top_k: int = Field(1000, ge=1, description="most candidates per mask")
+    allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
+
+    default_timeout_s: float = Field(30.0, gt=0, description="seconds a request may take when it names no limit")
+    max_timeout_s: float = Field(120.0, gt=0, description="seconds a request may ask for with x-request-timeout-ms")
+    drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")
+    drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
+    stuck_after_s: float = Field(60.0, gt=0, description="seconds without a sign of life from a busy worker until /livez fails")
+
+    docs: bool = Field(True, description="serve /docs and /openapi.json")
+    cors_origins: CommaSeparated = Field((), description="browser origins that may call, separated by commas; none by default")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log; debug adds a line per request")
+    log_format: Literal["json", "text"] = Field("json", description="JSON lines for machines, or text for people")
+# fmt: on
+
+    @model_validator(mode="after")
+    def _default_timeout_is_allowed(self) -> Settings:
+        if self.default_timeout_s > self.max_timeout_s:
+            raise ValueError("default_timeout_s must not exceed max_timeout_s")
+        return self
+
+
+class _Help(argparse.HelpFormatter):
+    """Adds each option's default and environment name to its line."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.dest not in Settings.model_fields:
+            return action.help
+        field = Settings.model_fields[action.dest]
+        default = "" if field.default in (None, ()) else f"; default {field.default}"
+        # A percent sign would be read as a format by argparse.
+        text = f"{field.description}{default} [{ENV_PREFIX}{action.dest.upper()}]"
+        return text.replace("%", "%%")
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """Reads `arguments` (without the program's name) over the environment.
+
+    Exits with code 2 and one line per mistake when something is not understood.
+    """
+    source: CliSettingsSource[object] = CliSettingsSource(
+        Settings, cli_parse_args=list(arguments), formatter_class=_Help
+    )
+    try:
+        return Settings(_cli_settings_source=source)
+    except ValidationError as mistakes:
+        _refuse([_mistake(error["loc"], error["msg"]) for error in mistakes.errors()])
+    except SettingsError as mistake:
+        _refuse([str(mistake)])
+
+
+def _mistake(location: tuple[int | str, ...], message: str) -> str:
+    if not location:
+        return message
+    field = str(location[0])
+    return f"--{field.replace('_', '-')} ({ENV_PREFIX}{field.upper()}): {message}"
+
+
+def _refuse(mistakes: Sequence[str]) -> NoReturn:
+    sys.stderr.writelines(f"error: {mistake}\n" for mistake in mistakes)
+    raise SystemExit(EXIT_BAD_SETTINGS)
