@@ -1,0 +1,1 @@
+"""Offered load in, a table of rates and latencies out; knows the server only from outside."""

@@ -1,0 +1,84 @@
+"""Tiny random BERTs in odd sizes, as transformers itself saves them, for the tests of `export`."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+DATA = Path(__file__).parent / "data"
+# 61 pieces for 67 rows: tables are often padded beyond the vocabulary.
+PIECES = (DATA / "vocab.txt").read_text(encoding="utf-8").splitlines()
+SIZES: dict[str, Any] = {
+    "vocab_size": 67,
+    "hidden_size": 12,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 20,
+    "max_position_embeddings": 29,
+    "type_vocab_size": 2,
+}
+Save = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def quiet_transformers() -> Iterator[None]:
+    """Progress bars and reports of transformers are no part of what is tested."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    yield
+    transformers.logging.set_verbosity_warning()
+
+
+@pytest.fixture
+def pieces() -> list[str]:
+    """A vocabulary of 61 word pieces in English, Chinese and with accents."""
+    return list(PIECES)
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """`save("BertForMaskedLM", hidden_act="relu")`: a folder with a random model and vocab.txt.
+
+    Sizes are `SIZES` unless given; `shard` bounds the size of a weight file.
+    """
+
+    def save(architecture: str = "BertModel", *, shard: str = "1GB", **config: Any) -> Path:
+        torch.manual_seed(11)
+        model_class = getattr(transformers, architecture)
+        model = model_class(transformers.BertConfig(**SIZES | config))
+        for parameter in model.parameters():  # biases and norms start as all zeros and ones
+            torch.nn.init.normal_(parameter, std=0.5)
+        folder = tmp_path / architecture
+        model.save_pretrained(folder, max_shard_size=shard)
+        (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def bert(save: Save) -> Path:
+    """A folder with a BertForPreTraining: both heads and the pooler."""
+    return save("BertForPreTraining")
+
+
+@pytest.fixture
+def tiny_tf() -> Path:
+    """The checkpoint that TensorFlow wrote (`data/make_tensorflow_checkpoint.py`)."""
+    return DATA / "tiny_tf"
+
+
+@pytest.fixture
+def edit() -> Callable[..., None]:
+    """`edit(path, hidden_act="relu", model_type=None)`: set fields of a JSON file, None deletes."""
+
+    def edit(path: Path, **changes: Any) -> None:
+        values = json.loads(path.read_text()) | changes
+        kept = {name: value for name, value in values.items() if value is not None}
+        path.write_text(json.dumps(kept))
+
+    return edit

@@ -1,0 +1,124 @@
+"""The command line as its users meet it: one sentence, exit code 2, nothing written."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Edit = Callable[..., None]
+
+
+def export(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "export", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def assert_refused(child: subprocess.CompletedProcess[str], sentence: str) -> None:
+    assert child.returncode == 2, child.stderr
+    assert child.stdout == ""
+    assert child.stderr.startswith("export: ")
+    assert child.stderr.count("\n") == 1
+    assert sentence in child.stderr
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A place for a model folder, alone in its own folder so that leftovers show."""
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models" / "tiny"
+
+
+def test_another_family_writes_nothing(bert: Path, out: Path, edit: Edit) -> None:
+    edit(bert / "config.json", model_type="roberta")
+    assert_refused(export(bert, out), "This is a roberta checkpoint")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_truncated_weights_write_nothing(bert: Path, out: Path) -> None:
+    weights = bert / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    assert_refused(export(bert, out), "model.safetensors is damaged or was cut short")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_tokenizer_of_another_model_writes_nothing(bert: Path, out: Path) -> None:
+    with (bert / "vocab.txt").open("a") as file:
+        file.writelines(f"more{index}\n" for index in range(20))
+    assert_refused(export(bert, out), "The tokenizer does not match the weights")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_missing_checkpoint_is_one_sentence(tmp_path: Path, out: Path) -> None:
+    assert_refused(export(tmp_path / "none", out), "neither a checkpoint folder nor the id")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_existing_folder_is_not_touched(bert: Path, out: Path) -> None:
+    out.mkdir()
+    (out / "mine.txt").write_text("precious")
+    assert_refused(export(bert, out), "exists already; --force replaces it")
+    assert_refused(export(bert, out, "--force"), "is not a model folder, so --force")
+    assert (out / "mine.txt").read_text() == "precious"
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_link_is_not_replaced(bert: Path, out: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    out.symlink_to(elsewhere)
+    assert_refused(export(bert, out), "exists already")
+    elsewhere.mkdir()
+    (elsewhere / "manifest.json").write_text("{}")
+    assert_refused(export(bert, out, "--force"), "is not a model folder")
+    assert out.is_symlink()
+
+
+def test_name_that_cannot_be_served_is_refused(bert: Path, out: Path) -> None:
+    assert_refused(export(bert, out.with_name("My Bert")), "cannot be a model's name")
+    assert_refused(export(bert, out, "--name", "../x"), "cannot be a model's name")
+
+
+def test_unknown_precision_is_a_usage_error(bert: Path, out: Path) -> None:
+    child = export(bert, out, "--precision", "int3")
+    assert child.returncode == 2
+    assert "invalid choice: 'int3'" in child.stderr
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(bert: Path, out: Path) -> None:
+    out.parent.rmdir()
+    out.parent.write_text("a file where a folder should be")
+    assert_refused(export(bert, out), "cannot be written")
+
+
+def test_export_prints_parameters_beside_the_estimate(bert: Path, out: Path) -> None:
+    child = export(bert, out, "--licence", "mit")
+    assert child.returncode == 0, child.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert (manifest["name"], manifest["licence"]) == ("tiny", "mit")
+    assert "textbook V·H + L·12·H²" in child.stdout
+    assert f"{manifest['parameters']['total']:,}" in child.stdout
+    assert "parity" in child.stdout
+
+
+def test_force_replaces_a_model_folder_only_when_the_new_one_is_done(
+    bert: Path, out: Path, edit: Edit
+) -> None:
+    assert export(bert, out).returncode == 0
+    before = (out / "manifest.json").read_text()
+    edit(bert / "config.json", model_type="roberta")
+    assert_refused(export(bert, out, "--force"), "roberta")
+    assert (out / "manifest.json").read_text() == before
+    edit(bert / "config.json", model_type="bert")
+    child = export(bert, out, "--force", "--name", "other")
+    assert child.returncode == 0, child.stderr
+    assert json.loads((out / "manifest.json").read_text())["name"] == "other"
+    assert [path.name for path in out.parent.iterdir()] == ["tiny"]

@@ -1,0 +1,266 @@
+"""Starting and stopping a real server: readiness, refusals, and a drain that loses nothing."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import Serve
+from tests.running_server import REPOSITORY, RunningServer
+
+BODY = {"inputs": "Paris is the [MASK] of France."}
+
+
+def test_it_listens_at_once_and_is_ready_when_its_models_are(
+    serve: Serve, default_model: Path
+) -> None:
+    server = serve(default_model, wait=False)
+    server.wait_until_listening()
+    readiness = server.get("/readyz")
+    assert (readiness.status_code, readiness.json()["error"]["code"]) == (503, "not_ready")
+    assert readiness.headers["retry-after"] == "1"
+    assert server.get("/livez").status_code == 200
+    early = server.post("/fill-mask", BODY)
+    assert (early.status_code, early.json()["error"]["code"]) == (503, "not_ready")
+    server.wait_until_ready()
+    assert server.post("/fill-mask", BODY).status_code == 200
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "server", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env=environment or None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def truncate(folder: Path) -> str:
+    weights = folder / "model.onnx.data"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    return weights.name
+
+
+def flip_a_byte(folder: Path) -> str:
+    weights = folder / "model.onnx.data"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    return weights.name
+
+
+def remove(folder: Path) -> str:
+    (folder / "tokenizer.json").unlink()
+    return "tokenizer.json"
+
+
+def remove_manifest(folder: Path) -> str:
+    (folder / "manifest.json").unlink()
+    return "manifest.json"
+
+
+def add_a_file(folder: Path) -> str:
+    (folder / "extra.bin").write_bytes(b"x")
+    return "extra.bin"
+
+
+def link(folder: Path) -> str:
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.rename(folder.parent / "_elsewhere.json")
+    tokenizer.symlink_to(folder.parent / "_elsewhere.json")
+    return "tokenizer.json"
+
+
+@pytest.mark.parametrize(
+    "damage", [truncate, flip_a_byte, remove, remove_manifest, add_a_file, link]
+)
+def test_a_damaged_model_folder_is_refused_by_the_name_of_the_file(
+    default_model: Path, tmp_path: Path, damage: Callable[[Path], str]
+) -> None:
+    folder = tmp_path / "models" / "broken"
+    shutil.copytree(default_model, folder)
+    file = damage(folder)
+    finished = run("--port", 0, "--models", folder.parent)
+    assert finished.returncode == 3
+    assert file in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("name", ["empty", "absent"])
+def test_a_folder_without_models_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run("--port", 0, "--models", tmp_path / name).returncode == 3
+
+
+def test_a_default_model_that_is_not_there_is_refused(default_model: Path) -> None:
+    finished = run("--port", 0, "--models", default_model, "--default-model", "nope")
+    assert finished.returncode == 3
+
+
+def test_a_port_in_use_is_one_clear_line(default_model: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        finished = run("--models", default_model, "--port", taken.getsockname()[1])
+    assert finished.returncode == 1
+    assert "Address already in use" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_help_lists_every_setting_with_its_default_and_environment_name() -> None:
+    finished = run("--help")
+    assert finished.returncode == 0
+    assert "--max-body-bytes" in finished.stdout
+    assert "CLOZE_MAX_BODY_BYTES" in finished.stdout
+    assert "default 8080" in finished.stdout
+
+
+def test_a_wrong_setting_is_one_line_and_exit_code_2() -> None:
+    finished = run("--port", "many", "--max-inputs", 0)
+    assert finished.returncode == 2
+    first, second = finished.stderr.splitlines()
+    assert "--port (CLOZE_PORT)" in first
+    assert "--max-inputs (CLOZE_MAX_INPUTS)" in second
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_ends_with_0(
+    serve: Serve, default_model: Path, sign: signal.Signals
+) -> None:
+    server = serve(default_model, drain_delay_s=0.2)
+    server.process.send_signal(sign)
+    assert server.process.wait(10) == 0
+
+
+def test_readiness_fails_at_once_while_requests_are_still_served(
+    serve: Serve, default_model: Path
+) -> None:
+    server = serve(default_model, drain_delay_s=1.5)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    readiness = server.get("/readyz")
+    assert (readiness.status_code, readiness.json()["error"]["code"]) == (503, "draining")
+    assert server.get("/livez").status_code == 200
+    served = server.post("/fill-mask", BODY)
+    assert served.status_code == 200
+    assert served.headers["connection"] == "close"
+    assert server.process.wait(10) == 0
+    with pytest.raises(httpx.ConnectError):
+        server.get("/livez")
+
+
+def test_a_drain_under_load_fails_no_request(serve: Serve, default_model: Path) -> None:
+    server = serve(default_model, drain_delay_s=4)
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    stop = threading.Event()
+    with ThreadPoolExecutor(50) as clients:
+        busy = [clients.submit(ask_until, stop, server.url) for _ in range(30)]
+        time.sleep(1)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        answers = list(clients.map(ask_on, idle))
+        stop.set()
+        statuses = [status for client in busy for status in client.result()]
+    assert server.process.wait(30) == 0
+    assert len(statuses) > len(busy)
+    assert set(statuses) == {200}
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert all(b"connection: close" in answer for answer in answers)
+
+
+def ask_until(stop: threading.Event, url: str) -> list[int]:
+    """Sends requests one after another, as a balancer does that has not noticed the drain yet."""
+    statuses: list[int] = []
+    with httpx.Client(timeout=30) as client:
+        while not stop.is_set():
+            statuses.append(client.post(f"{url}/fill-mask", json=BODY).status_code)
+    return statuses
+
+
+def ask_on(connection: socket.socket) -> bytes:
+    """Sends a request on a connection that has been idle so far; reads until it is closed."""
+    content = b'{"inputs": "Paris is the [MASK] of France."}'
+    head = f"POST /fill-mask HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
+    with connection, connection.makefile("rb") as answer:
+        connection.settimeout(10)
+        connection.sendall(head.encode() + content)
+        return answer.read()
+
+
+def test_admitted_work_is_finished_after_the_listener_closed(
+    serve: Serve, default_model: Path
+) -> None:
+    server = serve(default_model, drain_delay_s=0, threads=1)
+    answers: list[httpx.Response] = []
+    body = {"inputs": ["word " * 400] * 40}
+    thread = threading.Thread(target=lambda: answers.append(server.post("/embed", body)))
+    thread.start()
+    while server.metric("cloze_running_batches") == 0:
+        time.sleep(0.01)
+    assert server.terminate() == 0
+    thread.join()
+    assert answers[0].status_code == 200
+    assert len(answers[0].json()) == 40
+
+
+def test_slow_sockets_do_not_hold_up_the_end(serve: Serve, default_model: Path) -> None:
+    server = serve(default_model, drain_delay_s=0.2, drain_timeout_s=2)
+    half_sent = [
+        b"",
+        b"POST /embed HTTP/1.1\r\nhost:",
+        b'POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{"inputs',
+    ]
+    connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(30)]
+    for index, connection in enumerate(connections):
+        connection.sendall(half_sent[index % len(half_sent)])
+    time.sleep(0.2)
+    started = time.monotonic()
+    assert server.terminate() == 0
+    assert time.monotonic() - started < 8
+    for connection in connections:
+        connection.close()
+
+
+def test_the_log_is_json_without_any_input(serve: Serve, default_model: Path) -> None:
+    server = serve(default_model, log_level="debug", drain_delay_s=0)
+    server.post("/fill-mask", {"inputs": "Zanzibar [MASK]"}, x_request_id="find-me")
+    server.post("/fill-mask", {"inputs": ["Zanzibar"], "Zanzibar": 1})
+    assert server.terminate() == 0
+    lines = server.log_lines()
+    (line,) = [line for line in lines if line.get("request_id") == "find-me"]
+    assert (line["route"], line["status"], line["model"]) == ("/fill-mask", 200, "cloze-small-en")
+    assert "Zanzibar" not in server.log.read_text()
+
+
+def test_browsers_of_configured_origins_may_call(serve: Serve, default_model: Path) -> None:
+    origin = "https://app.example"
+    server = serve(default_model, cors_origins=origin)
+    asked = {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization",
+    }
+    allowed = server.client.options(f"{server.url}/embed", headers=asked)
+    assert allowed.headers["access-control-allow-origin"] == origin
+    assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+    refused = server.post("/embed", {"inputs": ""}, origin=origin)
+    assert refused.headers["access-control-allow-origin"] == origin
+    other = server.post("/embed", {"inputs": "a"}, origin="https://evil.example")
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_browsers_may_not_call_by_default(server: RunningServer) -> None:
+    response = server.post("/embed", {"inputs": "a"}, origin="https://app.example")
+    assert "access-control-allow-origin" not in response.headers

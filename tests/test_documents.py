@@ -1,0 +1,146 @@
+"""README.md and docs/ -> run and compared: commands, their printed answers, the tree, the links."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from scripts.settings_page import PAGE, page
+from tests.running_server import RunningServer
+from tests.test_repository import files
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in files("docs/*.md"))]
+
+# int8 kernels differ a little between processors.
+TOLERANCE = 0.02
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+TOKEN = re.compile(rf'{NUMBER.pattern}|"[^"]*"|\w+|\S')
+
+
+class Example(NamedTuple):
+    """A command of a document and what the document says that it prints."""
+
+    command: str
+    printed: str
+
+
+def examples(document: str) -> Iterator[Example]:
+    """Yield the commands of console blocks, each after its `$`."""
+    for kind, block in FENCE.findall((REPOSITORY / document).read_text()):
+        if kind == "console":
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                yield split(part)
+
+
+def split(block: str) -> Example:
+    """Split what follows a prompt: the command ends on the line that closes its quotation marks."""
+    lines = block.splitlines(keepends=True)
+    ends = (end for end in range(1, len(lines)) if "".join(lines[:end]).count("'") % 2 == 0)
+    end = next(ends, len(lines))
+    return Example("".join(lines[:end]).rstrip("\n"), "".join(lines[end:]))
+
+
+def assert_same_but_for_rounding(printed: str, expected: str) -> None:
+    """Compare word by word; decimal numbers may differ by the tolerance, spacing is free."""
+    expected, *rest = expected.partition("…")
+    found, wanted = TOKEN.findall(printed), TOKEN.findall(expected)
+    assert len(found) >= len(wanted) if any(rest) else len(found) == len(wanted), printed
+    for one, other in zip(found, wanted, strict=False):
+        if NUMBER.fullmatch(other) and NUMBER.fullmatch(one):
+            assert float(one) == pytest.approx(float(other), abs=TOLERANCE), printed
+        else:
+            assert one == other, printed
+
+
+def calls_of(document: str) -> list[Example]:
+    """Return the examples that ask the server."""
+    return [example for example in examples(document) if example.command.startswith("curl ")]
+
+
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if calls_of(name)])
+def test_documented_calls_print_what_the_document_says(
+    document: str, server: RunningServer
+) -> None:
+    assert shutil.which("curl"), "the examples are run with curl"
+    for call in calls_of(document):
+        command = call.command.replace("localhost:8080", f"127.0.0.1:{server.port}")
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, check=False, cwd=REPOSITORY
+        )
+        assert done.returncode == 0, f"{call.command}: {done.stderr}"
+        assert_same_but_for_rounding(done.stdout, call.printed)
+
+
+def test_comparison_notices_a_wrong_answer() -> None:
+    assert_same_but_for_rounding('[{"score": 0.912}]', '[{"score":0.92}]')
+    assert_same_but_for_rounding("[[0.1, 0.2, 0.3]]", "[[0.1, 0.2, …")
+    for wrong in ('[{"score":0.95}]', '[{"scores":0.912}]', '[{"score":0.912}', "[…"):
+        with pytest.raises(AssertionError):
+            assert_same_but_for_rounding('{"score": 0.912}', wrong)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documented_make_targets_exist(document: str) -> None:
+    text = (REPOSITORY / document).read_text()
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(?:\$ )?make ([a-z-]+)", text)) <= set(targets)
+    assert set(re.findall(r"^\$ make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    path = REPOSITORY / document
+    for link in re.findall(r"\]\(([^)#]+)", path.read_text()):
+        assert "://" in link or (path.parent / link).exists(), link
+
+
+def readme_tree() -> Iterator[tuple[Path, int]]:
+    """Yield each path of the annotated tree with its depth."""
+    text = (REPOSITORY / "README.md").read_text()
+    tree = text.partition("## What is where\n")[2].partition("```text\n")[2].partition("```")[0]
+    parents: list[str] = []
+    for line in filter(None, tree.splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        parents[depth:] = [name]
+        yield Path(*parents), depth
+
+
+def test_readme_tree_lists_only_what_exists() -> None:
+    for path, _ in readme_tree():
+        assert (REPOSITORY / path).exists(), path
+
+
+def test_readme_tree_lists_all_of_every_folder_it_opens() -> None:
+    tree = list(readme_tree())
+    shown = {path for path, _ in tree}
+    opened = {path for (path, depth), (_, next_depth) in pairwise(tree) if next_depth > depth}
+    on_disk = {path.relative_to(REPOSITORY) for path in files()}
+    assert opened
+    for folder in [Path(), *sorted(opened)]:
+        inside = {path.relative_to(folder).parts[0] for path in on_disk if within(path, folder)}
+        listed = {path.relative_to(folder).parts[0] for path in shown if within(path, folder)}
+        assert listed == inside - {"__init__.py"}, folder
+
+
+def within(path: Path, folder: Path) -> bool:
+    """Tell whether a path lies below a folder."""
+    return folder in path.parents
+
+
+def test_readme_counts_the_packages_that_a_server_needs() -> None:
+    lock = (REPOSITORY / "requirements" / "serve.txt").read_text()
+    count = len(re.findall(r"^\S+==", lock, re.MULTILINE))
+    assert f"installs {count} packages" in (REPOSITORY / "README.md").read_text()
+
+
+def test_settings_page_is_generated_from_the_settings() -> None:
+    assert PAGE.read_text() == page(), "run `make docs`"

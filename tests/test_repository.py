@@ -1,0 +1,155 @@
+"""The checkout -> what must hold for all its files: who imports whom, and what no file says."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+# Imports point one way: package -> the packages of this repository that it may import.
+MAY_IMPORT = {
+    "models": {"models"},
+    "export": {"export", "models"},
+    "server": {"server", "models"},
+    "benchmarks": {"benchmarks", "server", "models"},
+    "scripts": {"server"},
+}
+# Within the server, inference knows nothing of HTTP.
+INFERENCE_MAY_IMPORT = ("server.inference", "server.errors", "models")
+
+# Distribution -> module, where the two differ.
+MODULE_OF = {
+    "huggingface-hub": "huggingface_hub",
+    "ml-dtypes": "ml_dtypes",
+    "prometheus-client": "prometheus_client",
+    "pydantic-settings": "pydantic_settings",
+}
+# Installed with a declared package, whose own documentation has one import them directly.
+COMES_WITH = {"fastapi": {"starlette"}, "pydantic": {"pydantic_core"}}
+
+
+def files(*patterns: str) -> list[Path]:
+    """List what is tracked or would be, so that build products and environments are left out."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    paths = (REPOSITORY / name for name in listing.split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, f"{path}: a relative import"
+            yield node.module
+
+
+def third_party(package: str) -> set[str]:
+    """Return the top-level modules that a package imports and that are not Python's or ours."""
+    imported = {
+        module.partition(".")[0]
+        for path in files(f"{package}/*.py")
+        for module in imported_modules(path)
+    }
+    return imported - set(sys.stdlib_module_names) - set(MAY_IMPORT)
+
+
+def declared(group: str) -> set[str]:
+    """Return the modules that a group or an extra of pyproject.toml brings."""
+    pyproject = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    groups = {**pyproject["dependency-groups"], **pyproject["project"]["optional-dependencies"]}
+    names = [re.split(r"[<>=]", entry)[0] for entry in groups[group]]
+    modules = {MODULE_OF.get(name, name) for name in names}
+    return modules.union(*(COMES_WITH.get(name, set()) for name in names))
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package: str) -> None:
+    modules = files(f"{package}/*.py")
+    assert modules
+    for path in modules:
+        ours = {name.partition(".")[0] for name in imported_modules(path)} & set(MAY_IMPORT)
+        assert ours <= MAY_IMPORT[package], path.relative_to(REPOSITORY)
+
+
+def test_inference_knows_nothing_of_http() -> None:
+    for path in files("server/inference/*.py"):
+        for name in imported_modules(path):
+            assert name.partition(".")[0] not in {"fastapi", "starlette", "uvicorn", "pydantic"}
+            if name.startswith("server"):
+                assert name.startswith(INFERENCE_MAY_IMPORT), f"{path.name} imports {name}"
+
+
+def test_api_knows_nothing_of_sessions() -> None:
+    for path in files("server/api/*.py"):
+        tops = {name.partition(".")[0] for name in imported_modules(path)}
+        assert not tops & {"onnxruntime", "tokenizers"}, path.name
+
+
+def test_server_imports_only_what_the_serving_install_declares() -> None:
+    assert third_party("server") | third_party("models") <= declared("serve")
+
+
+def test_export_imports_only_what_its_install_declares() -> None:
+    imported = third_party("export") | third_party("models")
+    assert imported <= declared("export") | declared("pickle")
+
+
+def test_benchmarks_run_in_the_serving_install() -> None:
+    assert third_party("benchmarks") <= declared("serve")
+
+
+@pytest.mark.parametrize("lock", ["serve", "export", "test", "torch"])
+def test_every_locked_package_has_a_hash_and_no_address(lock: str) -> None:
+    text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()
+    pins = re.findall(r"^[a-z][^#\n]*==.*\n(.*)", text, flags=re.MULTILINE)
+    assert pins
+    assert all(line.strip().startswith("--hash=sha256:") for line in pins)
+    assert "://" not in text
+
+
+def test_serving_lock_has_no_training_framework_and_no_hub_client() -> None:
+    text = (REPOSITORY / "requirements" / "serve.txt").read_text()
+    locked = set(re.findall(r"^([a-z][a-z0-9-]*)==", text, flags=re.MULTILINE))
+    assert {"onnxruntime", "tokenizers", "uvicorn"} <= locked
+    assert not {"torch", "transformers", "huggingface-hub", "onnx", "requests"} & locked
+
+
+def test_no_file_names_the_machine_it_was_written_on() -> None:
+    places = {str(REPOSITORY), str(Path.home()), str(Path(sys.prefix))}
+    if REPOSITORY.parent != Path("/"):
+        places.add(str(REPOSITORY.parent))
+    pattern = re.compile(rf"(?<![\w}}])({'|'.join(map(re.escape, places))})(?![\w.-])")
+    named = [path for path in files() if pattern.search(text_of(path))]
+    assert not named
+
+
+def text_of(path: Path) -> str:
+    """Return a file's text, or nothing for one that is not text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def test_every_module_opens_with_what_it_does() -> None:
+    for path in files("*.py"):
+        docstring = ast.get_docstring(ast.parse(path.read_text()))
+        assert docstring, f"{path.relative_to(REPOSITORY)} has no docstring"
+
+
+def test_changelog_has_a_place_for_the_next_change() -> None:
+    text = (REPOSITORY / "CHANGELOG.md").read_text()
+    assert "\n## Unreleased\n" in text
