@@ -78,15 +78,15 @@ class GraphBuilder:
         )
         return names
 
-    def constant(self, value: NDArray[Any], name: str | None = None) -> str:
+    def constant(self, value: NDArray[Any] | np.generic, name: str | None = None) -> str:
         """A small tensor kept inside model.onnx; equal ones are shared."""
         label = name or f"constant/{value.dtype.name}{list(value.shape)}{value.tolist()}"
         if label not in self._initializers:
-            self._initializers[label] = numpy_helper.from_array(value, label)
+            self._initializers[label] = numpy_helper.from_array(np.asarray(value), label)
         return label
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
-        """A tensor of the checkpoint, written to the data file under `name`; asked for twice, shared."""
+        """A tensor of the checkpoint, written to the data file once, however often asked for."""
         if name in self._initializers:
             return name
         if value.nbytes < INLINE_BYTES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from models.manifest import ModelManifest
 
 TASKS = {
@@ -26,13 +28,19 @@ def model_card(manifest: ModelManifest) -> str:
         f"A BERT encoder exported from `{manifest.source}` for Cloze.",
         "",
         f"- Tasks: {', '.join(tasks)}",
-        f"- Encoder: {sizes.num_hidden_layers} layers × {sizes.hidden_size}, "
-        f"{sizes.num_attention_heads} attention heads, vocabulary of {sizes.vocab_size:,}",
+        (
+            f"- Encoder: {sizes.num_hidden_layers} layers × {sizes.hidden_size}, "
+            f"{sizes.num_attention_heads} attention heads, vocabulary of {sizes.vocab_size:,}"
+        ),
         f"- Parameters: {manifest.parameters['total']:,}",
-        f"- Longest text: {manifest.max_tokens} tokens "
-        f"({manifest.pooling.max_tokens} for embeddings)",
-        f"- Sentence vectors: {manifest.pooling.mode} pooling, "
-        f"{'normalised' if manifest.pooling.normalize else 'not normalised'}",
+        (
+            f"- Longest text: {manifest.max_tokens} tokens "
+            f"({manifest.pooling.max_tokens} for embeddings)"
+        ),
+        (
+            f"- Sentence vectors: {manifest.pooling.mode} pooling, "
+            f"{'normalised' if manifest.pooling.normalize else 'not normalised'}"
+        ),
         f"- Precision: {manifest.precision}",
         "",
         "## Measured at export",
@@ -41,14 +49,16 @@ def model_card(manifest: ModelManifest) -> str:
         *_table("Against the checkpoint in float32", manifest.drift),
         "## Licence and use",
         "",
-        f"Licence of the weights: {manifest.licence}. What the model was trained on, and its limits"
-        " and biases, are the source checkpoint's: read its own card.",
+        (
+            f"Licence of the weights: {manifest.licence}. What the model was trained on, and its limits"
+            " and biases, are the source checkpoint's: read its own card."
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _table(title: str, values: dict[str, float] | object) -> list[str]:
-    if not isinstance(values, dict) or not values:
+def _table(title: str, values: Mapping[str, float]) -> list[str]:
+    if not values:
         return []
     rows = [f"| {name} | {value:.4g} |" for name, value in values.items()]
     return [f"| {title} | |", "|---|---|", *rows, ""]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -84,7 +85,9 @@ def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[
     return texts, masks
 
 
-def _cosines(found: Sequence[dict[str, Float32]], encoded: Sequence[Encoded]) -> dict[str, float]:
+def _cosines(
+    found: Sequence[dict[str, NDArray[Any]]], encoded: Sequence[Encoded]
+) -> dict[str, float]:
     cosines = []
     for outputs, text in zip(found, encoded, strict=True):
         ours, theirs = outputs["pooled"][0], text.last.mean(axis=0)
@@ -95,7 +98,7 @@ def _cosines(found: Sequence[dict[str, Float32]], encoded: Sequence[Encoded]) ->
     }
 
 
-def _agreement(found: Sequence[dict[str, Float32]], best: Sequence[_Best]) -> dict[str, float]:
+def _agreement(found: Sequence[dict[str, NDArray[Any]]], best: Sequence[_Best]) -> dict[str, float]:
     same = np.concatenate(
         [out["mlm_ids"][:, 0] == b.ids for out, b in zip(found, best, strict=True)]
     )
@@ -114,7 +117,7 @@ def _agreement(found: Sequence[dict[str, Float32]], best: Sequence[_Best]) -> di
 
 def _mean_difference(
     name: str,
-    found: Sequence[dict[str, Float32]],
+    found: Sequence[dict[str, NDArray[Any]]],
     encoded: Sequence[Encoded],
     weights: Weights,
     spec: GraphSpec,

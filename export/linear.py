@@ -51,7 +51,7 @@ class Linear(Protocol):
         """Rows of an embedding table: float32 (tokens, H)."""
 
     def decode(self, values: str) -> str:
-        """The vocabulary product, tied to `embeddings.word` or separate: (masks, H) -> (masks, V)."""
+        """The vocabulary product, tied or separate: (masks, H) -> (masks, V)."""
 
 
 class FloatLinear:

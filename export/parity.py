@@ -8,8 +8,8 @@ the server's own vectorised code, so that an error in one shows against the othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -45,8 +45,8 @@ def random_texts(config: BertConfig) -> list[Text]:
     rng = np.random.default_rng(SEED)
     texts = []
     for first, second in LENGTHS:
-        second = second if config.type_vocab_size > 1 else 0
-        total = min(first + second, config.max_position_embeddings)
+        pair = config.type_vocab_size > 1
+        total = min(first + second * pair, config.max_position_embeddings)
         types = (np.arange(total) >= first).astype(np.int64)
         texts.append(Text(rng.integers(0, config.vocab_size, total), types))
     return texts
@@ -69,20 +69,12 @@ def measure_parity(
     return worst
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the rows of each text are among all rows, and among the read rows."""
-
-    starts: list[int]
-    read_starts: list[int]
-
-
 def run(
     session: ort.InferenceSession,
     spec: GraphSpec,
     texts: Sequence[Text],
     reads: Sequence[Sequence[int]],
-) -> dict[str, Float32]:
+) -> dict[str, NDArray[Any]]:
     """Run all heads: MLM and token heads at all read rows, [CLS] heads and pooling for all texts.
 
     Returns the graph's outputs, with MLM as log-probabilities (rows, V) in the vocabulary's order.
@@ -96,7 +88,7 @@ def run(
     return outputs
 
 
-def run_feeds(session: ort.InferenceSession, feeds: Arrays) -> dict[str, Float32]:
+def run_feeds(session: ort.InferenceSession, feeds: Arrays) -> dict[str, NDArray[Any]]:
     """All outputs by name. Feeds of heads that the graph lacks are left out."""
     names = [node.name for node in session.get_outputs()]
     wanted = {node.name for node in session.get_inputs()}
@@ -108,10 +100,10 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
     """The graph's inputs for `texts`, reading the rows `reads` of each; [CLS] must be the first."""
     lengths = [len(text.ids) for text in texts]
     counts = [len(rows) for rows in reads]
-    layout = _Layout(_starts(lengths), _starts(counts))
+    starts = _starts(lengths)
     pad, unpad = _rectangle(lengths)
     read_pad, read_unpad = _rectangle(counts)
-    pool, weights = _pooling(spec, layout, lengths, counts)
+    pool, weights = _pooling(spec, counts)
     feeds: Arrays = {
         "input_ids": np.concatenate([text.ids for text in texts]),
         "token_type_ids": np.concatenate([text.type_ids for text in texts]),
@@ -120,7 +112,7 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
         "unpad_index": unpad,
         "lengths": np.array(lengths),
         "read_index": np.array(
-            [start + row for start, rows in zip(layout.starts, reads, strict=True) for row in rows]
+            [start + row for start, rows in zip(starts, reads, strict=True) for row in rows]
         ),
         "read_pad_index": read_pad,
         "read_unpad_index": read_unpad,
@@ -128,13 +120,13 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
         "token_index": np.arange(sum(counts)),
         "top_k": np.array([spec.config.vocab_size]),
         "targets": np.array([[row, 0] for row in range(sum(counts))]),
-        "pooler_index": np.array(layout.read_starts),
+        "pooler_index": np.array(_starts(counts)),
         "pool_index": pool,
         "pool_weights": weights,
         "max_index": read_pad,
     }
     for name in tap_inputs(spec.layers):
-        feeds[name] = np.array(layout.starts)
+        feeds[name] = np.array(starts)
     return feeds
 
 
@@ -143,14 +135,14 @@ def expected(
     spec: GraphSpec,
     encoded: Sequence[Encoded],
     reads: Sequence[Sequence[int]],
-) -> dict[str, Float32]:
+) -> dict[str, NDArray[Any]]:
     """What the reference says of the outputs of `run`."""
     rows = [text.last[list(read)] for text, read in zip(encoded, reads, strict=True)]
     packed = np.concatenate(rows)
     pooled = [text.mean(axis=0) for text in rows]
     if spec.layers:
         pooled += [text.second_to_last[0] for text in encoded]
-    outputs: dict[str, Float32] = {
+    outputs: dict[str, NDArray[Any]] = {
         "token_vectors": packed,
         "pooled": np.stack(pooled),
         "pooled_max": np.stack([text.max(axis=0) for text in rows]),
@@ -195,9 +187,7 @@ def _rectangle(counts: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int
     return index, np.array(flat)
 
 
-def _pooling(
-    spec: GraphSpec, layout: _Layout, lengths: Sequence[int], counts: Sequence[int]
-) -> tuple[NDArray[np.int64], Float32]:
+def _pooling(spec: GraphSpec, counts: Sequence[int]) -> tuple[NDArray[np.int64], Float32]:
     """Means over each text's read rows, then [CLS] of each text in the extra layer."""
     index, _ = _rectangle(counts)
     weights = np.zeros((len(counts), 1, max(counts)), np.float32)
@@ -205,7 +195,7 @@ def _pooling(
         weights[text, 0, :count] = 1 / count
     if not spec.layers:
         return index, weights
-    taps = sum(counts) + np.arange(len(lengths))
+    taps = sum(counts) + np.arange(len(counts))
     index = np.concatenate([index, np.repeat(taps[:, None], index.shape[1], axis=1)])
     only_first = np.zeros_like(weights)
     only_first[:, 0, 0] = 1

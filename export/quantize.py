@@ -1,8 +1,8 @@
 """int8 linear layers whose answer does not depend on what else is in the batch.
 
-Weights are int8 with one scale per output column, activations uint8 with one scale per row: a row's
-scale comes from that row alone, so a text gets the same answer in any batch (one scale for the whole
-tensor, as dynamic quantisation usually does, would not). The product runs in integers and is exact:
+Weights are int8 with one scale per output column, activations uint8 with one scale per row. That
+scale comes from the row alone, so a text gets the same answer in any batch; one scale for the whole
+tensor, the usual dynamic quantisation, would not give it. The product is exact, in integers:
 
     m = max |x| of the row            q = round(127 · x / m) + 128          (uint8)
     y = (q - 128) · W_q · s_col / 127 · m + b                               (float32)
@@ -40,7 +40,7 @@ def quantise_rows(matrix: NDArray[np.float32]) -> Quantised:
     """Symmetric int8 with the scale of each row's largest magnitude: (rows, n) -> int8 (rows, n).
 
     A scale of least squared error (clipping a few outliers) was tried: agreement and cosines stayed
-    where they were, since most of the drift is the activations', and export took three times longer.
+    where they were, since most of the drift is the activations', and export took longer.
 
     >>> quantise_rows(np.array([[1.0, -0.5, 0.25]], np.float32)).values.tolist()
     [[127, -64, 32]]
@@ -115,7 +115,7 @@ class Int8Linear:
         return graph.node("Mul", values, scale)
 
     def decode(self, values: str) -> str:
-        """The vocabulary product against the int8 table, by rows: QGemm takes it as it is stored."""
+        """The vocabulary product against the int8 table: QGemm takes it by rows, as stored."""
         tied = "mlm.decoder.weight" not in self.weights
         table, scales, zeros = self._table("embeddings.word" if tied else "mlm.decoder.weight")
         rows = self.rows(values)

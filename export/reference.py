@@ -144,7 +144,8 @@ def activation(name: str, x: Float32) -> Float32:
             inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3)
             return x * np.float32(0.5) * (1 + np.tanh(inner))
         case "relu":
-            return np.maximum(x, 0)
+            positive: Float32 = np.maximum(x, np.float32(0))
+            return positive
         case _:
             raise ValueError(f"expected an activation that BertConfig allows, found {name!r}")
 

@@ -14,24 +14,16 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.errors import (
-    ClozeError,
-    DeadlineExceeded,
-    Draining,
-    InternalError,
-    NonFiniteOutput,
-    QueueFull,
-)
+from server.errors import ClozeError, DeadlineExceeded, Draining, InternalError, QueueFull
+from server.inference.isolation import RunBatch, run_isolated
 from server.inference.items import Item, Result
 from server.inference.queue import CostModel, Entry, ItemQueue
-from server.inference.session import is_finite
 
 logger = logging.getLogger(__name__)
 
-RunBatch = Callable[[Sequence[Item]], list[Result]]
 SMALLEST_BUDGET = 32  # tokens; the budget is not halved below this when memory runs out
 
 
@@ -83,13 +75,7 @@ class BatcherStats:
     """Seconds since the longest-running batch began; 0 when no worker is busy."""
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of one item."""
-
-    entry: Entry
-    result: Result | None
-    error: ClozeError | None
+Outcome = tuple[Entry, Result | ClozeError]
 
 
 class Batcher:
@@ -117,6 +103,7 @@ class Batcher:
         self._stopping = False
         self._draining = False
         self._unanswered = 0
+        self._drained: asyncio.Event | None = None
         self._counts = dict.fromkeys(
             ("batches", "items", "tokens", "cancelled", "expired", "poisoned", "memory_errors"), 0
         )
@@ -166,8 +153,10 @@ class Batcher:
             self._leave(ticket, "cancelled")
             raise
         finally:
-            self._unanswered -= 1
             timer.cancel()
+            self._unanswered -= 1
+            if self._drained is not None and not self._unanswered:
+                self._drained.set()
         results = [result for result in ticket.results if result is not None]
         return Completed(results, ticket.tokens, ticket.queue_s, ticket.compute_s)
 
@@ -188,8 +177,9 @@ class Batcher:
     async def drain(self) -> None:
         """Admit nothing more and return when all admitted work is answered."""
         self._draining = True
-        while self._unanswered:
-            await asyncio.sleep(0.01)
+        if self._unanswered:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
 
     def close(self) -> None:
         """Stop the workers after their present batch. Threads are daemons: a stuck one is left."""
@@ -219,17 +209,17 @@ class Batcher:
             removed = self._queue.remove(ticket)
             self._counts[why] += removed if len(self._arrived) == before else len(ticket.items)
 
-    def _deliver(self, outcomes: list[_Outcome], started: float, seconds: float) -> None:
-        """Hand a batch's outcomes to their requests; the only place where tickets are settled."""
-        for outcome in outcomes:
-            entry, ticket = outcome.entry, outcome.entry.ticket
+    def _deliver(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
+        """Hand a batch's outcomes to their requests."""
+        for entry, outcome in outcomes:
+            ticket = entry.ticket
             if ticket.done.done():
                 continue  # cancelled, expired, or failed by another of its items
-            if outcome.error is not None:
+            if isinstance(outcome, ClozeError):
                 self._leave(ticket, "cancelled")
-                ticket.done.set_exception(outcome.error)
+                ticket.done.set_exception(outcome)
                 continue
-            ticket.results[entry.index] = outcome.result
+            ticket.results[entry.index] = outcome
             ticket.remaining -= 1
             ticket.queue_s = max(ticket.queue_s, started - entry.queued_at)
             ticket.compute_s = max(ticket.compute_s, seconds)
@@ -265,62 +255,46 @@ class Batcher:
             started = time.monotonic()
             taken = self._queue.take(self._share(), started)
             self._busy_since[thread] = started
-        entries = [entry for entry in taken if entry.ticket.deadline > started]
-        outcomes = self._run_isolated(entries) if entries else []
-        outcomes += [
-            _Outcome(entry, None, _too_late())
-            for entry in taken
-            if entry.ticket.deadline <= started
-        ]
+        outcomes = self._outcomes(taken, started)
         seconds = time.monotonic() - started
         with self._ready:
             del self._busy_since[thread]
-            self._counts["expired"] += len(taken) - len(entries)
-            self._batch_seconds += seconds
-            self._counts["batches"] += 1
-            self._counts["items"] += len(entries)
-            self._counts["tokens"] += sum(entry.tokens for entry in entries)
-            self._counts["poisoned"] += sum(
-                isinstance(outcome.error, InternalError) for outcome in outcomes
-            )
+            self._count(outcomes, seconds)
         self._call_back(outcomes, started, seconds)
+
+    def _outcomes(self, taken: list[Entry], now: float) -> list[Outcome]:
+        """Run what was taken, but for entries whose deadline passed while they waited."""
+        entries = [entry for entry in taken if entry.ticket.deadline > now]
+        late = [(entry, _too_late()) for entry in taken if entry.ticket.deadline <= now]
+        if not entries:
+            return [*late]
+        items = [entry.item for entry in entries]
+        results = run_isolated(self._run, items, self._shrink_budget)
+        return [*zip(entries, results, strict=True), *late]
+
+    def _count(self, outcomes: list[Outcome], seconds: float) -> None:
+        late = sum(isinstance(outcome, DeadlineExceeded) for _, outcome in outcomes)
+        self._batch_seconds += seconds
+        self._counts["batches"] += 1
+        self._counts["items"] += len(outcomes) - late
+        self._counts["tokens"] += sum(
+            entry.tokens for entry, outcome in outcomes if not isinstance(outcome, DeadlineExceeded)
+        )
+        self._counts["expired"] += late
+        self._counts["poisoned"] += sum(isinstance(o, InternalError) for _, o in outcomes)
 
     def _share(self) -> int:
         """Tokens to take now: the budget, or less so that idle workers get their part."""
         return min(self._budget, -(-self._queue.tokens // (self._idle + 1)))
 
-    def _call_back(self, outcomes: list[_Outcome], started: float, seconds: float) -> None:
-        loop = outcomes[0].entry.ticket.done.get_loop()
+    def _call_back(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
+        entry, _ = outcomes[0]
+        loop = entry.ticket.done.get_loop()
         try:
             loop.call_soon_threadsafe(self._deliver, outcomes, started, seconds)
         except RuntimeError:
             # The loop was closed while the batch ran: nobody is left to be answered.
             logger.warning("a batch ended after its event loop was closed")
-
-    def _run_isolated(self, entries: list[Entry]) -> list[_Outcome]:
-        """Run a batch; when it fails, run its halves, until the culprit fails alone."""
-        try:
-            results = self._run([entry.item for entry in entries])
-        except MemoryError:
-            self._shrink_budget()
-            return self._halves(entries, "memory ran out")
-        except Exception as error:  # the boundary to native code: whatever it raises stays here
-            if len(entries) == 1:
-                logger.error("an item failed alone: %s", type(error).__name__)
-            return self._halves(entries, type(error).__name__)
-        return [
-            _Outcome(entry, result, None)
-            if is_finite(result)
-            else _Outcome(entry, None, NonFiniteOutput("The model's output was not finite."))
-            for entry, result in zip(entries, results, strict=True)
-        ]
-
-    def _halves(self, entries: list[Entry], why: str) -> list[_Outcome]:
-        if len(entries) == 1:
-            return [_Outcome(entries[0], None, InternalError("The model failed on this input."))]
-        logger.warning("a batch of %d failed (%s): trying halves", len(entries), why)
-        middle = len(entries) // 2
-        return self._run_isolated(entries[:middle]) + self._run_isolated(entries[middle:])
 
     def _shrink_budget(self) -> None:
         with self._ready:

@@ -1,4 +1,4 @@
-"""Encodings and what is wanted from them in, the feeds of one packed run out; and its outputs split.
+"""Encodings and what is wanted from them in, the feeds of one packed run and its results out.
 
 `Item` is one encoding with one `Want`. `Batch` lays items end to end and computes the index inputs
 of the packed read-rows graph, so that the session computes only rows that some item reads. Knows
@@ -9,14 +9,17 @@ Letters: B items, T tokens of all items, S longest item, R read rows, Q most rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
+Outputs = Mapping[str, NDArray[Any]]
+"""What the session returned, by name."""
 LAST_LAYER = -1
 
 
@@ -121,9 +124,10 @@ class Batch:
     def __init__(self, items: Sequence[Item], layers: Sequence[int] = ()) -> None:
         self.items = items
         self._layers = layers
-        self._masks = [i for i, item in enumerate(items) if isinstance(item.want, MaskWant)]
-        self._pairs = [i for i, item in enumerate(items) if isinstance(item.want, PairWant)]
-        pools = [(i, item.want) for i, item in enumerate(items) if isinstance(item.want, PoolWant)]
+        wants = [(i, item.want) for i, item in enumerate(items)]
+        self._masks = [(i, want) for i, want in wants if isinstance(want, MaskWant)]
+        self._pairs = [i for i, want in wants if isinstance(want, PairWant)]
+        pools = [(i, want) for i, want in wants if isinstance(want, PoolWant)]
         self._sums = [(i, want) for i, want in pools if want.mode != "max"]
         self._maxima = [(i, want) for i, want in pools if want.mode == "max"]
 
@@ -151,14 +155,14 @@ class Batch:
         return feeds
 
     def _mask_feeds(self, reads: _Spread) -> dict[str, NDArray[np.generic]]:
-        rows, targets, top_k, row_count = [], [], 0, 0
-        for i in self._masks:
-            want = self.items[i].want
-            assert isinstance(want, MaskWant)
+        rows: list[Int64] = []
+        targets: list[tuple[int, int]] = []
+        count = 0
+        for i, want in self._masks:
             rows.append(reads.starts[i] + _RANGE[: len(want.rows)])
-            targets.extend((row_count + row, token) for row, token in want.targets)
-            top_k = max(top_k, want.top_k)
-            row_count += len(want.rows)
+            targets.extend((count + row, token) for row, token in want.targets)
+            count += len(want.rows)
+        top_k = max((want.top_k for _, want in self._masks), default=0)
         return {
             "mlm_index": np.concatenate(rows) if rows else _NOTHING,
             "targets": np.array(targets, np.int64) if targets else _NO_TARGETS,
@@ -188,28 +192,29 @@ class Batch:
         feeds["max_index"], _ = _rectangle([rows[i] for i, _ in self._maxima])
         return feeds
 
-    def split(self, outputs: Mapping[str, NDArray[np.generic]]) -> list[Result]:
+    def split(self, outputs: Outputs) -> list[Result]:
         """The outputs of the run, one result per item in order."""
-        results: dict[int, Result] = {}
+        results: dict[int, Result] = dict(self._split_masks(outputs))
+        pairs = outputs.get("nsp_logits", ())
+        results |= dict(zip(self._pairs, pairs, strict=True))
+        for pools, name in ((self._sums, "pooled"), (self._maxima, "pooled_max")):
+            results |= dict(zip((i for i, _ in pools), outputs[name], strict=True))
+        return [results[i] for i in range(len(self.items))]
+
+    def _split_masks(self, outputs: Outputs) -> Iterator[tuple[int, MaskResult]]:
         row = target = 0
-        for i in self._masks:
-            want = self.items[i].want
-            assert isinstance(want, MaskWant)
+        for i, want in self._masks:
             rows = slice(row, row + len(want.rows))
             targets = slice(target, target + len(want.targets))
-            results[i] = MaskResult(
-                outputs["mlm_ids"][rows, : want.top_k],
-                outputs["mlm_log_probabilities"][rows, : want.top_k],
-                outputs["target_log_probabilities"][targets],
+            yield (
+                i,
+                MaskResult(
+                    outputs["mlm_ids"][rows, : want.top_k],
+                    outputs["mlm_log_probabilities"][rows, : want.top_k],
+                    outputs["target_log_probabilities"][targets],
+                ),
             )
             row, target = rows.stop, targets.stop
-        for i, logits in zip(self._pairs, outputs.get("nsp_logits", ()), strict=True):
-            results[i] = logits
-        for (i, _), vector in zip(self._sums, outputs["pooled"], strict=True):
-            results[i] = vector
-        for (i, _), vector in zip(self._maxima, outputs["pooled_max"], strict=True):
-            results[i] = vector
-        return [results[i] for i in range(len(self.items))]
 
 
 def _rows_read(item: Item) -> Int64:

@@ -154,7 +154,7 @@ class Pipeline:
 
     async def embed(
         self,
-        inputs: Sequence[str] | Sequence[Sequence[int]],
+        inputs: Sequence[str | Sequence[int]],
         *,
         truncate: bool = False,
         truncation_direction: str = "right",

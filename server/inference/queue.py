@@ -100,7 +100,7 @@ class ItemQueue:
         return self._drop([entry for entry in self._by_tag if entry.ticket is ticket])
 
     def take(self, budget: int, now: float) -> list[Entry]:
-        """Remove and return the next batch, of at most `budget` tokens unless its first has more."""
+        """Remove and return the next batch: `budget` tokens at most, unless its first has more."""
         seed = self._seed(now)
         chosen, tokens, longest = [seed], seed.tokens, seed.tokens
         for entry in self._by_tag[:CANDIDATES]:
@@ -118,7 +118,7 @@ class ItemQueue:
         return chosen
 
     def _seed(self, now: float) -> Entry:
-        """The entry that must be in the next batch: the first by tag, or one that waited too long."""
+        """The entry that must be in the next batch: the first by tag, or one kept too long."""
         while not self._by_age[0].waiting:
             self._by_age.popleft()
         oldest = self._by_age[0]

@@ -144,10 +144,9 @@ class Tokenizer:
 
     def show(self, first: str, second: str | None, *, special: bool, param: str) -> Tokenized:
         """Everything BERT adds up for each token: ids, segments and positions."""
-        for text in (first,) if second is None else (first, second):
-            require_unicode(text, param)
-        texts = (first,) if second is None else (first, second)
-        encoding = self._rust.encode(*texts, add_special_tokens=special)
+        require_unicode(first, param)
+        require_unicode(second or "", param)
+        encoding = self._rust.encode(first, second, add_special_tokens=special)
         added = tuple(bool(flag) for flag in encoding.special_tokens_mask)
         return Tokenized(
             ids=tuple(encoding.ids),

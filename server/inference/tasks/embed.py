@@ -53,7 +53,7 @@ def check_embed(options: EmbedOptions, manifest: ModelManifest) -> None:
 
 def plan_embed(
     tokenizer: Tokenizer,
-    inputs: Sequence[str] | Sequence[Sequence[int]],
+    inputs: Sequence[str | Sequence[int]],
     options: EmbedOptions,
     manifest: ModelManifest,
     limits: Limits,
@@ -92,7 +92,8 @@ def shape_vectors(
     if not normalize:
         return vectors
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return vectors / np.maximum(length, SMALLEST_NORM)[:, None]
+    unit: NDArray[np.float32] = vectors / np.maximum(length, SMALLEST_NORM)[:, None]
+    return unit
 
 
 def _prompt(options: EmbedOptions, manifest: ModelManifest) -> str:

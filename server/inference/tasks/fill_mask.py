@@ -86,9 +86,10 @@ def plan_fill_mask(
         ends.append(len(items))
 
     def finish(results: list[Result]) -> list[list[list[Filling]]]:
+        masks = [result for result in results if isinstance(result, MaskResult)]
         starts = [0, *ends[:-1]]
         return [
-            _candidates(tokenizer, text, results[start:end], options)
+            _candidates(tokenizer, text, masks[start:end], options)
             for text, start, end in zip(prepared, starts, ends, strict=True)
         ]
 
@@ -122,7 +123,7 @@ def _prepare(
     masks = [position for position, token in enumerate(kept) if token == mask_id]
     if mask_id in pieces.ids[room:] or "[MASK]" in pieces.rest:
         raise MaskTruncated(
-            f"A mask lies beyond {limits.max_tokens} tokens and would be cut off; shorten the text.",
+            f"A mask beyond {limits.max_tokens} tokens would be cut off; shorten the text.",
             param=param,
         )
     if not masks:
@@ -133,7 +134,7 @@ def _prepare(
 
 
 def _target_pieces(tokenizer: Tokenizer, targets: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Word pieces of each target, duplicates dropped: {"lyon": (10241,), "unhappily": (4895, ...)}."""
+    """Word pieces of each target, duplicates dropped."""
     found: dict[tuple[int, ...], None] = {}
     for number, target in enumerate(targets):
         param = f"parameters.targets[{number}]"
@@ -186,11 +187,10 @@ def _replace(ids: list[int], position: int, word: Sequence[int]) -> list[int]:
 
 
 def _candidates(
-    tokenizer: Tokenizer, text: _Text, results: Sequence[Result], options: FillMaskOptions
+    tokenizer: Tokenizer, text: _Text, results: Sequence[MaskResult], options: FillMaskOptions
 ) -> list[list[Filling]]:
     """The candidates of each mask of one text, best first."""
     first, *steps = results
-    assert isinstance(first, MaskResult)
     if not text.targets:
         return [
             [
@@ -208,7 +208,7 @@ def _candidates(
         # Singles were asked for mask by mask, and so were words: both streams are in this order.
         singles = [next(single) for pieces in text.targets if len(pieces) == 1]
         words = [
-            sum(_target_score(next(chain)) for _ in pieces)
+            sum(float(next(chain).target_log_probabilities[0]) for _ in pieces)
             for pieces in text.targets
             if len(pieces) > 1
         ]
@@ -223,11 +223,6 @@ def _candidates(
         fillings.sort(key=lambda filling: -filling.score)
         answer.append(fillings[: options.top_k])
     return answer
-
-
-def _target_score(result: Result) -> float:
-    assert isinstance(result, MaskResult)
-    return float(result.target_log_probabilities[0])
 
 
 def _filling(
