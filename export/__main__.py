@@ -78,7 +78,10 @@ def _export(options: argparse.Namespace) -> ModelManifest:
 
 
 def _write(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
-    return export_model(checkpoint, out, precision=options.precision, progress=_progress)
+    notes = options.notes.read_text(encoding="utf-8") if options.notes else ""
+    return export_model(
+        checkpoint, out, precision=options.precision, progress=_progress, notes=notes
+    )
 
 
 def _replace(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
@@ -126,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", help="the model's name in requests; default: OUT's last part")
     add("--revision", help="branch, tag or commit of a model on the hub")
     add("--licence", help="default: what the checkpoint's model card says, else unknown")
+    add("--notes", type=Path, help="a Markdown file to put into the model card")
     add(
         "--allow-pickle",
         action="store_true",

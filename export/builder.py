@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -39,6 +39,12 @@ class GraphBuilder:
         self._outputs: list[onnx.ValueInfoProto] = []
         self._scope: list[str] = []
         self._used: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._data.close()  # also where a weight could not be read, long before `write`
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:

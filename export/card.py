@@ -15,8 +15,8 @@ TASKS = {
 }
 
 
-def model_card(manifest: ModelManifest) -> str:
-    """The `README.md` of a model folder."""
+def model_card(manifest: ModelManifest, notes: str = "") -> str:
+    """The `README.md` of a model folder; `notes` are Markdown sections of whoever exported it."""
     sizes = manifest.architecture
     tasks = ["embeddings", *(TASKS[head] for head in manifest.heads if head in TASKS)]
     lines = [
@@ -47,11 +47,12 @@ def model_card(manifest: ModelManifest) -> str:
         "",
         *_table("Largest difference from the NumPy reference", manifest.parity),
         *_table("Against the checkpoint in float32", manifest.drift),
-        "## Licence and use",
+        *([notes.strip(), ""] if notes else []),
+        "## Licence",
         "",
         (
-            f"Licence of the weights: {manifest.licence}. What the model was trained on, and its limits"
-            " and biases, are the source checkpoint's: read its own card."
+            f"Licence of the weights: {manifest.licence}. The terms, and what the weights learnt "
+            "from, are the source checkpoint's: read its own card."
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -38,9 +38,9 @@ Progress = Callable[[str], None]
 
 
 def export_model(
-    checkpoint: Checkpoint, out: Path, *, precision: str, progress: Progress
+    checkpoint: Checkpoint, out: Path, *, precision: str, progress: Progress, notes: str = ""
 ) -> ModelManifest:
-    """Write the model folder `out` and return its manifest.
+    """Write the model folder `out`, with `notes` in its model card, and return its manifest.
 
     Everything is made in a hidden folder beside `out` and renamed at the end, so `out` is complete
     or not there. Raises `ExportError` when the graph does not compute what the reference does.
@@ -49,22 +49,22 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        manifest = _fill(folder, checkpoint, precision, progress)
+        manifest = _fill(folder, checkpoint, precision, progress, notes)
         folder.rename(out)
     return manifest
 
 
 def _fill(
-    folder: Path, checkpoint: Checkpoint, precision: str, progress: Progress
+    folder: Path, checkpoint: Checkpoint, precision: str, progress: Progress, notes: str
 ) -> ModelManifest:
     config = checkpoint.config
     layers = EXTRA_LAYERS if config.num_hidden_layers > 1 else ()
     spec = GraphSpec(config, checkpoint.heads, layers)
     progress(f"building the {precision} graph")
-    graph = GraphBuilder(folder)
-    linear = LINEARS[precision](graph, checkpoint.weights)
-    BertGraph(graph, spec, checkpoint.weights, linear).build()
-    graph.write()
+    with GraphBuilder(folder) as graph:
+        linear = LINEARS[precision](graph, checkpoint.weights)
+        BertGraph(graph, spec, checkpoint.weights, linear).build()
+        graph.write()
     progress("comparing it with the reference")
     session = parity.open_graph(folder)
     found = parity.measure_parity(session, checkpoint.weights, spec)
@@ -79,7 +79,7 @@ def _fill(
     del session
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
     manifest = _manifest(checkpoint, spec, precision, found, drift)
-    (folder / CARD_FILE).write_text(model_card(manifest), encoding="utf-8")
+    (folder / CARD_FILE).write_text(model_card(manifest, notes), encoding="utf-8")
     progress("writing the manifest")
     manifest = replace(manifest, files=record_files(folder))
     write_manifest(folder, manifest)

@@ -26,7 +26,7 @@ from onnx import TensorProto
 from export.builder import GraphBuilder
 from export.checkpoint import Weights
 from export.config import BertConfig
-from export.linear import Linear
+from export.linear import Linear, Rows
 
 INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
 
@@ -110,37 +110,37 @@ class BertGraph:
     def _layer(self, index: int, rows: str, inputs: Inputs) -> str:
         """One encoder layer on all rows: float32 (T, H) -> (T, H)."""
         name = f"layers.{index}"
-        hidden = self.config.hidden_size
         with self.graph.scope(name):
             with self.graph.scope("attention"):
-                qkv = self.linear.project(
-                    self.linear.rows(rows),
-                    [f"{name}.attention.{part}" for part in ("query", "key", "value")],
+                whole = self.linear.rows(rows)
+                query, key, value = (
+                    self._spread(whole, f"{name}.attention.{part}", inputs.pad_index)
+                    for part in ("query", "key", "value")
                 )
-                padded = self.graph.node("Gather", qkv, inputs.pad_index, axis=0)
-                split = self.graph.constant(np.array([hidden] * 3, np.int64))
-                query, key, value = self.graph.nodes("Split", padded, split, outputs=3, axis=-1)
                 context = self._attend(query, key, value, inputs.lengths, inputs.unpad_index)
             return self._after_attention(name, rows, context)
 
     def _last_layer(self, index: int, rows: str, inputs: Inputs) -> str:
         """The last layer: keys and values of all rows, the rest for read rows: (T, H) -> (R, H)."""
         name = f"layers.{index}"
-        hidden = self.config.hidden_size
         with self.graph.scope(name):
             with self.graph.scope("attention"):
                 whole = self.linear.rows(rows)
-                keys_values = self.linear.project(
-                    whole, [f"{name}.attention.key", f"{name}.attention.value"]
+                key, value = (
+                    self._spread(whole, f"{name}.attention.{part}", inputs.pad_index)
+                    for part in ("key", "value")
                 )
-                padded = self.graph.node("Gather", keys_values, inputs.pad_index, axis=0)
-                split = self.graph.constant(np.array([hidden] * 2, np.int64))
-                key, value = self.graph.nodes("Split", padded, split, outputs=2, axis=-1)
                 read = self.linear.gather(whole, inputs.read_index)
-                query = self.linear.project(read, [f"{name}.attention.query"])
-                query = self.graph.node("Gather", query, inputs.read_pad_index, axis=0)
+                query = self._spread(read, f"{name}.attention.query", inputs.read_pad_index)
                 context = self._attend(query, key, value, inputs.lengths, inputs.read_unpad_index)
             return self._after_attention(name, read.values, context)
+
+    def _spread(self, rows: Rows, name: str, pad_index: str) -> str:
+        """A product of packed rows, laid out by text: (T, H) -> (B, S, H).
+
+        One product for queries, keys and values together, split afterwards, was measured slower.
+        """
+        return self.graph.node("Gather", self.linear.project(rows, name), pad_index, axis=0)
 
     def _attend(self, query: str, key: str, value: str, lengths: str, unpad: str) -> str:
         """Scaled dot-product attention over padded texts: (B, Q, H), (B, S, H) -> packed (R, H)."""
@@ -164,16 +164,14 @@ class BertGraph:
         """Attention output, then the feed-forward block, each added to its input and normalised."""
         with self.graph.scope("attention_output"):
             attended = self.linear.project(
-                self.linear.rows(context), [f"{name}.attention.output"], residual=residual
+                self.linear.rows(context), f"{name}.attention.output", residual=residual
             )
             attended = self._norm(attended, f"{name}.attention.norm")
         with self.graph.scope("feed_forward"):
             inner = self.linear.project(
-                self.linear.rows(attended), [f"{name}.intermediate"], activation=self._activation
+                self.linear.rows(attended), f"{name}.intermediate", activation=self._activation
             )
-            out = self.linear.project(
-                self.linear.rows(inner), [f"{name}.output"], residual=attended
-            )
+            out = self.linear.project(self.linear.rows(inner), f"{name}.output", residual=attended)
             return self._norm(out, f"{name}.output.norm")
 
     def _activation(self, value: str) -> str:

@@ -6,11 +6,9 @@ precision it gets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
 
 from export.builder import GraphBuilder
 from export.checkpoint import Weights
@@ -37,12 +35,12 @@ class Linear(Protocol):
     def project(
         self,
         rows: Rows,
-        names: Sequence[str],
+        name: str,
         *,
         residual: str | None = None,
         activation: Callable[[str], str] | None = None,
     ) -> str:
-        """The named layers side by side in one product, bias added: (rows, sum of outs)."""
+        """The named layer: product and bias, then residual or activation: (rows, out)."""
 
     def exact(self, values: str, name: str) -> str:
         """A product kept in float32 in every precision: the small heads."""
@@ -72,14 +70,13 @@ class FloatLinear:
     def project(
         self,
         rows: Rows,
-        names: Sequence[str],
+        name: str,
         *,
         residual: str | None = None,
         activation: Callable[[str], str] | None = None,
     ) -> str:
-        """One Gemm for all names."""
-        weight = self.joined(names, "weight")
-        bias = self.joined(names, "bias")
+        """One Gemm."""
+        weight, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         out = self.graph.node("Gemm", rows.values, weight, bias, transB=1)
         if residual is not None:
             out = self.graph.node("Add", out, residual)
@@ -87,7 +84,7 @@ class FloatLinear:
 
     def exact(self, values: str, name: str) -> str:
         """The same as any product here."""
-        return self.project(Rows(values), [name])
+        return self.project(Rows(values), name)
 
     def lookup(self, name: str, index: str) -> str:
         """A Gather."""
@@ -102,13 +99,3 @@ class FloatLinear:
     def weight(self, name: str) -> str:
         """The checkpoint's tensor as it is."""
         return self.graph.weight(name, self.weights[name])
-
-    def joined(self, names: Sequence[str], part: str) -> str:
-        """The "weight" or "bias" of several layers, one after the other."""
-        if len(names) == 1:
-            return self.weight(f"{names[0]}.{part}")
-        label = "+".join(names) + f".{part}"
-        if self.graph.has_weight(label):
-            return label
-        joined = np.concatenate([self.weights[f"{name}.{part}"] for name in names])
-        return self.graph.weight(label, joined)

@@ -12,7 +12,7 @@ The word table is int8 with one scale per row and serves lookup and decoder alik
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,18 +83,18 @@ class Int8Linear:
     def project(
         self,
         rows: Rows,
-        names: Sequence[str],
+        name: str,
         *,
         residual: str | None = None,
         activation: Callable[[str], str] | None = None,
     ) -> str:
-        """One integer product for all names, scaled back by row, then bias."""
-        weight, scale = self._columns(names)
+        """One integer product, scaled back by row, then bias."""
+        weight, scale = self._columns(name)
         product = self.graph.contrib(
             "MatMulIntegerToFloat", rows.quantised, weight, self._step, scale, self._zero
         )
         product = self.graph.node("Mul", product, rows.scale)
-        out = self.graph.node("Add", product, self.float.joined(names, "bias"))
+        out = self.graph.node("Add", product, self.float.weight(f"{name}.bias"))
         if residual is not None:
             out = self.graph.node("Add", out, residual)
         return activation(out) if activation is not None else out
@@ -125,14 +125,11 @@ class Int8Linear:
         product = self.graph.node("Mul", product, rows.scale)
         return self.graph.node("Add", product, self.float.weight("mlm.decoder.bias"))
 
-    def _columns(self, names: Sequence[str]) -> tuple[str, str]:
-        """int8 (in, out) and the float32 (out,) scales of the named layers side by side."""
-        label = "+".join(names)
-        parts = [quantise_rows(self.weights[f"{name}.weight"]) for name in names]
-        weight = self.graph.weight(
-            f"{label}.int8", np.ascontiguousarray(np.concatenate([p.values for p in parts]).T)
-        )
-        return weight, self.graph.weight(f"{label}.scale", np.concatenate([p.scale for p in parts]))
+    def _columns(self, name: str) -> tuple[str, str]:
+        """int8 (in, out) and the float32 (out,) scales of a layer."""
+        quantised = quantise_rows(self.weights[f"{name}.weight"])
+        weight = self.graph.weight(f"{name}.int8", np.ascontiguousarray(quantised.values.T))
+        return weight, self.graph.weight(f"{name}.scale", quantised.scale)
 
     def _table(self, name: str) -> tuple[str, str, str]:
         """int8 (V, H), its float32 (V,) scales and int8 (V,) zero points."""

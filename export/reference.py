@@ -141,8 +141,9 @@ def activation(name: str, x: Float32) -> Float32:
         case "gelu":
             return x * np.float32(0.5) * (1 + erf(x / np.float32(np.sqrt(2))))
         case "gelu_new" | "gelu_pytorch_tanh":
-            inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3)
-            return x * np.float32(0.5) * (1 + np.tanh(inner))
+            inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
+            curve: Float32 = np.tanh(inner)
+            return x * np.float32(0.5) * (1 + curve)
         case "relu":
             positive: Float32 = np.maximum(x, np.float32(0))
             return positive

@@ -56,6 +56,14 @@ class RunningServer:
         lines = self.get("/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(line_start))
 
+    def wait_until_busy(self) -> None:
+        """Returns once a batch is being computed."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.metric("cloze_running_batches") == 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError("expected a running batch, found none")
+            time.sleep(0.01)
+
     def log_lines(self) -> list[dict[str, Any]]:
         """Parses the log so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]

@@ -178,7 +178,7 @@ class Batcher:
         """Admit nothing more and return when all admitted work is answered."""
         self._draining = True
         if self._unanswered:
-            self._drained = asyncio.Event()
+            self._drained = self._drained or asyncio.Event()
             await self._drained.wait()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ def run_isolated(
 ) -> list[Result | ClozeError]:
     """Run `items`; those that fail alone, or give NaN or infinity, become errors."""
     try:
-        return [_checked(result) for result in run(items)]
+        return [_checked(result) for result in _complete(run(items), len(items))]
     except MemoryError:
         on_memory_error()
         reason = "memory ran out"
@@ -36,6 +36,13 @@ def run_isolated(
     middle = len(items) // 2
     first = run_isolated(run, items[:middle], on_memory_error)
     return first + run_isolated(run, items[middle:], on_memory_error)
+
+
+def _complete(results: list[Result], count: int) -> list[Result]:
+    """A result too few or too many would leave a request without its answer, or with another's."""
+    if len(results) != count:
+        raise ValueError(f"expected {count} results of a run, found {len(results)}")
+    return results
 
 
 def _checked(result: Result) -> Result | ClozeError:

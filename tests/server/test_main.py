@@ -207,12 +207,26 @@ def test_admitted_work_is_finished_after_the_listener_closed(
     body = {"inputs": ["word " * 400] * 40}
     thread = threading.Thread(target=lambda: answers.append(server.post("/embed", body)))
     thread.start()
-    while server.metric("cloze_running_batches") == 0:
-        time.sleep(0.01)
+    server.wait_until_busy()
     assert server.terminate() == 0
     thread.join()
     assert answers[0].status_code == 200
     assert len(answers[0].json()) == 40
+
+
+def test_work_that_outlasts_the_drain_is_told_so_and_does_not_hold_up_the_end(
+    serve: Serve, default_model: Path
+) -> None:
+    server = serve(default_model, drain_delay_s=0, drain_timeout_s=1, threads=1)
+    with ThreadPoolExecutor(1) as client:
+        body = {"inputs": ["word " * 400] * 150}
+        answer = client.submit(server.post, "/embed", body)
+        server.wait_until_busy()
+        started = time.monotonic()
+        assert server.terminate() == 0
+        assert time.monotonic() - started < 6
+        response = answer.result()
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "draining")
 
 
 def test_slow_sockets_do_not_hold_up_the_end(serve: Serve, default_model: Path) -> None:

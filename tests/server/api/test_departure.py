@@ -20,7 +20,6 @@ from server.errors import ClientLeft
 from tests.conftest import Serve
 from tests.running_server import RunningServer
 
-
 BUSY_TEXTS = 100  # long ones: some seconds of work for one worker
 
 
@@ -96,9 +95,7 @@ def kept_busy(server: RunningServer) -> Iterator[None]:
     body = {"inputs": ["word " * 400] * BUSY_TEXTS}
     thread = threading.Thread(target=server.post, args=("/embed", body))
     thread.start()
-    deadline = time.monotonic() + 10
-    while server.metric("cloze_running_batches") == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    server.wait_until_busy()
     yield
     thread.join()
 

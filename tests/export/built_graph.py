@@ -1,0 +1,82 @@
+"""Graphs built from a checkpoint and opened, without the folder around them; weights from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from export import parity
+from export.builder import GraphBuilder
+from export.checkpoint import Checkpoint
+from export.graph import BertGraph, GraphSpec
+from export.linear import FloatLinear, Linear
+from export.reference import Float32, Text
+from export.weights import Weights
+
+
+class MemoryWeights(Weights):
+    """Weights by canonical name, from memory. Counts how often each is read."""
+
+    def __init__(self, arrays: Mapping[str, Float32]) -> None:
+        self._arrays = dict(arrays)
+        self.reads = dict.fromkeys(arrays, 0)
+
+    def __getitem__(self, name: str) -> Float32:
+        self.reads[name] += 1
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._arrays[name].shape
+
+
+@dataclass(frozen=True)
+class BuiltGraph:
+    """A graph on disk, what it was built to, and a session with it."""
+
+    folder: Path
+    spec: GraphSpec
+    session: ort.InferenceSession
+
+    def run(
+        self, texts: Sequence[Text], reads: Sequence[Sequence[int]] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """All outputs, with every row read unless `reads` says which."""
+        everything = [range(len(text.ids)) for text in texts]
+        return parity.run(self.session, self.spec, texts, everything if reads is None else reads)
+
+
+def build_graph(
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    linear: Callable[[GraphBuilder, Weights], Linear] = FloatLinear,
+    layers: tuple[int, ...] = (),
+) -> BuiltGraph:
+    """Write the graph of a checkpoint into `folder` (created) and open it."""
+    folder.mkdir(parents=True)
+    spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
+    with GraphBuilder(folder) as graph:
+        BertGraph(graph, spec, checkpoint.weights, linear(graph, checkpoint.weights)).build()
+        graph.write()
+    return BuiltGraph(folder, spec, parity.open_graph(folder))
+
+
+def difference(found: NDArray[Any], wanted: NDArray[Any]) -> float:
+    """Largest absolute difference of two arrays of one shape."""
+    assert found.shape == wanted.shape
+    return float(np.abs(found - wanted).max())
