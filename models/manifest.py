@@ -139,7 +139,7 @@ def _parse(folder: Path) -> ModelManifest:
     _require_plain_file(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{label} is not JSON.") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ManifestError(f"{label} is not of format {FORMAT}; export the model again.")

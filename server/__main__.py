@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from models.manifest import ManifestError
 from server.app import create_app
@@ -103,7 +103,7 @@ def _server(settings: Settings) -> Server:
     return server
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",

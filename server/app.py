@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from models.manifest import ManifestError
 from server import __version__
@@ -20,7 +21,8 @@ from server.api.envelope import Envelope
 from server.api.exchange import Service
 from server.api.failures import answer_failure
 from server.api.limits import BodyLimits
-from server.api.routing import MODEL_PREFIX, NAMED
+from server.api.routing import MODEL_PREFIX, NAMED, TaskRoute
+from server.api.shortcut import Shortcut
 from server.errors import ClozeError
 from server.inference.pipeline import InferenceOptions
 from server.metrics import Metrics
@@ -49,8 +51,8 @@ and, when inputs were cut because `truncate` was set, their indices in `x-trunca
 
 def create_app(
     settings: Settings, on_refused: Callable[[ManifestError | OSError], None]
-) -> tuple[FastAPI, Registry]:
-    """Builds the application and the registry of its models.
+) -> tuple[ASGIApp, Registry]:
+    """Builds the application, layers included, and the registry of its models.
 
     Args:
         settings: all options.
@@ -80,8 +82,7 @@ def create_app(
         exception_handlers={ClozeError: answer_failure, HTTPException: answer_failure},
     )
     _add_routes(app, with_docs=settings.docs)
-    _add_layers(app, service)
-    return app, registry
+    return _layered(app, service), registry
 
 
 async def _load(
@@ -125,18 +126,24 @@ def _add_routes(app: FastAPI, *, with_docs: bool) -> None:
         app.include_router(docs.router)
 
 
-def _add_layers(app: FastAPI, service: Service) -> None:
-    """Adds the layers around the routes, the innermost first."""
-    app.add_middleware(BodyLimits, max_bytes=service.settings.max_body_bytes)
+def _layered(app: FastAPI, service: Service) -> ASGIApp:
+    """Puts the layers around the routes, the innermost first.
+
+    They stand outside FastAPI's own, so that a request that `Shortcut` answers meets none of those.
+    """
+    families = (*_PER_MODEL, *_SHARED)
+    routes = [route for family in families for route in family.router.routes]
+    layered: ASGIApp = Shortcut(app, [route for route in routes if isinstance(route, TaskRoute)])
+    layered = BodyLimits(layered, max_bytes=service.settings.max_body_bytes)
     if service.settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
+        layered = CORSMiddleware(
+            layered,
             allow_origins=service.settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-request-id", "x-request-timeout-ms"],
             expose_headers=["x-request-id", "x-compute-tokens", "x-truncated", "server-timing"],
         )
-    app.add_middleware(Envelope, service=service)
+    return Envelope(layered, service=service)
 
 
 def _operation_id(route: APIRoute) -> str:

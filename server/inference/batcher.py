@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -72,7 +73,8 @@ class BatcherStats:
     memory_errors_total: int
     batch_seconds: float
     worker_heartbeat_age_s: float
-    """Seconds since the longest-running batch began; 0 when no worker is busy."""
+    """Seconds since the longest-running batch began; 0 when no worker is busy, infinite when a
+    worker has died."""
 
 
 Outcome = tuple[Entry, Result | ClozeError]
@@ -164,15 +166,19 @@ class Batcher:
         """A snapshot for metrics and probes."""
         with self._ready:
             now = time.monotonic()
-            started = list(self._busy_since.values())
             return BatcherStats(
                 queued_items=len(self._queue),
                 queued_tokens=self._queue.tokens,
-                running_batches=len(started),
-                worker_heartbeat_age_s=max((now - since for since in started), default=0.0),
+                running_batches=len(self._busy_since),
+                worker_heartbeat_age_s=self._heartbeat_age(now),
                 batch_seconds=self._batch_seconds,
                 **{f"{name}_total": count for name, count in self._counts.items()},
             )
+
+    def _heartbeat_age(self, now: float) -> float:
+        if not all(thread.is_alive() or thread.ident is None for thread in self._threads):
+            return math.inf
+        return max((now - since for since in self._busy_since.values()), default=0.0)
 
     async def drain(self) -> None:
         """Admit nothing more and return when all admitted work is answered."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import ModelManifest, load_manifest
-from server.errors import EmptyText, MissingHead, TooManyInputs
+from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
 from server.inference.batcher import Batcher, BatcherStats
 from server.inference.cores import available_cores
 from server.inference.queue import CostModel
@@ -183,6 +183,12 @@ class Pipeline:
         self._require_count(len(inputs))
         pairs = [(text, None) if isinstance(text, str) else text for text in inputs]
         characters = [len(first) + len(second or "") for first, second in pairs]
+        for index, count in enumerate(characters):
+            if count > self.limits.max_chars:
+                raise TooLong(
+                    f"The text is longer than {self.limits.max_chars} characters; split it.",
+                    param=f"inputs[{index}]",
+                )
         return await self._tokenise(
             lambda: [
                 self._tokenizer.show(

@@ -7,12 +7,14 @@ are put together here. Knows nothing of queues or HTTP.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Encoding as RustEncoding
 from tokenizers import Tokenizer as RustTokenizer
 
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
@@ -22,6 +24,7 @@ from server.inference.items import Encoding
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 CHARACTERS_PER_TOKEN = 32  # English has 4 to 5; beyond this a text is refused or cut unread
+SHORT_CHARACTERS = 2000  # about 2 ms; the interpreter's lock may be held for so long
 CONTRACTIONS = (
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
     (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
@@ -82,7 +85,7 @@ class Tokenizer:
             for token_id, added in self._rust.get_added_tokens_decoder().items()
             if added.special
         )
-        self._spelling: dict[int, tuple[str, str]] = {}
+        self._spelling = functools.cache(self._spell)
 
     @property
     def vocab_size(self) -> int:
@@ -111,7 +114,7 @@ class Tokenizer:
             kept, rest = text[:limit], text[limit:]
         else:
             kept, rest = text[-limit:], text[:-limit]
-        ids = self._rust.encode(kept, add_special_tokens=False).ids
+        ids = self._encode(kept, None, special=False).ids
         if not ids:
             raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
         return Pieces(ids, bool(rest), rest)
@@ -144,9 +147,11 @@ class Tokenizer:
 
     def show(self, first: str, second: str | None, *, special: bool, param: str) -> Tokenized:
         """Everything BERT adds up for each token: ids, segments and positions."""
-        require_unicode(first, param)
-        require_unicode(second or "", param)
-        encoding = self._rust.encode(first, second, add_special_tokens=special)
+        for text in (first,) if second is None else (first, second):
+            require_unicode(text, param)
+            if not text:
+                raise EmptyText("The text is empty.", param=param)
+        encoding = self._encode(first, second, special=special)
         added = tuple(bool(flag) for flag in encoding.special_tokens_mask)
         return Tokenized(
             ids=tuple(encoding.ids),
@@ -160,33 +165,61 @@ class Tokenizer:
             ),
         )
 
-    def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
+    def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         """Text of word pieces, as the tokenizer's own decoder gives it, piece by cached piece.
 
         A fill-mask answer shows the whole sentence once per candidate, and a lookup per piece is an
         order of magnitude cheaper than a call into the decoder.
         """
-        kept = [i for i in ids if i not in self._specials] if skip_special else ids
-        spelling = self._spelling
-        parts = [spelling[i][1] if i in spelling else self._spell(i)[1] for i in kept]
-        if parts:
-            parts[0] = spelling[kept[0]][0]
-        return "".join(parts)
+        kept = self._visible(ids) if skip_special else ids
+        return self._spelling(kept[0])[0] + self._following(kept[1:]) if kept else ""
+
+    def decode_each(
+        self,
+        before: Sequence[int],
+        candidates: Sequence[Sequence[int]],
+        after: Sequence[int],
+        *,
+        skip_special: bool,
+    ) -> list[str]:
+        """`decode` of before + candidate + after for each candidate; both sides are read once."""
+        head = self.decode(before, skip_special=skip_special)
+        tail = self._following(self._visible(after) if skip_special else after)
+        texts = []
+        for candidate in candidates:
+            if self._specials.isdisjoint(candidate):
+                own = self._following(candidate) if head else self.decode(candidate)
+                texts.append(head + own + tail)
+            else:
+                whole = [*before, *candidate, *after]
+                texts.append(self.decode(whole, skip_special=skip_special))
+        return texts
 
     def token(self, token_id: int) -> str:
         """One token as text by itself: "##s" keeps its marks."""
-        spelling = self._spelling.get(token_id) or self._spell(token_id)
-        return spelling[0]
+        return self._spelling(token_id)[0]
+
+    def _visible(self, ids: Sequence[int]) -> list[int]:
+        return [token_id for token_id in ids if token_id not in self._specials]
+
+    def _following(self, ids: Sequence[int]) -> str:
+        """Pieces as they are written behind another."""
+        return "".join([self._spelling(token_id)[1] for token_id in ids])
 
     def _spell(self, token_id: int) -> tuple[str, str]:
         """A piece at the beginning of a text, and one that follows another."""
         token = self._rust.id_to_token(token_id)
         if token is None:
-            self._spelling[token_id] = ("", "")  # a row of the table that the vocabulary leaves out
-        else:
-            following = token[2:] if token.startswith("##") else f" {token}"
-            self._spelling[token_id] = (_clean(token), _clean(following))
-        return self._spelling[token_id]
+            return "", ""  # a row of the table that the vocabulary leaves out
+        following = token[2:] if token.startswith("##") else f" {token}"
+        return _clean(token), _clean(following)
+
+    def _encode(self, first: str, second: str | None, *, special: bool) -> RustEncoding:
+        """`encode` holds the interpreter's lock, and so the event loop; `encode_batch` does not."""
+        if len(first) + len(second or "") <= SHORT_CHARACTERS:
+            return self._rust.encode(first, second, add_special_tokens=special)
+        text = first if second is None else (first, second)
+        return self._rust.encode_batch([text], add_special_tokens=special)[0]
 
     def _required(self, token: str) -> int:
         token_id = self._rust.token_to_id(token)

@@ -1,15 +1,16 @@
-"""Graphs built from a checkpoint and opened, without the folder around them; weights from arrays."""
+"""Graphs built from a checkpoint and opened, without a folder around them; weights in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from export import parity
 from export.builder import GraphBuilder
@@ -52,6 +53,12 @@ class BuiltGraph:
     spec: GraphSpec
     session: ort.InferenceSession
 
+    @classmethod
+    def open(cls, folder: Path, checkpoint: Checkpoint, layers: tuple[int, ...]) -> Self:
+        """The graph in `folder`, which was built from `checkpoint`."""
+        spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
+        return cls(folder, spec, parity.open_graph(folder))
+
     def run(
         self, texts: Sequence[Text], reads: Sequence[Sequence[int]] | None = None
     ) -> dict[str, NDArray[Any]]:
@@ -73,10 +80,22 @@ def build_graph(
     with GraphBuilder(folder) as graph:
         BertGraph(graph, spec, checkpoint.weights, linear(graph, checkpoint.weights)).build()
         graph.write()
-    return BuiltGraph(folder, spec, parity.open_graph(folder))
+    return BuiltGraph.open(folder, checkpoint, layers)
 
 
 def difference(found: NDArray[Any], wanted: NDArray[Any]) -> float:
     """Largest absolute difference of two arrays of one shape."""
     assert found.shape == wanted.shape
     return float(np.abs(found - wanted).max())
+
+
+def compute(
+    folder: Path, make: Callable[[GraphBuilder], str], feeds: Mapping[str, NDArray[Any]]
+) -> NDArray[Any]:
+    """What a graph of a few nodes gives: `make` adds them and returns the name of a 2-D value."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with GraphBuilder(folder) as graph:
+        graph.output(make(graph), "y", TensorProto.FLOAT, ["rows", "columns"])
+        graph.write()
+    (found,) = parity.open_graph(folder).run(["y"], dict(feeds))
+    return np.asarray(found)

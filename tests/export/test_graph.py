@@ -1,4 +1,4 @@
-"""The exported float32 graph, run by onnxruntime, against transformers in torch; which rows it runs.
+"""The float32 graph, run by onnxruntime, against transformers in torch; and which rows it runs.
 
 `export.parity` is compared with here as well as used: one test writes all the graph's inputs by
 hand.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from export import parity
 from export.builder import GRAPH_FILE
 from export.checkpoint import read_checkpoint
+from export.reference import Text
 from tests.export.built_graph import BuiltGraph, build_graph, difference
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, real_texts, tiny_texts
 
@@ -25,9 +26,7 @@ SAME = 1e-5  # absolute, a row of the graph against itself in another batch
 Save = Callable[..., Path]
 
 
-def assert_outputs_are_torchs(
-    graph: BuiltGraph, torch_bert: TorchBert, texts: list[parity.Text]
-) -> None:
+def assert_outputs_are_torchs(graph: BuiltGraph, torch_bert: TorchBert, texts: list[Text]) -> None:
     found, wanted = graph.run(texts), joined([torch_bert(text) for text in texts])
     computed = set(found) - {"mlm_ids", "target_log_probabilities"}
     assert computed == set(wanted)
@@ -87,8 +86,8 @@ def test_standin_computes_what_transformers_does(standin_checkpoint: Path, tmp_p
 
 
 def test_batch_written_by_hand_gives_what_torch_gives(tiny: BuiltGraph, bert: Path) -> None:
-    first = parity.Text(np.array([2, 5, 3]), np.array([0, 0, 0]))
-    second = parity.Text(np.array([2, 9, 11, 7, 3]), np.array([0, 0, 1, 1, 1]))
+    first = Text(np.array([2, 5, 3]), np.array([0, 0, 0]))
+    second = Text(np.array([2, 9, 11, 7, 3]), np.array([0, 0, 1, 1, 1]))
     found = parity.run_feeds(
         tiny.session,
         {
@@ -116,7 +115,9 @@ def test_batch_written_by_hand_gives_what_torch_gives(tiny: BuiltGraph, bert: Pa
     )
     torch_bert = TorchBert(bert, "BertForPreTraining")
     one, two = torch_bert(first), torch_bert(second)
-    scores = np.stack([two.heads["mlm_log_probabilities"][3], one.heads["mlm_log_probabilities"][1]])
+    scores = np.stack(
+        [two.heads["mlm_log_probabilities"][3], one.heads["mlm_log_probabilities"][1]]
+    )
     best = np.argsort(-scores, axis=1)[:, :4]
     np.testing.assert_array_equal(found["mlm_ids"], best)
     before, last = two.hidden[-2], two.hidden[-1]
@@ -242,7 +243,8 @@ def test_graph_has_no_head_that_the_checkpoint_lacks(
 def test_products_see_no_padding_and_the_last_layer_only_read_rows(tiny: BuiltGraph) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(tiny.folder / GRAPH_FILE))
     rows = {
-        value.name: value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.value_info
+        value.name: value.type.tensor_type.shape.dim[0].dim_param
+        for value in model.graph.value_info
     }
     products = [
         node.output[0]

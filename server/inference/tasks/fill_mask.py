@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.errors import InvalidParameter, MaskTruncated, NoMask, TooManyMasks, UnknownToken
 from server.inference.items import Item, MaskResult, MaskWant, Result
@@ -22,10 +24,10 @@ from server.inference.tasks.plan import Limits, Plan
 from server.inference.tokenizer import Tokenizer, require_unicode, too_long
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+MASK = "[MASK]"
 
 
-@dataclass(frozen=True)
-class Filling:
+class Filling(NamedTuple):
     """One candidate for one mask."""
 
     score: float
@@ -121,7 +123,9 @@ def _prepare(
         raise too_long(limits.max_tokens, param)
     kept = pieces.ids[:room]
     masks = [position for position, token in enumerate(kept) if token == mask_id]
-    if mask_id in pieces.ids[room:] or "[MASK]" in pieces.rest:
+    # A mask that the cut went through stands in neither part: look from just before the cut on.
+    cut_off = text[-len(pieces.rest) - len(MASK) + 1 :] if pieces.cut else ""
+    if mask_id in pieces.ids[room:] or MASK in cut_off:
         raise MaskTruncated(
             f"A mask beyond {limits.max_tokens} tokens would be cut off; shorten the text.",
             param=param,
@@ -193,10 +197,7 @@ def _candidates(
     first, *steps = results
     if not text.targets:
         return [
-            [
-                _filling(tokenizer, text, position, (token,), score)
-                for token, score in zip(ids.tolist(), scores.tolist(), strict=True)
-            ]
+            _fillings(tokenizer, text, position, [(token,) for token in ids.tolist()], scores)
             for position, ids, scores in zip(
                 text.masks, first.ids, np.exp(first.log_probabilities), strict=True
             )
@@ -216,31 +217,38 @@ def _candidates(
         logs = np.array([next(one if len(p) == 1 else many) for p in text.targets])
         if options.normalize_targets:
             logs -= np.logaddexp.reduce(logs)
-        fillings = [
-            _filling(tokenizer, text, position, pieces, score)
-            for pieces, score in zip(text.targets, np.exp(logs).tolist(), strict=True)
-        ]
+        fillings = _fillings(tokenizer, text, position, text.targets, np.exp(logs))
         fillings.sort(key=lambda filling: -filling.score)
         answer.append(fillings[: options.top_k])
     return answer
 
 
-def _filling(
-    tokenizer: Tokenizer, text: _Text, position: int, pieces: tuple[int, ...], score: float
-) -> Filling:
-    filled = [tokenizer.special.cls, *_replace(text.ids, position, pieces), tokenizer.special.sep]
-    whole = len(pieces) > 1
-    return Filling(
-        score=score,
-        token=None if whole else pieces[0],
-        token_str=tokenizer.decode(pieces, skip_special=False)
-        if whole
-        else tokenizer.token(pieces[0]),
+def _fillings(
+    tokenizer: Tokenizer,
+    text: _Text,
+    position: int,
+    candidates: Sequence[tuple[int, ...]],
+    scores: NDArray[np.floating],
+) -> list[Filling]:
+    """The candidates at one mask, each shown in its text."""
+    sequences = tokenizer.decode_each(
+        [tokenizer.special.cls, *text.ids[:position]],
+        candidates,
+        [*text.ids[position + 1 :], tokenizer.special.sep],
         # With other masks left, special tokens stay visible, as transformers shows them.
-        sequence=tokenizer.decode(filled, skip_special=len(text.masks) == 1),
-        pieces=pieces,
-        scored_as="whole_word" if whole else "token",
+        skip_special=len(text.masks) == 1,
     )
+    return [
+        Filling(
+            score=score,
+            token=pieces[0] if len(pieces) == 1 else None,
+            token_str=tokenizer.decode(pieces),
+            sequence=sequence,
+            pieces=pieces,
+            scored_as="token" if len(pieces) == 1 else "whole_word",
+        )
+        for pieces, score, sequence in zip(candidates, scores.tolist(), sequences, strict=True)
+    ]
 
 
 def check_fill_mask(options: FillMaskOptions, count: int, limits: Limits) -> None:

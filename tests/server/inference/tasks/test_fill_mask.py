@@ -1,0 +1,274 @@
+"""Fill-mask against transformers' own pipeline, and whole words against runs made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from server.errors import (
+    InvalidParameter,
+    MaskTruncated,
+    NoMask,
+    TooLong,
+    TooManyMasks,
+    UnknownToken,
+)
+from server.inference.items import Item, MaskWant
+from server.inference.pipeline import Pipeline
+from server.inference.tasks.fill_mask import Filling, FillMaskOptions, plan_fill_mask
+from server.inference.tasks.plan import Limits
+from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer
+
+PARITY = 1e-4  # largest difference of a probability from transformers in float32
+BY_HAND = 1e-5  # of a log-probability from separate runs of the same session
+LIMITS = Limits(
+    max_tokens=512,
+    max_embed_tokens=512,
+    max_items=512,
+    max_masks=7,
+    max_targets=1000,
+    max_top_k=1000,
+    max_chars=16_384,
+)
+ONE_MASK = (
+    "Paris is the [MASK] of France.",
+    "[MASK]",
+    "He ate a [MASK] apple, didn't he?",
+    "na\u00efve \u6771\u4eac [MASK] caf\u00e9!",
+    "a long story " * 60 + "ends with a [MASK].",
+)
+SEVERAL_MASKS = (
+    "The [MASK] sat on the [MASK].",
+    "[MASK] [MASK] [MASK]",
+    "It was [MASK]; nobody, in [MASK] town, was " + "very " * 90 + "[MASK].",
+)
+
+
+@pytest.fixture(scope="module")
+def reference(standin_checkpoint: Path) -> Any:
+    """Transformers' fill-mask pipeline on the stand-in, in float32."""
+    return transformers.pipeline(
+        "fill-mask", model=str(standin_checkpoint), device="cpu", dtype=torch.float32
+    )
+
+
+def fill(pipeline: Pipeline, *texts: str, **options: Any) -> list[list[list[Filling]]]:
+    return asyncio.run(pipeline.fill_mask(texts, **options)).value
+
+
+def agree(found: Sequence[Filling], expected: Sequence[dict[str, Any]]) -> None:
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.score == pytest.approx(theirs["score"], abs=PARITY)
+        assert (ours.token, ours.token_str) == (theirs["token"], theirs["token_str"])
+        assert ours.sequence == theirs["sequence"]
+        assert (ours.scored_as, ours.pieces) == ("token", (ours.token,))
+
+
+@pytest.mark.parametrize("top_k", [1, 5, 13])
+def test_one_mask_agrees_with_transformers(standin: Pipeline, reference: Any, top_k: int) -> None:
+    answers = fill(standin, *ONE_MASK, top_k=top_k)
+    for text, masks in zip(ONE_MASK, answers, strict=True):
+        (found,) = masks
+        agree(found, reference(text, top_k=top_k))
+
+
+def test_several_masks_agree_with_transformers(standin: Pipeline, reference: Any) -> None:
+    answers = fill(standin, *SEVERAL_MASKS)
+    for text, masks in zip(SEVERAL_MASKS, answers, strict=True):
+        for found, expected in zip(masks, reference(text), strict=True):
+            agree(found, expected)
+
+
+def test_targets_agree_with_transformers(standin: Pipeline, reference: Any) -> None:
+    targets = ["heart", "capital", "##s", "city", "capital", "north"]
+    for text in (*ONE_MASK[:2], SEVERAL_MASKS[0]):
+        (masks,) = fill(standin, text, targets=[targets])
+        expected = reference(text, targets=targets, top_k=5)
+        expected = expected if len(masks) > 1 else [expected]
+        for found, theirs in zip(masks, expected, strict=True):
+            agree(found, theirs)
+
+
+def test_five_candidates_are_given_unless_said_otherwise(cloze: Pipeline) -> None:
+    ((plain,),) = fill(cloze, "a [MASK].")
+    assert len(plain) == 5
+    scores = [filling.score for filling in plain]
+    assert scores == sorted(scores, reverse=True)
+    words = ["one", "two", "three", "four", "five", "six", "seven"]
+    ((all_targets,),) = fill(cloze, "a [MASK].", targets=[words])
+    assert len(all_targets) == 7
+    ((best,),) = fill(cloze, "a [MASK].", targets=[words], top_k=2)
+    assert best == all_targets[:2]
+
+
+@pytest.mark.parametrize(
+    ("text", "mask"), [("The [MASK] was open.", 0), ("A [MASK] in the [MASK] was there.", 1)]
+)
+def test_a_whole_word_is_scored_as_the_product_of_its_pieces_one_by_one(
+    standin: Pipeline, text: str, mask: int
+) -> None:
+    word = "antidisestablishmentarianism"
+    tokenizer, session = standin._tokenizer, standin._session
+    pieces = tokenizer.word(word)
+    assert len(pieces) > 3
+    before, *_ = text.split("[MASK]") if mask == 0 else text.rsplit("[MASK]", 1)
+    after = text[len(before) + len("[MASK]") :]
+    total = 0.0
+    for number, piece in enumerate(pieces):
+        ids = [
+            *tokenizer.word(before),
+            *pieces[:number],
+            *[103] * (len(pieces) - number),
+            *tokenizer.word(after),
+        ]
+        row = 1 + len(tokenizer.word(before)) + number
+        item = Item(tokenizer.assemble(ids), MaskWant((row,), 30522))
+        (result,) = session.run([item])
+        place = result.ids[0].tolist().index(piece)  # type: ignore[union-attr]
+        total += float(result.log_probabilities[0, place])  # type: ignore[union-attr]
+    (answer,) = fill(standin, text, targets=[["door", word, "shop"]])
+    (filling,) = (found for found in answer[mask] if found.scored_as == "whole_word")
+    assert math.log(filling.score) == pytest.approx(total, abs=BY_HAND * len(pieces))
+    assert (filling.token, filling.pieces, filling.token_str) == (None, pieces, word)
+    assert word in filling.sequence
+
+
+def test_words_and_tokens_keep_their_own_scores_side_by_side(cloze: Pipeline) -> None:
+    words = ["cat", "antidisestablishmentarianism", "dog", "xylophonist"]
+    text = "The [MASK] saw the [MASK]."
+    (together,) = fill(cloze, text, targets=[words])
+    for word in words:
+        (alone,) = fill(cloze, text, targets=[[word]])
+        for mask in (0, 1):
+            (found,) = (filling for filling in together[mask] if filling.token_str == word)
+            assert found.score == pytest.approx(alone[mask][0].score, rel=1e-4)
+            assert found.sequence == alone[mask][0].sequence
+
+
+def test_duplicate_targets_are_dropped(cloze: Pipeline) -> None:
+    words = ["cat", "dog", "Cat", "cat", "unbelievably", "Unbelievably"]
+    ((found,),) = fill(cloze, "The [MASK].", targets=[words])
+    assert sorted(filling.token_str for filling in found) == ["cat", "dog", "unbelievably"]
+
+
+def test_normalised_scores_of_targets_sum_to_one_in_the_same_order(cloze: Pipeline) -> None:
+    words = ["cat", "antidisestablishmentarianism", "dog", "house"]
+    text = "The [MASK] saw the [MASK]."
+    (plain,) = fill(cloze, text, targets=[words])
+    (normal,) = fill(cloze, text, targets=[words], normalize_targets=True)
+    for raw, scaled in zip(plain, normal, strict=True):
+        assert sum(filling.score for filling in scaled) == pytest.approx(1, abs=1e-6)
+        total = sum(filling.score for filling in raw)
+        for one, other in zip(raw, scaled, strict=True):
+            assert one.token_str == other.token_str
+            assert other.score == pytest.approx(one.score / total, rel=1e-4)
+    assert sum(filling.score for filling in plain[0]) < 0.99
+
+
+def test_every_text_has_targets_of_its_own(cloze: Pipeline) -> None:
+    texts = ["The [MASK] barked.", "[MASK] and [MASK]", "The [MASK] purred."]
+    targets = [["dog"], ["salt", "unbelievably"], ["cat", "lion", "tiger"]]
+    answers = fill(cloze, *texts, targets=targets)
+    for text, own, masks in zip(texts, targets, answers, strict=True):
+        assert len(masks) == text.count("[MASK]")
+        for found in masks:
+            assert {filling.token_str for filling in found} == set(own)
+
+
+def test_answers_come_in_the_order_of_texts_and_masks(cloze: Pipeline) -> None:
+    texts = ["Paris is the [MASK] of France.", "He [MASK] the [MASK] door.", "[MASK]!"]
+    together = fill(cloze, *texts)
+    for text, masks in zip(texts, together, strict=True):
+        (alone,) = fill(cloze, text)
+        assert [[f.sequence for f in found] for found in masks] == [
+            [f.sequence for f in found] for found in alone
+        ]
+        assert len(masks) == text.count("[MASK]")
+
+
+@pytest.mark.parametrize("target", ["\U0001f600\U0001f4a9", "", " ", "\x00", "[UNK]"])
+def test_a_target_that_cannot_be_spelled_is_refused(tokenizer: Tokenizer, target: str) -> None:
+    options = FillMaskOptions(targets=[["cat", target]])
+    with pytest.raises(UnknownToken) as error:
+        plan_fill_mask(tokenizer, ["a [MASK]"], options, LIMITS)
+    assert error.value.param == "parameters.targets[1]"
+
+
+def test_a_text_without_a_mask_is_refused_by_its_number(tokenizer: Tokenizer) -> None:
+    for text in ("no mask", "[mask]", "[MASK", "MASK]"):
+        with pytest.raises(NoMask) as error:
+            plan_fill_mask(tokenizer, ["a [MASK]", text], FillMaskOptions(), LIMITS)
+        assert error.value.param == "inputs[1]"
+
+
+def test_masks_of_a_request_are_counted_together(tokenizer: Tokenizer) -> None:
+    plan_fill_mask(tokenizer, ["[MASK] " * 4, "[MASK] " * 3], FillMaskOptions(), LIMITS)
+    with pytest.raises(TooManyMasks):
+        plan_fill_mask(tokenizer, ["[MASK] " * 4, "[MASK] " * 4], FillMaskOptions(), LIMITS)
+
+
+def test_the_last_mask_that_fits_is_kept_and_the_next_is_refused(tokenizer: Tokenizer) -> None:
+    room = LIMITS.max_tokens - 2
+    truncate = FillMaskOptions(truncate=True)
+    fits = "word " * (room - 1) + "[MASK] and more words"
+    plan = plan_fill_mask(tokenizer, [fits], truncate, LIMITS)
+    assert plan.truncated == (True,)
+    assert isinstance(plan.items[0].want, MaskWant)
+    assert plan.items[0].want.rows == (room,)
+    assert len(plan.items[0].encoding) == LIMITS.max_tokens
+    for text in ("word " * room + "[MASK]", "[MASK] " + fits.replace("[MASK]", "a [MASK]")):
+        with pytest.raises(MaskTruncated):
+            plan_fill_mask(tokenizer, [text], truncate, LIMITS)
+    with pytest.raises(TooLong):
+        plan_fill_mask(tokenizer, [fits], FillMaskOptions(), LIMITS)
+
+
+@pytest.mark.parametrize("inside", [0, 1, 3, 5, -1, -40])
+def test_a_mask_cut_off_before_tokenising_is_refused_too(tokenizer: Tokenizer, inside: int) -> None:
+    """`inside` characters of the second mask stand before the cut."""
+    limit = LIMITS.max_tokens * CHARACTERS_PER_TOKEN
+    before = "[MASK] " + "word " * limit
+    text = before[: limit - inside - 1] + " [MASK] and on " + "word " * 60
+    assert text[limit - inside :].startswith("[MASK]")
+    with pytest.raises(MaskTruncated):
+        plan_fill_mask(tokenizer, [text], FillMaskOptions(truncate=True), LIMITS)
+
+
+def test_a_text_cut_before_tokenising_with_its_mask_kept_is_answered(tokenizer: Tokenizer) -> None:
+    text = "[MASK] " + "word " * 20_000
+    plan = plan_fill_mask(tokenizer, [text], FillMaskOptions(truncate=True), LIMITS)
+    assert plan.truncated == (True,)
+
+
+def test_a_word_whose_pieces_do_not_fit_is_refused(tokenizer: Tokenizer) -> None:
+    text = "word " * (LIMITS.max_tokens - 3) + "[MASK]"
+    plan_fill_mask(tokenizer, [text], FillMaskOptions(targets=[["cat"]]), LIMITS)
+    options = FillMaskOptions(targets=[["cat", "antidisestablishmentarianism"]])
+    with pytest.raises(TooLong):
+        plan_fill_mask(tokenizer, [text], options, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"top_k": 0}, "parameters.top_k"),
+        ({"top_k": 1001}, "parameters.top_k"),
+        ({"targets": [["a"], ["b"]]}, "parameters.targets"),
+        ({"targets": [[]]}, "parameters.targets"),
+        ({"targets": [["a"] * 1001]}, "parameters.targets"),
+    ],
+)
+def test_options_that_no_text_could_satisfy_are_refused(
+    cloze: Pipeline, options: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidParameter) as error:
+        fill(cloze, "a [MASK]", **options)
+    assert error.value.param == param
