@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 from export import parity
@@ -76,6 +77,7 @@ def _fill(
         drift = measure_drift(session, checkpoint.weights, spec, checkpoint.tokenizer_json)
         drift |= {f"{name}_max_abs": difference for name, difference in found.items()}
         found = {}
+        _require_finite(drift)
     del session
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
     manifest = _manifest(checkpoint, spec, precision, found, drift)
@@ -94,6 +96,12 @@ def _require_parity(found: dict[str, float]) -> None:
             f"The graph's {name} differ from the reference by {worst:.2g}, "
             f"more than {parity.TOLERANCE:g}; nothing was written."
         )
+
+
+def _require_finite(drift: dict[str, float]) -> None:
+    for name, value in drift.items():
+        if not isfinite(value):
+            raise ExportError(f"In int8 the {name} is not finite; export in fp32 instead.")
 
 
 def _manifest(

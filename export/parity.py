@@ -32,6 +32,7 @@ def open_graph(folder: Path) -> ort.InferenceSession:
     """The graph in `folder`, as the server opens it, with all cores."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.x64quantprecision", "1")
     return ort.InferenceSession(
         str(folder / GRAPH_FILE),
         options,

@@ -98,7 +98,7 @@ class ModelManifest:
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> None:
     """Write `manifest.json` into `folder`."""
-    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
+    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
 
 

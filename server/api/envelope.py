@@ -96,7 +96,10 @@ class Envelope:
 
 
 def _level(status: int) -> int:
-    """Our faults and departed clients are worth a line; the rest only when debugging."""
-    if status >= 500:
-        return logging.WARNING
-    return logging.INFO if status == 499 else logging.DEBUG
+    """Our faults and departed clients are worth a line; the rest only when debugging.
+
+    A 503 says that the server is starting or stopping, which is no fault.
+    """
+    if status in (499, 503):
+        return logging.INFO
+    return logging.WARNING if status >= 500 else logging.DEBUG

@@ -361,7 +361,8 @@ def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(
     total = 335_141_888 + (1024 * 1024 + 3 * 1024 + 30522) + (2 * 1024 + 2)
     assert found.manifest.parameters["total"] == total
     size = found.manifest.files[DATA_FILE].size
-    assert 1 < size / total / {"fp32": 4, "int8": 1}[precision] < 1.02
+    # A second word table would be a tenth of the whole.
+    assert 1 < size / total / {"fp32": 4, "int8": 1}[precision] < 1.05
     assert found.seconds <= LARGE_SECONDS
     assert found.peak_bytes <= LARGE_BYTES
 

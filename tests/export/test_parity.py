@@ -148,10 +148,23 @@ def test_every_part_of_the_encoder_is_compared(
 def test_difference_is_the_largest_of_both_batches(
     checkpoint: Checkpoint, graph: BuiltGraph
 ) -> None:
-    # The graph's NSP logits are 0.25 below those of the weights it is compared with.
-    other = changed(checkpoint, "nsp.bias", 0.25)
-    found = parity.measure_parity(graph.session, other, graph.spec)
-    assert found["nsp_logits"] == pytest.approx(0.25, abs=parity.TOLERANCE)
+    other = changed(checkpoint, "layers.2.output.weight", 0.5)
+    texts = parity.random_texts(checkpoint.config)
+    encoded = reference.encode(other, checkpoint.config, texts)
+    batches = {}
+    for name, reads in (
+        ("all", [list(range(len(text.ids))) for text in texts]),
+        ("few", [[0, len(text.ids) - 1] for text in texts]),
+    ):
+        found = graph.run(texts, reads)
+        wanted = parity.expected(other, graph.spec, encoded, reads)
+        batches[name] = {key: difference(found[key], value) for key, value in wanted.items()}
+    # Each batch is the worse one of some output, so that neither can be left out unnoticed.
+    assert batches["all"]["token_vectors"] > batches["few"]["token_vectors"]
+    assert batches["few"]["pooled"] > batches["all"]["pooled"]
+    measured = parity.measure_parity(graph.session, other, graph.spec)
+    for output, value in measured.items():
+        assert value == pytest.approx(max(batch[output] for batch in batches.values()))
 
 
 def test_nan_in_an_output_counts_as_infinite(checkpoint: Checkpoint, tmp_path: Path) -> None:
