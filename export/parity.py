@@ -21,6 +21,7 @@ from export.config import BertConfig
 from export.graph import GraphSpec, tap_inputs
 from export.reference import Encoded, Float32, Text
 from export.weights import Weights
+from models.processor import precision_entries
 
 TOLERANCE = 1e-4  # largest absolute difference of any output in float32
 LENGTHS = ((7, 0), (12, 9), (3, 0), (19, 14))  # tokens of each segment: ragged, pairs among them
@@ -32,7 +33,8 @@ def open_graph(folder: Path) -> ort.InferenceSession:
     """The graph in `folder`, as the server opens it, with all cores."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    for key, value in precision_entries().items():
+        options.add_session_config_entry(key, value)
     return ort.InferenceSession(
         str(folder / GRAPH_FILE),
         options,

@@ -15,6 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.manifest import GRAPH_FILE, ModelManifest
+from models.processor import precision_entries
 from server.inference.items import (
     Batch,
     Encoding,
@@ -49,8 +50,8 @@ class Session:
         settings.log_severity_level = ERRORS_ONLY
         # Idle threads that spin would take the cores from the event loop and the other workers.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # On processors without VNNI, int8 products would saturate at 16 bits; this avoids it there.
-        settings.add_session_config_entry("session.x64quantprecision", "1")
+        for key, value in precision_entries().items():
+            settings.add_session_config_entry(key, value)
         self._session = ort.InferenceSession(
             str(folder / GRAPH_FILE),
             settings,
