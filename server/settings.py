@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
 
-    threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for the cores that the container may use")
+    threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for one more than the cores that the container may use")
     intra_op: int = Field(1, ge=1, le=1024, description="cores that one inference run uses; more helps single requests to big models")
     batch_tokens: int = Field(512, ge=1, description="most tokens that one worker takes at a time")
     queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait; beyond them requests are refused with 429")
