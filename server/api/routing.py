@@ -1,7 +1,7 @@
 """A matched request in, a checked body and a `Call` for the route, its answer's bytes out.
 
 Routes are declared with FastAPI, which documents them; at run time `TaskRoute` goes straight from
-the bytes to the route, since FastAPI's own way through its dependency resolver costs a third of all
+the bytes to the route, since FastAPI's own way through its dependency resolver is a good part of
 that HTTP costs here.
 """
 

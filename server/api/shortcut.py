@@ -1,7 +1,7 @@
 """A POST to a task's own path in, that task's handler called: no router, no resolver in between.
 
-Under load the way through FastAPI's and Starlette's layers costs more than everything else that
-HTTP costs here. The routes stay declared with FastAPI, which documents them and serves every path
+Under load the way through FastAPI's and Starlette's layers is a good part of what HTTP costs here.
+The routes stay declared with FastAPI, which documents them and serves every path
 that is not exactly one of these, such as `/models/{model}/...`.
 """
 

@@ -284,7 +284,7 @@ def worker_count(options: InferenceOptions) -> int:
     """Worker threads: as asked, or one more than keeps the cores busy.
 
     While one waits for the interpreter's lock, to lay out its batch or to split its results, the
-    others compute: 4 % of throughput, measured on two cores.
+    others compute.
     """
     return options.threads or available_cores() // options.intra_op + 1
 
