@@ -73,7 +73,7 @@ class BertGraph:
         depth = self.config.num_hidden_layers
         for index in range(depth - 1):
             rows = self._layer(index, rows, inputs)
-            tapped[index + 1 - depth - 1] = rows
+            tapped[index - depth] = rows
         read_rows = self._last_layer(depth - 1, rows, inputs)
         self._heads(read_rows, [tapped[layer] for layer in self.spec.layers])
 

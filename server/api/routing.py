@@ -2,7 +2,7 @@
 
 Routes are declared with FastAPI, which documents them; at run time `TaskRoute` goes straight from
 the bytes to the route, since FastAPI's own way through its dependency resolver is a good part of
-that HTTP costs here.
+what HTTP costs here.
 """
 
 from __future__ import annotations
