@@ -31,7 +31,7 @@ EXIT_CANNOT_LISTEN: Final = 1
 EXIT_MODEL_REFUSED: Final = 3
 
 # A worker that comes back from the session waits for the interpreter's lock at most so long; the
-# default of 5 ms, about a quarter of a batch's time, would leave its core idle.
+# default of 5 ms would leave its core idle for a good part of a batch's time.
 _SWITCH_S: Final = 0.0005
 _BACKLOG: Final = 2048  # connections that wait to be accepted
 _KEEP_ALIVE_S: Final = 75  # longer than the 60 s after which proxies drop their idle connections
