@@ -5,9 +5,10 @@ MAKEFLAGS += --no-print-directory
 
 serving := .venv/bin/python
 exporting := .venv-export/bin/python
+training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve export bench info test test-all test-container check format docs lock clean
+.PHONY: help serve export train bench info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +18,9 @@ serve: .venv/.installed  ## start the server on port 8080; ARGS="--help" shows i
 
 export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT models/NAME"
 	$(exporting) -m export $(ARGS)
+
+train: .venv-training/.installed  ## text -> checkpoint; ARGS="pretrain --help" shows its options
+	$(training) -m training $(ARGS)
 
 bench: .venv/.installed  ## requests per second over HTTP beside the bare session's rate
 	$(serving) -m benchmarks $(ARGS)
@@ -37,7 +41,7 @@ check: .venv-dev/.installed  ## format, lint, types and doctests, as in CI
 	$(developing) -m ruff format --check .
 	$(developing) -m ruff check .
 	$(developing) -m mypy
-	$(developing) -m pytest -q --doctest-modules server export models benchmarks scripts
+	$(developing) -m pytest -q --doctest-modules server export models training benchmarks scripts
 
 format: .venv-dev/.installed  ## put the source into its standard form
 	$(developing) -m ruff format .
@@ -50,13 +54,16 @@ lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgr
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)
 
 clean:  ## remove the environments and caches
-	rm -rf .venv .venv-export .venv-dev .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-export .venv-training .venv-dev .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.installed: requirements/serve.txt
 	@scripts/install.sh serve .venv
 
 .venv-export/.installed: requirements/export.txt
 	@scripts/install.sh export .venv-export
+
+.venv-training/.installed: requirements/training.txt requirements/torch-cpu.txt requirements/torch.txt
+	@scripts/install.sh training .venv-training
 
 .venv-dev/.installed: requirements/test.txt requirements/torch-cpu.txt requirements/torch.txt
 	@scripts/install.sh test .venv-dev

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A lock file of requirements/ -> a fresh virtual environment, wheels only, every hash checked.
-# Usage: install.sh serve|export|test VENV
+# Usage: install.sh serve|export|training|test VENV
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly group=$1 venv=$2
@@ -33,7 +33,7 @@ case $group in
 serve) # a server installs nothing
     "$venv/bin/python" -m pip uninstall --quiet --yes setuptools pip 2>/dev/null
     ;;
-test) # where pip is configured to find PyTorch's small CPU build, that one
+training | test) # where pip is configured to find PyTorch's small CPU build, that one
     pip_install requirements/torch-cpu.txt 2>/dev/null || pip_install requirements/torch.txt
     ;;
 esac

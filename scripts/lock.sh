@@ -34,8 +34,10 @@ lock() {  # lock NAME EXCLUDED-PACKAGES UV-ARGUMENTS...
 lock test "$CUDA_EXCLUDES" --group test --no-emit-package torch "$@"
 lock serve "$SERVE_EXCLUDES" --group serve --constraints requirements/test.txt "$@"
 lock export "" --group export --constraints requirements/test.txt "$@"
+lock training "$CUDA_EXCLUDES" --group training --no-emit-package torch \
+    --constraints requirements/test.txt "$@"
 
-torch=$(grep -o 'torch==[0-9.]*' pyproject.toml)
+torch=$(grep -o -m1 'torch==[0-9.]*' pyproject.toml)
 mapfile -t without_cuda < <(sed -n 's/^\([a-z][^= ]*\)==.*/\1/p' requirements/test.txt)
 lock torch "${without_cuda[*]}" "$@" - <<<"$torch"
 echo "$torch+cpu --hash=sha256:$TORCH_CPU_SHA256" >requirements/torch-cpu.txt

@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "export": {"export", "models"},
     "server": {"server", "models"},
     "benchmarks": {"benchmarks", "server", "models"},
-    "scripts": {"server"},
+    "training": {"training"},
+    "scripts": {"server", "training"},
 }
 # Within the server, inference knows nothing of HTTP.
 INFERENCE_MAY_IMPORT = ("server.inference", "server.errors", "models")
@@ -107,11 +108,15 @@ def test_export_imports_only_what_its_install_declares() -> None:
     assert imported <= declared("export") | declared("pickle")
 
 
+def test_training_imports_only_what_its_install_declares() -> None:
+    assert third_party("training") <= declared("training")
+
+
 def test_benchmarks_run_in_the_serving_install() -> None:
     assert third_party("benchmarks") <= declared("serve")
 
 
-@pytest.mark.parametrize("lock", ["serve", "export", "test", "torch"])
+@pytest.mark.parametrize("lock", ["serve", "export", "training", "test", "torch"])
 def test_every_locked_package_has_a_hash_and_no_address(lock: str) -> None:
     text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()
     pins = re.findall(r"^[a-z][^#\n]*==.*\n(.*)", text, flags=re.MULTILINE)

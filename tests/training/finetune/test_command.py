@@ -1,0 +1,330 @@
+"""Each task learnt from a toy, read back by transformers, and exported: the whole way of a user."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from export.checkpoint import read_checkpoint
+from export.folder import export_model
+from models.manifest import load_manifest
+from tests.training.finetune import toy_tasks
+from tests.training.finetune.conftest import Write
+from training.checkpoint import load_encoder
+from training.errors import TrainingError
+from training.finetune.command import add_arguments, encoder, finetune, longest_input, run
+from training.finetune.heads import (
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertHead,
+)
+from training.finetune.options import Options
+from training.finetune.report import Report
+from training.model import BertModel
+
+LOGITS = 2e-5  # largest absolute difference from transformers, of logits up to about 10
+
+Example = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A task, how it is learnt, and how transformers is asked."""
+
+    kind: str
+    examples: Callable[[int, int], list[Example]]  # count, seed
+    options: Options
+    auto: str  # the class that transformers loads the result with
+    head: Callable[[BertModel], BertHead]  # ours
+    right: Callable[[transformers.PreTrainedModel, Any, Example], list[bool]]
+    exported: tuple[str, ...]  # heads
+
+
+def right_label(
+    model: transformers.PreTrainedModel, tokenizer: Any, example: Example
+) -> list[bool]:
+    inputs = tokenizer(example["text"], example["text_pair"], return_tensors="pt")
+    found = int(model(**inputs).logits.argmax())
+    return [model.config.id2label[found] == example["label"]]
+
+
+def right_labels(
+    model: transformers.PreTrainedModel, tokenizer: Any, example: Example
+) -> list[bool]:
+    inputs = tokenizer(example["tokens"], is_split_into_words=True, return_tensors="pt")
+    found = model(**inputs).logits[0].argmax(-1).tolist()
+    words = inputs.word_ids()
+    firsts = [words.index(number) for number in range(len(example["tokens"]))]
+    named = [model.config.id2label[found[place]] for place in firsts]
+    return [ours == theirs for ours, theirs in zip(named, example["labels"], strict=True)]
+
+
+def right_span(model: transformers.PreTrainedModel, tokenizer: Any, example: Example) -> list[bool]:
+    inputs = tokenizer(example["question"], example["context"], return_tensors="pt")
+    found = model(**inputs)
+    context = torch.tensor([part == 1 for part in inputs.sequence_ids()])
+    start, end = (
+        int(torch.where(context, logits[0], -torch.inf).argmax())
+        for logits in (found.start_logits, found.end_logits)
+    )
+    text = example["context"][inputs.token_to_chars(start).start : inputs.token_to_chars(end).end]
+    return [text == example["answers"][0]["text"]]
+
+
+def answers_in_short_texts(count: int, seed: int) -> list[Example]:
+    """Questions whose context fits into one window, which is all that transformers is shown."""
+    return toy_tasks.questions(count, seed, fillers=6)
+
+
+TOYS = {
+    toy.kind: toy
+    for toy in (
+        Toy(
+            "sequence",
+            toy_tasks.moods,
+            Options(epochs=5, rate=2e-3, batch_size=16),
+            "AutoModelForSequenceClassification",
+            lambda bert: BertForSequenceClassification(bert, 3),
+            right_label,
+            ("pooler", "sequence"),
+        ),
+        Toy(
+            "token",
+            toy_tasks.entities,
+            Options(epochs=10, rate=2e-3, batch_size=16),
+            "AutoModelForTokenClassification",
+            lambda bert: BertForTokenClassification(bert, 4),
+            right_labels,
+            ("token",),
+        ),
+        Toy(
+            "question",
+            toy_tasks.questions,
+            Options(epochs=4, rate=2e-3, batch_size=16, max_tokens=15, overlap=6),
+            "AutoModelForQuestionAnswering",
+            BertForQuestionAnswering,
+            right_span,
+            ("qa",),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A toy that was learnt, and where it was saved."""
+
+    toy: Toy
+    folder: Path
+    report: Report
+
+
+@pytest.fixture(scope="module", params=TOYS)
+def trained(
+    request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    toy = TOYS[request.param]
+    folder = tmp_path_factory.mktemp(toy.kind)
+    for name, count, seed in (("train", 500, 1), ("dev", 100, 2)):
+        lines = (json.dumps(example) + "\n" for example in toy.examples(count, seed))
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    report = finetune(
+        toy.kind,
+        tiny,
+        folder / "made" / "tuned",
+        train=folder / "train.jsonl",
+        dev=folder / "dev.jsonl",
+        options=toy.options,
+        device="cpu",
+    )
+    return Trained(toy, folder / "made" / "tuned", report)
+
+
+def in_transformers(trained: Trained) -> tuple[transformers.PreTrainedModel, Any]:
+    auto = getattr(transformers, trained.toy.auto)
+    model, info = auto.from_pretrained(trained.folder, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(trained.folder)
+
+
+def test_each_task_is_learnt(trained: Trained) -> None:
+    measures = trained.report.history.kept.measures
+    assert measures[trained.report.watched] >= 0.95
+    assert all(0 <= value <= 1 for value in measures.values())
+
+
+@torch.inference_mode()
+def test_transformers_finds_in_unseen_examples_what_was_learnt(trained: Trained) -> None:
+    model, tokenizer = in_transformers(trained)
+    question = trained.toy.kind == "question"
+    unseen = (answers_in_short_texts if question else trained.toy.examples)(100, 3)
+    right = [hit for example in unseen for hit in trained.toy.right(model, tokenizer, example)]
+    assert np.mean(right) >= 0.95
+
+
+@torch.inference_mode()
+def test_logits_are_those_of_transformers(trained: Trained) -> None:
+    theirs, _ = in_transformers(trained)
+    ours = trained.toy.head(load_encoder(trained.folder))
+    ours.load_state_dict(load_file(trained.folder / "model.safetensors"))
+    ours.eval()
+    lengths = torch.tensor([7, 19, 3])  # ragged, and longer than any that was learnt
+    ids = torch.randint(
+        5, len(toy_tasks.PIECES), (3, 19), generator=torch.Generator().manual_seed(4)
+    )
+    segments = (torch.arange(19) > lengths[:, None] // 2).long()
+    read = torch.arange(19) < lengths[:, None]
+    found = theirs(input_ids=ids, token_type_ids=segments, attention_mask=read.long())
+    rows = torch.arange(3 * 19)[read.flatten()]
+    if trained.toy.kind == "sequence":
+        rows, wanted = torch.arange(3) * 19, found.logits
+    elif trained.toy.kind == "token":
+        wanted = found.logits[read]
+    else:
+        wanted = torch.stack([found.start_logits, found.end_logits], dim=-1)[read]
+    torch.testing.assert_close(ours(ids, segments, lengths, rows), wanted, atol=LOGITS, rtol=0)
+
+
+def test_export_reads_what_was_saved(trained: Trained, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(trained.folder)
+    assert checkpoint.heads == trained.toy.exported
+    export_model(checkpoint, tmp_path / "model", precision="fp32", progress=lambda _: None)
+    manifest = load_manifest(tmp_path / "model")
+    assert manifest.labels == trained.report.labels
+    assert not manifest.multi_label
+
+
+def test_config_names_head_and_labels(trained: Trained) -> None:
+    config = json.loads((trained.folder / "config.json").read_text())
+    names = {
+        "sequence": ("BertForSequenceClassification", ["bad", "good", "neutral"]),
+        "token": ("BertForTokenClassification", ["B-LOC", "B-PER", "I-PER", "O"]),
+        "question": ("BertForQuestionAnswering", None),
+    }
+    architecture, labels = names[trained.toy.kind]
+    assert config["architectures"] == [architecture]
+    assert config.get("id2label") == (labels and {str(i): name for i, name in enumerate(labels)})
+    assert config.get("label2id") == (labels and {name: i for i, name in enumerate(labels)})
+    single = "single_label_classification" if trained.toy.kind == "sequence" else None
+    assert config.get("problem_type") == single
+
+
+def test_report_holds_what_a_repetition_needs_and_no_text(trained: Trained) -> None:
+    text = (trained.folder / "report.json").read_text()
+    report = json.loads(text)
+    assert report["task"] == trained.toy.kind
+    assert report["checkpoint"] == "tiny"
+    assert report["train"]["name"] == "train.jsonl"
+    assert report["train"]["examples"] == 500
+    assert report["dev"]["examples"] == 100
+    assert report["options"]["rate"] == 2e-3
+    assert report["measures"] == report["epochs"][report["kept_epoch"] - 1]["measures"]
+    assert str(trained.folder.parent.parent) not in text
+    assert not any(filler in text.split() for filler in ("then", "much", "anna"))
+
+
+def test_table_marks_the_kept_epoch(trained: Trained) -> None:
+    head, *rows, last = trained.report.table().splitlines()
+    assert head.split()[:2] == ["epoch", "loss"]
+    assert [row.split()[0] for row in rows if "*" in row] == [
+        f"{trained.report.history.kept.number}*"
+    ]
+    assert last == f"* kept: the best {trained.report.watched} on dev.jsonl"
+
+
+def arguments(*words: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+def test_command_prints_the_table_and_repeats_itself(
+    tiny: Path, tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write("train.jsonl", toy_tasks.moods(20, 1))
+    flags = ("--train", train, "--epochs", 2, "--dropout", 0.2, "--threads", 1, "--device", "cpu")
+    tables, weights = [], []
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        run(arguments("sequence", tiny, tmp_path / name, *flags, "--seed", seed))
+        tables.append(capsys.readouterr().out)
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert "* kept: the last, as there is no dev data" in tables[0]
+    assert tables[0] == tables[1] != tables[2]
+    assert weights[0] == weights[1] != weights[2]
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.2
+
+
+def test_dropout_of_the_encoder_can_be_another(tiny: Path) -> None:
+    ours, other = encoder(tiny, None), encoder(tiny, 0.3)
+    assert (ours.embeddings.dropout.p, other.embeddings.dropout.p) == (0.0, 0.3)
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_place_that_is_taken_is_refused_before_any_work(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(TrainingError, match="exists already"):
+        finetune("sequence", tiny, tmp_path, train=tmp_path / "none.jsonl")
+    with pytest.raises(TrainingError, match="exists already"):
+        finetune("sequence", tiny, tmp_path / "mine.txt", train=tmp_path / "none.jsonl")
+    with pytest.raises(TrainingError, match="cannot be made"):
+        finetune("sequence", tiny, tmp_path / "mine.txt" / "out", train=tmp_path / "none.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "expected"),
+    [("sequence", None, 61), ("question", None, 61), ("token", 20, 20), ("token", 61, 61)],
+)
+def test_longest_input_fits_the_positions(
+    tiny: Path, kind: str, asked: int | None, expected: int
+) -> None:
+    config = load_encoder(tiny).config
+    assert longest_input(kind, config, asked) == expected
+
+
+@pytest.mark.parametrize("asked", [7, 62])
+def test_longest_input_beyond_the_positions_is_refused(tiny: Path, asked: int) -> None:
+    with pytest.raises(TrainingError, match=r"--max-tokens must be from 8 to the 61 positions"):
+        longest_input("token", load_encoder(tiny).config, asked)
+
+
+def test_bad_line_leaves_nothing_behind(tiny: Path, tmp_path: Path, write: Write) -> None:
+    train = write("train.jsonl", [*toy_tasks.moods(3, 1), {"text": "secret words"}])
+    with pytest.raises(TrainingError, match=r"^train\.jsonl, line 4: label must be") as caught:
+        finetune("sequence", tiny, tmp_path / "out", train=train)
+    assert "secret" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_label_that_only_dev_has_is_refused(tiny: Path, tmp_path: Path, write: Write) -> None:
+    train = write("train.jsonl", [{"text": "glad", "label": 1}, {"text": "sad", "label": 0}])
+    dev = write("dev.jsonl", ["", '{"text": "calm", "label": "2"}'])
+    with pytest.raises(TrainingError, match=r"^dev\.jsonl, line 2: a label that the training"):
+        finetune("sequence", tiny, tmp_path / "out", train=train, dev=dev)
+
+
+def test_one_label_is_nothing_to_learn(tiny: Path, tmp_path: Path, write: Write) -> None:
+    train = write("train.jsonl", [{"text": "glad", "label": "x"}] * 3)
+    with pytest.raises(TrainingError, match="one label only"):
+        finetune("sequence", tiny, tmp_path / "out", train=train)
+
+
+def test_device_that_is_not_there_is_refused(tiny: Path, tmp_path: Path, write: Write) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(TrainingError, match="no CUDA device"):
+        finetune("token", tiny, tmp_path / "out", train=tmp_path / "x", device="cuda")

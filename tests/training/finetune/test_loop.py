@@ -1,0 +1,159 @@
+"""The loop on a toy: which weights it keeps, when it stops, and what it must not depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.finetune.conftest import Write
+from tests.training.finetune.toy_tasks import PIECES, moods
+from training.checkpoint import load_encoder
+from training.errors import TrainingError
+from training.finetune import sequences
+from training.finetune.heads import BertHead
+from training.finetune.loop import Training, fit, predict, rate_factor
+from training.finetune.options import Options
+from training.finetune.pieces import WordPieces
+from training.finetune.task import Float32, Split, Task
+
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def task(tiny: Path, write: Write) -> Task:
+    train = write("train.jsonl", moods(21, 1))
+    return sequences.prepare(train, train, WordPieces(tiny, max_tokens=30, vocab_size=len(PIECES)))
+
+
+@pytest.fixture
+def model(tiny: Path, task: Task) -> BertHead:
+    torch.manual_seed(1)
+    return task.head(load_encoder(tiny))
+
+
+def weights_of(model: BertHead) -> Weights:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(ours: Weights, theirs: Weights) -> bool:
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def told(task: Task, model: BertHead, scores: Sequence[float]) -> tuple[Task, list[Weights]]:
+    """The task with these accuracies, one per epoch, and the weights that each belongs to."""
+    seen: list[Weights] = []
+
+    def score(_: Sequence[Float32]) -> dict[str, float]:
+        seen.append(weights_of(model))
+        return {"accuracy": scores[len(seen) - 1]}
+
+    dev = Split(21, task.train.inputs, score)
+    return dataclasses.replace(task, dev=dev), seen
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "epochs", "kept"),
+    [
+        ((0.5, 0.7, 0.6, 0.6, 0.9), 2, 4, 2),
+        ((0.5, 0.7, 0.6, 0.6, 0.9), 3, 5, 5),
+        ((0.5, 0.4, 0.6, 0.5, 0.5), 1, 2, 1),
+        ((0.1, 0.2, 0.3, 0.4, 0.5), 1, 5, 5),
+    ],
+)
+def test_best_weights_are_kept_and_patience_ends_it(
+    task: Task, model: BertHead, scores: tuple[float, ...], patience: int, epochs: int, kept: int
+) -> None:
+    task, seen = told(task, model, scores)
+    history = fit(model, task, Options(epochs=5, rate=1e-3, batch_size=8, patience=patience))
+    assert [epoch.number for epoch in history.epochs] == list(range(1, epochs + 1))
+    assert history.kept.number == kept
+    assert same(weights_of(model), seen[kept - 1])
+    assert not same(seen[0], seen[1])
+
+
+def test_of_equal_epochs_the_one_with_the_smallest_loss_is_kept(
+    task: Task, model: BertHead
+) -> None:
+    task, seen = told(task, model, [1.0] * 12)
+    history = fit(model, task, Options(epochs=12, rate=0.03, batch_size=4, patience=3, warm_up=0))
+    losses = [epoch.dev_loss or 0 for epoch in history.epochs]
+    best = int(np.argmin(losses)) + 1
+    assert losses != sorted(losses)[::-1]  # at this rate some epochs are worse than the one before
+    assert history.kept.number == best
+    assert same(weights_of(model), seen[best - 1])
+
+
+def test_dev_loss_is_the_mean_over_inputs_whatever_the_batches(task: Task, model: BertHead) -> None:
+    found = [predict(model, task.train.inputs, task.loss, size) for size in (1, 4, 21)]
+    logits = torch.from_numpy(np.concatenate(found[0].logits))
+    targets = torch.from_numpy(np.concatenate([part.targets for part in task.train.inputs]))
+    wanted = float(torch.nn.functional.cross_entropy(logits, targets))
+    assert [part.loss for part in found] == pytest.approx([wanted] * 3, rel=1e-5)
+
+
+def test_last_weights_are_kept_without_dev_data(task: Task, model: BertHead) -> None:
+    task = dataclasses.replace(task, dev=None)
+    history = fit(model, task, Options(epochs=3, rate=1e-3, patience=1))
+    assert history.kept.number == len(history.epochs) == 3
+    assert history.kept.measures == {}
+    assert history.kept.dev_loss is None
+
+
+def test_a_loss_that_runs_away_is_one_sentence(task: Task, model: BertHead) -> None:
+    with pytest.raises(TrainingError, match="try a smaller --rate"):
+        fit(model, task, Options(epochs=2, rate=1e30, batch_size=4))
+
+
+def test_predictions_depend_neither_on_batches_nor_on_dropout(tiny: Path, task: Task) -> None:
+    config = load_encoder(tiny).config.with_dropout(0.5)
+    torch.manual_seed(1)
+    model = task.head(type(load_encoder(tiny))(config))
+    model.train()
+    inputs = [*task.train.inputs, dataclasses.replace(task.train.inputs[0], ids=np.arange(5, 28))]
+    together, alone = (predict(model, inputs, task.loss, size).logits for size in (22, 1))
+    assert [part.shape for part in alone] == [(1, 3)] * 22
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_steps_follow_the_rate_and_their_gradients_are_cut(task: Task, model: BertHead) -> None:
+    steep = dataclasses.replace(task, loss=lambda *batch: 1e4 * task.loss(*batch))
+    training = Training(model, steep, Options(epochs=2, rate=1e-3, batch_size=8, warm_up=0.4))
+    rates: list[float] = []
+    lengths: list[float] = []
+
+    def note(optimiser: torch.optim.Optimizer, *_: object) -> None:
+        rates.append(optimiser.param_groups[0]["lr"])
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"]]
+        lengths.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+    training._optimiser.register_step_pre_hook(note)
+    for number in (1, 2):
+        training.epoch(number)
+    assert rates == pytest.approx([1e-3 * factor for factor in (1 / 2, 1, 1, 3 / 4, 2 / 4, 1 / 4)])
+    assert lengths == pytest.approx([1.0] * 6, rel=1e-3)
+
+
+def test_every_weight_is_trained(task: Task, model: BertHead) -> None:
+    before = weights_of(model)
+    Training(model, task, Options(epochs=1, rate=1e-3)).epoch(1)
+    still = {
+        name for name, tensor in weights_of(model).items() if torch.equal(tensor, before[name])
+    }
+    # Softmax does not see what is added to all keys alike: their bias has no gradient but noise.
+    assert {name for name in still if not name.endswith("key.bias")} == set()
+
+
+def test_rate_rises_to_the_whole_and_falls_to_nearly_nothing() -> None:
+    factors = [rate_factor(step, 50, 0.1) for step in range(50)]
+    assert factors.index(max(factors)) == 4
+    assert max(factors) == 1
+    assert 0 < factors[-1] < 0.03
+    assert all(factor > 0 for factor in factors)
+    assert rate_factor(0, 1, 0.1) == 1
+    assert rate_factor(0, 10, 0.0) == 1

@@ -1,0 +1,74 @@
+"""Measures against scikit-learn's, and against small cases worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score  # type: ignore[import-untyped]
+
+from training.finetune.measures import (
+    accuracy,
+    answer_f1,
+    entities,
+    entity_measures,
+    exact_match,
+    f1,
+    has_entities,
+    macro_f1,
+)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 40])
+def test_measures_of_labels_are_those_of_scikit_learn(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    right, found = rng.integers(0, classes, 60), rng.integers(0, classes + 2, 60)
+    assert accuracy(right, found) == pytest.approx(accuracy_score(right, found))
+    wanted = f1_score(right, found, average="macro", zero_division=0)
+    assert macro_f1(right, found) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("O O", set()),
+        ("B-A I-A O B-A", {("A", 0, 2), ("A", 3, 4)}),
+        ("B-A B-A I-A", {("A", 0, 1), ("A", 1, 3)}),
+        ("I-A I-A I-B B-B", {("A", 0, 2), ("B", 2, 3), ("B", 3, 4)}),
+        ("O I-A-B I-A-B", {("A-B", 1, 3)}),
+    ],
+)
+def test_entities_are_those_of_conll(tags: str, found: set[tuple[str, int, int]]) -> None:
+    assert entities(tags.split()) == found
+
+
+def test_an_entity_counts_only_where_kind_and_both_ends_agree() -> None:
+    right = [["B-A", "I-A", "O", "B-B", "O"], ["B-A"]]
+    found = [["B-A", "I-A", "O", "B-A", "B-C"], ["O"]]
+    assert entity_measures(right, found) == {
+        "entity_precision": 1 / 3, "entity_recall": 1 / 3, "entity_f1": 1 / 3,
+    }  # fmt: skip
+    assert entity_measures(right, right)["entity_f1"] == 1
+    nothing = [["O"], ["O"]]
+    assert entity_measures(nothing, nothing) == dict.fromkeys(entity_measures(right, right), 1.0)
+    assert entity_measures(nothing, [["B-A"], ["O"]])["entity_recall"] == 0
+    assert entity_measures([["B-A"], ["O"]], nothing)["entity_precision"] == 0
+
+
+def test_tags_of_other_schemes_are_not_taken_for_entities() -> None:
+    assert not has_entities(["O"])
+    assert not has_entities(["B-A", "E-A", "O"])
+    assert has_entities(["I-A", "O"])
+
+
+def test_f1_of_nothing_at_all_is_full() -> None:
+    assert f1(agreed=0, right=0, found=0) == 1
+    assert f1(agreed=0, right=2, found=0) == 0
+
+
+def test_the_nearest_right_answer_counts() -> None:
+    assert exact_match(["in 1999", "1999"], "the 1999.") == 1
+    assert answer_f1(["x y", "e b c d"], "b c") == pytest.approx(2 / 3)
+    assert answer_f1(["the the"], "x") == 0
+    assert answer_f1([], "x") == 0
+    assert answer_f1([], "") == 1
+    assert answer_f1(["b b c"], "b b b") == pytest.approx(2 / 3)  # a word counts as often as it is

@@ -1,0 +1,52 @@
+"""Options from flags, and values that cannot be meant."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from training.errors import TrainingError
+from training.finetune.options import Options, add_options, chosen_options
+
+
+def chosen(*words: str) -> Options:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return chosen_options(parser.parse_args(words))
+
+
+def test_no_flags_give_the_defaults() -> None:
+    assert chosen() == Options()
+
+
+def test_flags_say_otherwise() -> None:
+    options = chosen("--batch-size", "7", "--rate", "1e-4", "--max-tokens", "99", "--dropout", "0")
+    assert options == Options(batch_size=7, rate=1e-4, max_tokens=99, dropout=0.0)
+
+
+def test_help_shows_each_default_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        chosen("--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "highest learning rate (default: 5e-05)" in shown
+    assert "(default: None)" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--epochs 0", "--epochs must be at least 1"),
+        ("--batch-size -1", "--batch-size must be at least 1"),
+        ("--overlap -1", "--overlap must not be negative"),
+        ("--patience 0", "--patience must be at least 1"),
+        ("--rate 0", "--rate must be above 0"),
+        ("--rate nan", "--rate must be above 0"),
+        ("--warm-up 1", "--warm-up must be at least 0 and below 1"),
+        ("--dropout -0.1", "--dropout must be at least 0 and below 1"),
+        ("--seed -1", "--seed must not be negative"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(words: str, sentence: str) -> None:
+    with pytest.raises(TrainingError, match=sentence):
+        chosen(*words.split())

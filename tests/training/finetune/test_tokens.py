@@ -1,0 +1,87 @@
+"""Words and their first pieces, through cuts and odd characters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.finetune.conftest import Write
+from tests.training.finetune.toy_tasks import PIECES, Example
+from training.errors import TrainingError
+from training.finetune import tokens
+from training.finetune.pieces import WordPieces
+from training.finetune.task import Task
+from training.finetune.tokens import cut_between
+
+TAGS = ["O", "B-PER", "I-PER", "O"]
+
+
+def prepare(
+    tiny: Path, write: Write, examples: list[Example], max_tokens: int = 30, name: str = "t.jsonl"
+) -> Task:
+    pieces = WordPieces(tiny, max_tokens=max_tokens, vocab_size=len(PIECES))
+    path = write(name, examples)
+    return tokens.prepare(path, path, pieces)
+
+
+def test_a_word_is_read_at_its_first_piece(tiny: Path, write: Write) -> None:
+    example = {"tokens": ["mr", "carlson", "benson", "?"], "labels": TAGS}
+    (found,) = prepare(tiny, write, [example]).train.inputs
+    names = [PIECES[index] for index in found.ids]
+    assert names == ["[CLS]", "mr", "carl", "##son", "ben", "##son", "?", "[SEP]"]
+    assert [names[row] for row in found.rows] == ["mr", "carl", "ben", "?"]
+    assert found.targets.tolist() == [2, 0, 1, 2]  # B-PER, I-PER, O in order
+
+
+def test_long_sentence_is_cut_between_words_and_loses_none(tiny: Path, write: Write) -> None:
+    words = ["the", "carlson", "benson", "annaberg", "?"] * 4
+    labels = [f"{number % 7}" for number in range(len(words))]
+    task = prepare(tiny, write, [{"tokens": words, "labels": labels}], max_tokens=9)
+    assert len(task.train.inputs) > 1
+    assert max(len(part.ids) for part in task.train.inputs) <= 9
+    assert all(part.rows[0] == 1 for part in task.train.inputs)  # each begins with a whole word
+    found = [task.labels[index] for part in task.train.inputs for index in part.targets]
+    assert found == labels
+
+
+@pytest.mark.parametrize("room", [1, 2, 3, 5, 11])
+def test_cuts_cover_every_piece_once(room: int) -> None:
+    starts = [0, 1, 4, 5, 7, 8]
+    spans = cut_between(starts, 11, room)
+    assert [begin for begin, _ in spans] == [0, *(end for _, end in spans[:-1])]
+    assert spans[-1][1] == 11
+    assert all(0 < end - begin <= room for begin, end in spans)
+    if room >= 3:  # no word is longer
+        assert {begin for begin, _ in spans} <= set(starts)
+
+
+def test_words_without_pieces_are_left_out(tiny: Path, write: Write) -> None:
+    example = {"tokens": ["\u200b", "anna", "\u200b", "ben"], "labels": TAGS}
+    task = prepare(tiny, write, [example])
+    (found,) = task.train.inputs
+    assert [task.labels[index] for index in found.targets] == ["B-PER", "O"]
+    with pytest.raises(TrainingError, match=r"t\.jsonl, line 2: the tokenizer keeps none"):
+        prepare(tiny, write, [example, {"tokens": ["\u200b"], "labels": ["O"]}])
+
+
+def test_entities_are_scored_by_sentence_across_cuts(tiny: Path, write: Write) -> None:
+    labels = ["B-PER", "I-PER", "I-PER", "I-PER", "I-PER", "O"]
+    long = {"tokens": ["anna"] * 6, "labels": labels}
+    short = {"tokens": ["ben"], "labels": ["I-PER"]}
+    task = prepare(tiny, write, [long, short], max_tokens=6)
+    assert task.watched == "entity_f1"
+    assert len(task.train.inputs) == 3
+    perfect = [np.eye(3, dtype=np.float32)[part.targets] for part in task.train.inputs]
+    assert set(task.train.score(perfect).values()) == {1.0}
+    perfect[1][0] = (0, 0, 9)  # the fifth word: its entity is then another, the other stays
+    measures = task.train.score(perfect)
+    assert measures["entity_f1"] == 0.5
+    assert measures["accuracy"] == 6 / 7
+
+
+def test_labels_that_are_no_tags_are_scored_by_class(tiny: Path, write: Write) -> None:
+    task = prepare(tiny, write, [{"tokens": ["anna", "the"], "labels": ["NOUN", "DET"]}])
+    assert task.watched == "macro_f1"
+    assert set(task.train.score([np.eye(2, dtype=np.float32)])) == {"accuracy", "macro_f1"}

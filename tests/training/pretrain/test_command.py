@@ -1,0 +1,174 @@
+"""`python -m training pretrain` as its users run it: learning, stopping, going on, side by side."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.pretrain.conftest import (
+    REPOSITORY,
+    SMALL_RECIPE,
+    Train,
+    command,
+    environment,
+)
+from training.pretrain.command import INTERRUPTED
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = load_file(run / "final" / "model.safetensors")
+    return tensors
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, "the run ended before it was stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    line = command("pretrain", corpus_folder, out, *SMALL_RECIPE, "--report-every", "1")
+    subprocess.run(line, cwd=REPOSITORY, env=environment(), capture_output=True, check=True)
+    return out
+
+
+def test_tiny_run_lowers_the_loss(pretrain: Train, tmp_path: Path) -> None:
+    pretrain(
+        tmp_path / "run", "--tokens", str(512 * 300), "--dropout", "0", "--report-every", "10",
+        "--measure-every", "100", "--save-every", "1000",
+    )  # fmt: skip
+    reports = [line for line in metrics(tmp_path / "run") if "masked_words" in line]
+    held_out = [line for line in metrics(tmp_path / "run") if "held_out_loss" in line]
+    # The most frequent piece everywhere would be right in 0.23 of the cases, at a loss of 2.3.
+    assert reports[0]["masked_words"] > 2.3
+    assert reports[-1]["masked_words"] < 1.5
+    assert held_out[-1]["held_out_loss"] < 1.6
+    assert held_out[-1]["held_out_accuracy"] > 0.4
+    assert (tmp_path / "run" / "curves.svg").read_text().count("million tokens") >= 2
+
+
+def test_run_that_is_killed_goes_on_to_the_same_weights(
+    corpus_folder: Path, uninterrupted: Path, pretrain: Train, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    flags = ("--report-every", "1", "--save-every", "3")
+    with subprocess.Popen(
+        command("pretrain", corpus_folder, out, *SMALL_RECIPE, *flags),
+        cwd=REPOSITORY,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_for(lambda: any(out.glob("checkpoints/step-*/training_state.pt")), process)
+        process.kill()
+    assert not (out / "final").exists()
+    pretrain(out, *flags)
+    assert_same_weights(out, uninterrupted)
+    steps = [line["step"] for line in metrics(out) if "masked_words" in line]
+    assert steps == list(range(1, 13))
+
+
+def test_signal_ends_a_run_after_a_step_and_it_goes_on(
+    corpus_folder: Path, uninterrupted: Path, pretrain: Train, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with subprocess.Popen(
+        command("pretrain", corpus_folder, out, *SMALL_RECIPE, "--report-every", "1"),
+        cwd=REPOSITORY,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_for((out / "metrics.jsonl").exists, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == INTERRUPTED
+    assert len(list(out.glob("checkpoints/step-*"))) == 1
+    pretrain(out, "--report-every", "1")
+    assert_same_weights(out, uninterrupted)
+
+
+def test_finished_run_is_not_trained_again(uninterrupted: Path, pretrain: Train) -> None:
+    before = (uninterrupted / "metrics.jsonl").read_text()
+    pretrain(uninterrupted, "--report-every", "1")
+    assert (uninterrupted / "metrics.jsonl").read_text() == before
+
+
+def test_two_processes_do_what_one_does_with_twice_the_micro_batches(
+    corpus_folder: Path, pretrain: Train, tmp_path: Path
+) -> None:
+    # Without dropout: each process draws its own.
+    flags = ("--dropout", "0", "--tokens", str(512 * 8), "--report-every", "1")
+    line = command(
+        *("--standalone", "--nproc-per-node", "2", "-m", "training", "pretrain"),
+        corpus_folder, tmp_path / "two", *SMALL_RECIPE, *flags, "--device", "cpu",
+        module=("torch.distributed.run",),
+    )  # fmt: skip
+    subprocess.run(line, cwd=REPOSITORY, env=environment(), capture_output=True, check=True)
+    pretrain(tmp_path / "one", *flags, "--accumulate", "2")
+    two, one = weights(tmp_path / "two"), weights(tmp_path / "one")
+    assert max(float((two[name] - one[name]).abs().max()) for name in one) < 1e-5
+    losses = [
+        [line["total"] for line in metrics(tmp_path / run) if "total" in line]
+        for run in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_encoder_and_teacher_from_a_checkpoint(
+    uninterrupted: Path, pretrain: Train, tmp_path: Path
+) -> None:
+    final = str(uninterrupted / "final")
+    flags = ("--init", final, "--teacher", final, "--distillation", "10", "--sentences", "4")
+    pretrain(
+        tmp_path / "run", *flags, "--precision", "bf16", "--long-tokens", "48",
+        "--long-part", "0.5", "--single", "0.3", "--whole-words", "--content-words",
+        "--report-every", "1",
+    )  # fmt: skip
+    reports = [line for line in metrics(tmp_path / "run") if "total" in line]
+    # The student begins as its teacher, up to the products' half precision.
+    assert reports[0]["distillation"] < 0.02
+    assert reports[-1]["step"] == 12
+
+
+def test_another_recipe_does_not_continue_a_run(uninterrupted: Path, pretrain: Train) -> None:
+    result = pretrain(uninterrupted, "--rate", "0.5", check=False)
+    assert result.returncode == 2
+    assert "began with another `rate`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--init", "bert-huge"), "holds no config.json"),
+        (("--schedule", "wavy"), "`schedule` is one of linear, stable."),
+        (("--distillation", "1"), "needs a `teacher`"),
+        (("--batch-tokens", "16"), "must hold at least one sequence"),
+    ],
+)
+def test_wrong_flags_are_one_sentence(
+    pretrain: Train, tmp_path: Path, flags: tuple[str, ...], message: str
+) -> None:
+    result = pretrain(tmp_path / "run", *flags, check=False)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,66 @@
+"""What a run keeps, and what it refuses to go on with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.errors import TrainingError
+from training.pretrain.recipe import Recipe
+from training.pretrain.run_folder import RunFolder, RunIdentity
+
+RECIPE = Recipe(tokens=4096 * 100, schedule="stable", decay=0.2)
+
+
+def test_metrics_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, tmp_path)
+    for step in (10, 20, 30):
+        folder.report({"step": step})
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 4')  # the run was killed while it wrote
+    folder.forget_after(20)
+    lines = folder.metrics.read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+def test_checkpoint_without_its_state_is_passed_over(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, tmp_path)
+    (tmp_path / "checkpoints" / "step-00000009").mkdir(parents=True)
+    assert folder.latest() is None
+    for step in ("step-00000007", "step-00000008"):
+        (tmp_path / "checkpoints" / step).mkdir()
+        (tmp_path / "checkpoints" / step / "training_state.pt").touch()
+    latest = folder.latest()
+    assert latest is not None
+    assert latest.name == "step-00000008"
+
+
+def test_run_is_lengthened_before_its_rate_falls(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", tmp_path)
+    folder.claim(RunIdentity(RECIPE, "abc", 1), 0)
+    longer = Recipe(tokens=4096 * 300, schedule="stable", decay=0.2)
+    folder.claim(RunIdentity(longer, "abc", 1), 80)
+    again = Recipe(tokens=4096 * 400, schedule="stable", decay=0.2)
+    with pytest.raises(TrainingError, match="before the rate falls"):
+        folder.claim(RunIdentity(again, "abc", 1), 241)
+
+
+def test_checkpoints_of_start_and_teacher_may_move(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", tmp_path)
+    folder.claim(RunIdentity(Recipe(teacher="here", init="here"), "abc", 1), 0)
+    folder.claim(RunIdentity(Recipe(teacher="there", init="there"), "abc", 1), 10)
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        (RunIdentity(RECIPE, "other", 1), "another corpus or count of processes"),
+        (RunIdentity(RECIPE, "abc", 2), "another corpus or count of processes"),
+        (RunIdentity(Recipe(seed=2), "abc", 1), "began with another `"),
+    ],
+)
+def test_other_runs_are_refused(tmp_path: Path, identity: RunIdentity, message: str) -> None:
+    folder = RunFolder(tmp_path / "run", tmp_path)
+    folder.claim(RunIdentity(RECIPE, "abc", 1), 0)
+    with pytest.raises(TrainingError, match=message):
+        folder.claim(identity, 10)

@@ -1,0 +1,146 @@
+"""The losses of pre-training against transformers' and against their definitions."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from training.batches import PairBatch
+from training.config import BertConfig
+from training.errors import TrainingError
+from training.model import BertForPreTraining
+from training.objectives import (
+    Objective,
+    PairTensors,
+    SentenceTensors,
+    Weights,
+    cosine_distance,
+    relational_distance,
+)
+
+CONFIG = BertConfig(
+    vocab_size=53,
+    hidden_size=12,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    intermediate_size=20,
+    max_position_embeddings=17,
+    initializer_range=0.4,
+).with_dropout(0.0)
+CPU = torch.device("cpu")
+SENTENCES = SentenceTensors(
+    torch.tensor([[2, 8, 9, 3], [2, 7, 3, 0], [2, 30, 40, 3]]), torch.tensor([4, 3, 4])
+)
+
+
+def model(seed: int) -> BertForPreTraining:
+    torch.manual_seed(seed)
+    return BertForPreTraining(CONFIG)
+
+
+def pair_batch() -> PairBatch:
+    rng = np.random.default_rng(4)
+    return PairBatch(
+        ids=rng.integers(1, 53, (3, 7)),
+        token_types=rng.integers(0, 2, (3, 7)),
+        lengths=np.array([7, 4, 6]),
+        masked_rows=np.array([2, 5, 8, 15, 16, 18]),
+        masked_ids=rng.integers(1, 53, 6),
+        not_next=np.array([0, 1, 1]),
+    )
+
+
+def test_losses_are_those_of_transformers() -> None:
+    mine, batch = model(1), pair_batch()
+    config = transformers.BertConfig(**{k: v for k, v in vars(CONFIG).items() if k != "hidden_act"})
+    reference = transformers.BertForPreTraining(config)
+    reference.load_state_dict(mine.state_dict(), strict=False)
+    reference.tie_weights()
+    labels = np.full(21, -100)
+    labels[batch.masked_rows] = batch.masked_ids
+    expected = reference(
+        torch.from_numpy(batch.ids),
+        (torch.arange(7) < torch.from_numpy(batch.lengths)[:, None]).long(),
+        torch.from_numpy(batch.token_types),
+        labels=torch.from_numpy(labels.reshape(3, 7)),
+        next_sentence_label=torch.from_numpy(batch.not_next),
+    )
+    losses = Objective(mine, Weights())(PairTensors.of(batch, CPU))
+    assert losses.total.item() == pytest.approx(expected.loss.item(), abs=1e-5)
+    assert losses.total.item() == pytest.approx(
+        losses.masked_words.item() + losses.next_sentence.item(), abs=1e-6
+    )
+    losses.total.backward()
+    expected.loss.backward()
+    for name, parameter in mine.named_parameters():
+        other = reference.get_parameter(name)
+        assert parameter.grad is not None
+        assert other.grad is not None
+        assert (parameter.grad - other.grad).abs().max() < 1e-5, name
+
+
+def test_weights_scale_the_parts() -> None:
+    weights = Weights(masked_words=2.0, next_sentence=0.5, distillation=3.0)
+    losses = Objective(model(1), weights, model(2).bert)(
+        PairTensors.of(pair_batch(), CPU), SENTENCES
+    )
+    parts = (losses.masked_words, losses.next_sentence, losses.distillation)
+    expected = sum(w * p.item() for w, p in zip((2.0, 0.5, 3.0), parts, strict=True))
+    assert losses.total.item() == pytest.approx(expected, abs=1e-5)
+    assert losses.distillation.item() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["cosine", "relational"])
+def test_student_that_is_its_teacher_has_no_distance(kind: str) -> None:
+    weights = Weights(distillation=1.0, kind=kind)
+    losses = Objective(model(3), weights, model(3).bert)(
+        PairTensors.of(pair_batch(), CPU), SENTENCES
+    )
+    assert losses.distillation.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_teacher_is_no_part_of_what_is_trained() -> None:
+    teacher = model(2).bert
+    objective = Objective(model(1), Weights(distillation=1.0), teacher)
+    assert len(list(objective.parameters())) == len(list(model(1).parameters()))
+    objective(PairTensors.of(pair_batch(), CPU), SENTENCES).total.backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_cosine_distance_is_one_minus_the_cosine() -> None:
+    a, b = torch.tensor([[1.0, 0.0], [2.0, 0.0]]), torch.tensor([[0.0, 3.0], [5.0, 0.0]])
+    assert cosine_distance(a, b).item() == pytest.approx(0.5)
+
+
+def test_relational_distance_knows_angles_only() -> None:
+    torch.manual_seed(0)
+    vectors = torch.randn(5, 4)
+    turn, _ = torch.linalg.qr(torch.randn(4, 4))
+    assert relational_distance(3 * vectors @ turn, vectors).item() == pytest.approx(0, abs=1e-9)
+    wider = torch.cat([vectors, torch.zeros(5, 3)], dim=1)
+    assert relational_distance(vectors, wider).item() == pytest.approx(0, abs=1e-9)
+    assert relational_distance(vectors.flip(0), vectors).item() > 0.01
+
+
+def test_accuracies_count_what_is_right() -> None:
+    mine, batch = model(1), pair_batch()
+    pairs = PairTensors.of(batch, CPU)
+    with torch.no_grad():
+        hidden = mine.bert(pairs.ids, pairs.token_types, pairs.lengths)
+        best = mine.mlm_logits(hidden[pairs.masked_rows]).argmax(-1)
+        order = mine.nsp_logits(hidden[::7]).argmax(-1)
+    best[0] = (best[0] + 1) % 53
+    right = PairTensors(pairs.ids, pairs.token_types, pairs.lengths, pairs.masked_rows, best, order)
+    losses = Objective(mine, Weights())(right)
+    assert losses.masked_accuracy.item() == pytest.approx(5 / 6)
+    assert losses.next_accuracy.item() == 1
+
+
+def test_distillation_needs_a_teacher() -> None:
+    with pytest.raises(TrainingError, match="needs a teacher"):
+        Objective(model(1), Weights(distillation=1.0))
+
+
+def test_unknown_distillation_is_refused() -> None:
+    with pytest.raises(TrainingError, match="no distillation `euclid`"):
+        Weights(kind="euclid")

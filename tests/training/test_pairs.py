@@ -1,0 +1,171 @@
+"""The plan of training pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.training.small_corpus import corpus_of, random_corpus
+from training.corpus import Corpus
+from training.errors import TrainingError
+from training.pairs import PairPlan, plan_pairs
+
+Example = tuple[list[int], list[int], bool]  # A, B and whether B follows A
+
+
+def documents_at(corpus: Corpus, tokens: np.ndarray) -> np.ndarray:
+    """The documents that tokens at these places are in: int64 (n,) -> int64 (n,)."""
+    starts = corpus.sentences[corpus.documents]
+    return np.searchsorted(starts, tokens, side="right") - 1
+
+
+def arrays_of(plan: PairPlan) -> list[list[int]]:
+    return [getattr(plan, field.name).tolist() for field in dataclasses.fields(plan)]
+
+
+def google_pairs(
+    documents: list[list[list[int]]], sequence_tokens: int, rng: random.Random
+) -> Iterator[Example]:
+    """google-research/bert, `create_instances_from_document`, without the short sequences."""
+    target = sequence_tokens - 3
+    for number, document in enumerate(documents):
+        chunk: list[list[int]] = []
+        i = 0
+        while i < len(document):
+            chunk.append(document[i])
+            if i == len(document) - 1 or sum(map(len, chunk)) >= target:
+                a_end = rng.randint(1, len(chunk) - 1) if len(chunk) >= 2 else 1
+                first = [token for sentence in chunk[:a_end] for token in sentence]
+                second: list[int] = []
+                is_next = len(chunk) > 1 and rng.random() >= 0.5
+                if is_next:
+                    second = [token for sentence in chunk[a_end:] for token in sentence]
+                else:
+                    other = rng.choice([n for n in range(len(documents)) if n != number])
+                    start = rng.randint(0, len(documents[other]) - 1)
+                    for sentence in documents[other][start:]:
+                        second.extend(sentence)
+                        if len(second) >= target - len(first):
+                            break
+                    i -= len(chunk) - a_end
+                while len(first) + len(second) > target:
+                    longer = first if len(first) > len(second) else second
+                    del longer[0 if rng.random() < 0.5 else -1]
+                yield first, second, is_next
+                chunk = []
+            i += 1
+
+
+def test_pairs_are_like_those_of_googles_script() -> None:
+    rng = np.random.default_rng(0)
+    lengths = [rng.integers(1, 31, 60).tolist() for _ in range(120)]
+    corpus = corpus_of(lengths)
+    words = iter(corpus.tokens.tolist())
+    documents = [[[next(words) for _ in range(n)] for n in document] for document in lengths]
+    reference = list(google_pairs(documents, 50, random.Random(0)))  # noqa: S311
+    plan = plan_pairs(corpus, sequence_tokens=50, short=0, seed=0, epoch=0)
+    first, second = plan.first_end - plan.first_start, plan.second_end - plan.second_start
+    assert len(plan) == pytest.approx(len(reference), rel=0.02)
+    assert plan.is_next.mean() == pytest.approx(np.mean([n for *_, n in reference]), abs=0.03)
+    for is_next in (False, True):
+        mine = first[plan.is_next == is_next], second[plan.is_next == is_next]
+        for segment in (0, 1):
+            sizes = [len(pair[:2][segment]) for pair in reference if pair[2] == is_next]
+            assert mine[segment].mean() == pytest.approx(np.mean(sizes), abs=1)  # tokens
+            assert mine[segment].std() == pytest.approx(np.std(sizes), abs=1)
+
+
+def test_true_pairs_follow_and_false_ones_come_from_elsewhere() -> None:
+    corpus = random_corpus()
+    plan = plan_pairs(corpus, sequence_tokens=70, single=0.2, seed=1, epoch=0)
+    assert 500 < len(plan) < 5000
+    first = documents_at(corpus, plan.first_start)
+    second = documents_at(corpus, plan.second_start)
+    assert (documents_at(corpus, plan.first_end - 1) == first).all()
+    assert (documents_at(corpus, plan.second_end - 1) == second).all()
+    assert ((first == second) == plan.is_next).all()
+    untrimmed = plan.is_next & (plan.lengths < 70)
+    assert untrimmed.sum() > 50
+    assert (plan.second_start == plan.first_end)[untrimmed].all()
+    assert (plan.second_start >= plan.first_end)[plan.is_next].all()
+
+
+@pytest.mark.parametrize("sequence_tokens", [5, 7, 64, 512])
+def test_pairs_fit_and_no_segment_is_empty(sequence_tokens: int) -> None:
+    plan = plan_pairs(random_corpus(), sequence_tokens=sequence_tokens, seed=1, epoch=0)
+    assert plan.lengths.max() == sequence_tokens
+    assert (plan.first_end > plan.first_start).all()
+    assert (plan.second_end > plan.second_start).all()
+
+
+def test_a_pass_covers_the_corpus_once() -> None:
+    corpus = corpus_of([[1] * 97, [1] * 30, [1] * 333])  # one token each: nothing is trimmed
+    plan = plan_pairs(corpus, sequence_tokens=19, short=0.3, single=0.2, seed=3, epoch=0)
+    seen = np.zeros(corpus.tokens.size, dtype=int)
+    for start, end in zip(plan.first_start, plan.first_end, strict=True):
+        seen[start:end] += 1
+    for start, end in zip(
+        plan.second_start[plan.is_next], plan.second_end[plan.is_next], strict=True
+    ):
+        seen[start:end] += 1
+    assert (seen == 1).all()
+
+
+def test_half_of_the_pairs_that_can_be_true_are() -> None:
+    corpus = corpus_of([[3] * 20_000, [3] * 20_000])
+    plan = plan_pairs(corpus, sequence_tokens=40, short=0, seed=0, epoch=0)
+    assert abs(plan.is_next.mean() - 0.5) < 4 * 0.5 / len(plan) ** 0.5
+
+
+def test_the_asked_share_is_short() -> None:
+    corpus = corpus_of([[1] * 40_000, [1] * 40_000])
+    plan = plan_pairs(corpus, sequence_tokens=103, short=0.25, seed=0, epoch=0)
+    # False pairs may also be short where the other document ends; targets are 2 to 100.
+    true = plan.lengths[plan.is_next]
+    assert (true < 103).mean() == pytest.approx(0.25, abs=0.06)
+    assert true[true < 103].mean() == pytest.approx(3 + (2 + 100) / 2, abs=6)
+    assert (plan_pairs(corpus, short=0, seed=0, epoch=0).lengths < 128).mean() < 0.02
+
+
+def test_the_asked_share_is_of_single_sentences() -> None:
+    corpus = corpus_of([[7, 8] * 3000] * 2)
+    plan = plan_pairs(corpus, sequence_tokens=128, short=0, single=0.3, seed=0, epoch=0)
+    single = plan.lengths <= 8 + 8 + 3
+    assert single.mean() == pytest.approx(0.3, abs=0.06)
+    assert plan.is_next[single].mean() == pytest.approx(0.5, abs=0.1)
+    assert set((plan.first_end - plan.first_start)[single]) == {7, 8}
+    assert (plan_pairs(corpus, short=0, seed=0, epoch=0).lengths > 30).mean() > 0.98
+
+
+def test_random_segments_start_at_all_sentences_alike() -> None:
+    corpus = corpus_of([[4] * 10, [4] * 3000, [4] * 1000])  # the short document is not favoured
+    plans = [plan_pairs(corpus, sequence_tokens=20, seed=0, epoch=epoch) for epoch in range(8)]
+    starts = np.concatenate([plan.second_start[~plan.is_next] for plan in plans])
+    firsts = np.concatenate([plan.first_start[~plan.is_next] for plan in plans])
+    others = documents_at(corpus, starts)[documents_at(corpus, firsts) == 2]
+    assert len(others) > 1000
+    assert (others == 0).mean() == pytest.approx(10 / 3010, abs=0.006)
+    from_second = starts[documents_at(corpus, starts) == 1] - 40  # place in that document
+    assert from_second.mean() == pytest.approx(6000, rel=0.05)
+
+
+def test_a_plan_is_a_pure_function_of_its_arguments() -> None:
+    corpus = random_corpus()
+    plan = arrays_of(plan_pairs(corpus, seed=5, epoch=2))
+    assert plan == arrays_of(plan_pairs(corpus, seed=5, epoch=2))
+    assert plan != arrays_of(plan_pairs(corpus, seed=5, epoch=3))
+    assert plan != arrays_of(plan_pairs(corpus, seed=6, epoch=2))
+
+
+def test_one_document_is_an_error() -> None:
+    with pytest.raises(TrainingError, match="one document"):
+        plan_pairs(corpus_of([[5, 5, 5]]), seed=0, epoch=0)
+
+
+def test_a_sequence_too_short_for_a_pair_is_an_error() -> None:
+    with pytest.raises(TrainingError, match="4 tokens cannot hold a pair"):
+        plan_pairs(random_corpus(), sequence_tokens=4, seed=0, epoch=0)

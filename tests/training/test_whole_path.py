@@ -1,0 +1,55 @@
+"""Text -> corpus -> pre-training -> export -> POST /fill-mask, each by its own command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.training.pretrain.conftest import REPOSITORY, environment
+from tests.training.small_corpus import write_tokenizer
+
+# A language of two sentences: each word tells the others of its sentence.
+SENTENCES = ("the cat sat on mat.", "a dog ran park!")
+
+
+def python_m(*arguments: str | Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=REPOSITORY, env=environment(), capture_output=True, check=True,
+    )  # fmt: skip
+
+
+def test_text_becomes_a_server_that_fills_its_masks(tmp_path: Path, serve: Serve) -> None:
+    # Every document has a length of its own: equal ones would all be on one side of the split.
+    documents = [" ".join([SENTENCES[number % 2]] * (4 + number)) for number in range(60)]
+    text, tokenizer, corpus = tmp_path / "text.txt", tmp_path, tmp_path / "corpus"
+    text.write_text("\n\n".join(documents) + "\n")
+    write_tokenizer(tokenizer)
+    python_m("training", "corpus", text, corpus, "--tokenizer", tokenizer, "--held-out", "0.1")
+    python_m(
+        "training", "pretrain", corpus, tmp_path / "run", "--init", "bert-tiny",
+        "--sequence-tokens", "32", "--single", "1", "--short", "0", "--batch-tokens", "512",
+        "--tokens", str(512 * 500), "--rate", "1e-3", "--dropout", "0",
+    )  # fmt: skip
+    python_m(
+        "export", tmp_path / "run" / "final", tmp_path / "models" / "tiny", "--precision", "fp32"
+    )
+    server = serve(tmp_path / "models" / "tiny")
+    for masked, expected in (
+        ("the [MASK] sat on mat.", "cat"),
+        ("a dog [MASK] park!", "ran"),
+        ("the cat sat on [MASK].", "mat"),
+    ):
+        answer = server.post("/fill-mask", {"inputs": masked}).json()
+        assert answer[0]["token_str"] == expected
+    pair = {"inputs": [[SENTENCES[0], SENTENCES[0]]]}
+    assert server.post("/nsp", pair).status_code == 200
+
+
+@pytest.mark.parametrize("command", ["corpus", "pretrain", "finetune", "evaluate"])
+def test_every_command_explains_itself(command: str) -> None:
+    line = [sys.executable, "-m", "training", command, "--help"]
+    shown = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith(f"usage: python -m training {command}")

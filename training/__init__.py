@@ -1,0 +1,1 @@
+"""Text in, a BERT checkpoint in Hugging Face's format out; knows nothing of server or export."""

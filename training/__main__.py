@@ -1,0 +1,42 @@
+"""`python -m training COMMAND`: text to checkpoint, one command per step of the way."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import training.corpus
+import training.evaluate.command
+import training.finetune.command
+import training.pretrain.command
+from training.errors import TrainingError
+
+COMMANDS = {
+    "corpus": (training.corpus, "text files -> a corpus of token ids"),
+    "pretrain": (training.pretrain.command, "a corpus -> a checkpoint, from scratch or from one"),
+    "finetune": (
+        training.finetune.command,
+        "a checkpoint and labelled data -> a task's checkpoint",
+    ),
+    "evaluate": (training.evaluate.command, "a checkpoint -> a table of what it can do"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; a `TrainingError` is printed and exits with code 2."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (module, purpose) in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=f"{purpose}.")
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    parsed = parser.parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

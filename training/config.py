@@ -1,0 +1,107 @@
+"""A checkpoint's config.json in, the shape of a BERT out, and back; the paper's sizes by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The shape of a BERT encoder, in the names of Hugging Face's config.json."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02
+    pad_token_id: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise TrainingError(
+                f"hidden_size {self.hidden_size} is not a multiple of "
+                f"num_attention_heads {self.num_attention_heads}."
+            )
+        if self.hidden_act != "gelu":
+            raise TrainingError(
+                f"Training knows the activation `gelu` (with erf), not `{self.hidden_act}`."
+            )
+
+    @property
+    def head_size(self) -> int:
+        """Numbers per attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    def with_dropout(self, probability: float) -> BertConfig:
+        """The same shape with one dropout probability everywhere."""
+        return replace(
+            self, hidden_dropout_prob=probability, attention_probs_dropout_prob=probability
+        )
+
+
+# layers, hidden size, heads; the feed-forward layer is four times as wide as the hidden one.
+# base and large: Devlin et al. 2018, section 3; the small ones: Turc et al. 2019, table 1.
+_SIZES = {
+    "bert-tiny": (2, 128, 2),
+    "bert-mini": (4, 256, 4),
+    "bert-small": (4, 512, 8),
+    "bert-medium": (8, 512, 8),
+    "bert-base": (12, 768, 12),
+    "bert-large": (24, 1024, 16),
+}
+SIZES = tuple(_SIZES)
+
+
+def named_config(name: str, *, vocab_size: int) -> BertConfig:
+    """The configuration of one of `SIZES` for a vocabulary.
+
+    >>> base = named_config("bert-base", vocab_size=30522)
+    >>> base.num_hidden_layers, base.hidden_size, base.intermediate_size
+    (12, 768, 3072)
+    """
+    if name not in _SIZES:
+        raise TrainingError(f"There is no size `{name}`; the sizes are {', '.join(SIZES)}.")
+    layers, hidden, heads = _SIZES[name]
+    return BertConfig(vocab_size, hidden, layers, heads, intermediate_size=4 * hidden)
+
+
+def read_config(folder: Path) -> tuple[BertConfig, dict[str, Any]]:
+    """The shape in `folder`'s config.json, and the whole of that file.
+
+    Raises `TrainingError` when there is none or it is not a BERT's.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise TrainingError(f"{folder} holds no {CONFIG_FILE}: it is not a checkpoint.")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(document, dict) or document.get("model_type") != "bert":
+        raise TrainingError(f"{path} does not describe a BERT (`model_type` must be `bert`).")
+    known = {field.name for field in fields(BertConfig)}
+    try:
+        return BertConfig(**{k: v for k, v in document.items() if k in known}), document
+    except TypeError as error:
+        raise TrainingError(f"{path} lacks a value that a BERT needs: {error}.") from None
+
+
+def write_config(folder: Path, config: BertConfig, architecture: str, **more: Any) -> None:
+    """Write `folder`'s config.json for a checkpoint of `architecture`, with `more` values in it."""
+    document = {"architectures": [architecture], "model_type": "bert", **asdict(config), **more}
+    text = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,184 @@
+"""Text files in, a corpus folder out: documents -> sentences -> ids of word pieces on disk.
+
+The format, and `Corpus.open`, are `training.stored_corpus`'s. Knows nothing of masks or batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+from training.documents import Document, check_input, read_documents
+from training.errors import TrainingError
+from training.sentences import split_sentences
+from training.stored_corpus import (
+    DESCRIPTION,
+    SPLITS,
+    TOKENIZER,
+    VERSION,
+    Corpus,
+    Split,
+    SplitWriter,
+    sha256_of,
+    token_dtype,
+)
+from training.vocabulary import Vocabulary
+
+__all__ = ["Corpus", "Vocabulary", "add_arguments", "build_corpus", "run", "split_sentences"]
+
+_CHUNK = 1 << 20  # characters that are tokenised at a time; enough to keep all cores busy
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m training corpus`."""
+    parser.add_argument("inputs", nargs="+", type=Path, help=".txt, .txt.xz or .txt.gz files")
+    parser.add_argument("out", type=Path, help="the folder to make")
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="a tokenizer.json, or a folder with one"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=0.01, help="share of documents kept for evaluation"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build the corpus and say how large it is."""
+    build_corpus(args.inputs, args.tokenizer, args.out, held_out=args.held_out)
+    splits = json.loads((args.out / DESCRIPTION).read_bytes())["splits"]
+    for split, counts in splits.items():
+        sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        sys.stdout.write(f"{split}: {sizes}\n")
+
+
+def build_corpus(
+    inputs: Sequence[Path], tokenizer: Path, out: Path, *, held_out: float = 0.01
+) -> None:
+    """Tokenise text files into the folder `out`, which appears only once it is complete.
+
+    Args:
+        inputs: .txt, .txt.xz or .txt.gz files; a blank line ends a document, a line is a paragraph.
+        tokenizer: a WordPiece tokenizer.json, or a folder with one.
+        out: the folder to make.
+        held_out: the share of documents that go to the held-out split.
+
+    Raises:
+        TrainingError: an input cannot be used, or `out` is already there.
+    """
+    tokenizer = tokenizer / TOKENIZER if tokenizer.is_dir() else tokenizer
+    vocabulary = Vocabulary.read(tokenizer)
+    _check(inputs, out, held_out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        folder = Path(temporary, "corpus")
+        folder.mkdir()
+        shutil.copyfile(tokenizer, folder / TOKENIZER)
+        dtype = token_dtype(vocabulary.size)
+        splits = _write_splits(inputs, tokenizer, folder, dtype, held_out)
+        description = {
+            "version": VERSION,
+            "vocabulary_size": vocabulary.size,
+            "dtype": str(dtype),
+            "held_out": held_out,
+            "splits": splits,
+            "tokenizer_sha256": sha256_of(tokenizer),
+            "inputs": [{"name": path.name, "sha256": sha256_of(path)} for path in inputs],
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+        folder.rename(out)
+
+
+def _check(inputs: Sequence[Path], out: Path, held_out: float) -> None:
+    for path in inputs:
+        check_input(path)
+    if not 0 <= held_out < 1:
+        raise TrainingError("The held-out share must be at least 0 and below 1.")
+    if out.exists():
+        raise TrainingError(f"{out} is already there; remove it or choose another folder.")
+
+
+def _write_splits(
+    inputs: Sequence[Path], tokenizer: Path, folder: Path, dtype: np.dtype[Any], held_out: float
+) -> dict[str, dict[str, int]]:
+    """Write the arrays of both splits and count what is in them."""
+    encoder = _plain_tokenizer(tokenizer)
+    with (
+        SplitWriter(folder / SPLITS[0], dtype) as train,
+        SplitWriter(folder / SPLITS[1], dtype) as kept,
+    ):
+        writers = {"train": train, "held-out": kept}
+        measured: set[bytes] = set()
+        for document, ids in _tokenised(inputs, encoder):
+            split = split_of(document, held_out)
+            # Inputs may be repeated to train on them more; a measurement counts them once.
+            if split == "held-out":
+                if _digest(document) in measured:
+                    continue
+                measured.add(_digest(document))
+            writers[split].add(ids)
+        if train.counts["documents"] == 0:
+            raise TrainingError("The inputs have no text to train on.")
+        return {split: writer.counts for split, writer in writers.items()}
+
+
+def _tokenised(inputs: Sequence[Path], encoder: Any) -> Iterator[tuple[Document, list[list[int]]]]:
+    """Each document and the ids of each of its sentences."""
+    for chunk in _chunks(inputs):
+        documents = [[s for p in document for s in split_sentences(p)] for document in chunk]
+        sentences = [sentence for document in documents for sentence in document]
+        encodings = iter(encoder.encode_batch_fast(sentences, add_special_tokens=False))
+        for document, own in zip(chunk, documents, strict=True):
+            yield document, [next(encodings).ids for _ in own]
+
+
+def _plain_tokenizer(path: Path) -> Any:
+    """The tokenizer, without limits of length, and with no way for text to spell [MASK]."""
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 (the library raises nothing narrower)
+        raise TrainingError(f"{path} is not usable: {error}.") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _chunks(inputs: Sequence[Path]) -> Iterator[list[Document]]:
+    """The documents of all inputs, some `_CHUNK` characters at a time."""
+    chunk: list[Document] = []
+    characters = 0
+    total = sum(path.stat().st_size for path in inputs)
+    with tqdm(total=total, unit="B", unit_scale=True, desc="corpus", disable=None) as bar:
+        for path in inputs:
+            for document in read_documents(path, bar.update):
+                chunk.append(document)
+                characters += sum(map(len, document))
+                if characters >= _CHUNK:
+                    yield chunk
+                    chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def split_of(document: Document, held_out: float) -> Split:
+    """The split of a document, by its text alone: copies fall on one side, in whatever order.
+
+    >>> split_of(["One paragraph."], 0.0), split_of(["One paragraph."], 0.9)
+    ('train', 'held-out')
+    """
+    share = int.from_bytes(_digest(document)[:8], "big") / (1 << 64)  # uniform in [0, 1)
+    return "held-out" if share < held_out else "train"
+
+
+def _digest(document: Document) -> bytes:
+    return hashlib.sha256("\n".join(document).encode()).digest()

@@ -1,0 +1,1 @@
+"""A checkpoint and held-out text in, figures of what it has learnt out; trains nothing."""

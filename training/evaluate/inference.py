@@ -1,0 +1,138 @@
+"""Sequences of token ids in, hidden rows and scores of tokens out: every forward run of evaluation.
+
+In float32, without gradients, in padded batches of like lengths. Knows not what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training.errors import TrainingError
+from training.model import BertForPreTraining, BertModel
+
+SEED = 20181011  # the day of the paper; the same for every checkpoint, so that figures compare
+BATCH_TOKENS = 4096  # padded tokens per forward run
+_LOGIT_ROWS = 512  # rows of logits held at once: 62 MB in float32 with 30,522 words
+
+Ids = NDArray[np.int64]
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """A padded batch, such as `training.layout` makes."""
+
+    @property
+    def ids(self) -> Ids:
+        """Int64 (batch, seq)."""
+
+    @property
+    def token_types(self) -> Ids:
+        """Int64 (batch, seq)."""
+
+    @property
+    def lengths(self) -> Ids:
+        """Int64 (batch,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Padded:
+    """A batch of single segments."""
+
+    ids: Ids  # int64 (batch, seq), 0 where there is no token
+    token_types: Ids  # int64 (batch, seq), all 0
+    lengths: Ids  # int64 (batch,)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenScores:
+    """What the model says of wanted tokens."""
+
+    ranks: Ids  # (n,), 0 for the model's first choice
+    log_probabilities: NDArray[np.float64]  # (n,), natural
+
+
+def progress(batches: Iterable[T], name: str) -> Iterator[T]:
+    """The batches, with a bar on a terminal."""
+    yield from tqdm(batches, desc=name, unit=" batches", disable=None, leave=False)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """No dropout, no gradients, float32; afterwards the model is as it was."""
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        model.train(was_training)
+
+
+def length_batches(lengths: Ids, batch_tokens: int = BATCH_TOKENS) -> list[Ids]:
+    """Int64 (n,) -> int64 (batch,) each, which sequences go together: sorted by length.
+
+    A batch holds at most `batch_tokens` padded tokens, or a single sequence.
+
+    >>> [batch.tolist() for batch in length_batches(np.array([5, 2, 3, 9]), batch_tokens=6)]
+    [[1, 2], [0], [3]]
+    """
+    batches: list[list[int]] = [[]]
+    for index in np.argsort(lengths, kind="stable"):
+        if batches[-1] and (len(batches[-1]) + 1) * lengths[index] > batch_tokens:
+            batches.append([])
+        batches[-1].append(int(index))
+    return [np.array(batch) for batch in batches if batch]
+
+
+def pad(sequences: Sequence[Ids]) -> Padded:
+    """Put int64 (length,) each into one rectangle."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    ids = np.zeros((len(sequences), lengths.max()), np.int64)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return Padded(ids, np.zeros_like(ids), lengths)
+
+
+def hidden_rows(encoder: BertModel, batch: Rows, rows: Ids | None = None) -> Tensor:
+    """float32 (n, hidden): the last hidden state at int64 (n,) flat rows, or at all."""
+    device = next(encoder.parameters()).device
+    arrays = (batch.ids, batch.token_types, batch.lengths)
+    ids, types, lengths = (torch.from_numpy(array).to(device) for array in arrays)
+    wanted = None if rows is None else torch.from_numpy(rows).to(device)
+    hidden: Tensor = encoder(ids, types, lengths, wanted)
+    return hidden
+
+
+def cls_rows(batch: Rows) -> Ids:
+    """Int64 (batch,): the flat row of each sequence's first token."""
+    starts: Ids = np.arange(len(batch.lengths)) * batch.ids.shape[1]
+    return starts
+
+
+def score_tokens(model: BertForPreTraining, hidden: Tensor, wanted: Ids) -> TokenScores:
+    """How the model ranks and rates `wanted` int64 (n,) at the rows `hidden` float32 (n, hidden).
+
+    A tie counts against the wanted token, so that a model that says nothing gets nothing.
+    Raises `TrainingError` when the model computes no numbers (NaN or infinity).
+    """
+    targets = torch.from_numpy(wanted).to(hidden.device)
+    places, logs = [], []
+    for start in range(0, len(wanted), _LOGIT_ROWS):
+        rows, ids = hidden[start : start + _LOGIT_ROWS], targets[start : start + _LOGIT_ROWS]
+        logits = model.mlm_logits(rows)
+        chosen = logits.gather(1, ids[:, None])
+        places.append((logits >= chosen).sum(1) - 1)
+        logs.append(chosen.squeeze(1).double() - logits.double().logsumexp(1))
+    log_probabilities = torch.cat(logs).cpu().numpy()
+    if not np.isfinite(log_probabilities).all():
+        raise TrainingError("The checkpoint computes logits that are not finite numbers.")
+    return TokenScores(torch.cat(places).cpu().numpy(), log_probabilities)

@@ -1,0 +1,67 @@
+"""Held-out documents in, how often the model tells whether a segment follows another out.
+
+Half of the pairs are true followers. The others come from another document (random, as in
+Devlin et al. 2018, section 3.1), where the topic gives them away, or from elsewhere in the same
+document (hard), where only the thread of the text does; short pairs are two single sentences, as
+people would send them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import TrainingError
+from training.evaluate.figures import Figure, shares
+from training.evaluate.inference import (
+    SEED,
+    cls_rows,
+    evaluating,
+    hidden_rows,
+    length_batches,
+    progress,
+)
+from training.evaluation_pairs import hard_pairs, random_pairs
+from training.layout import lay_out_pairs
+from training.model import BertForPreTraining
+from training.pair_plan import PairPlan
+from training.stored_corpus import Corpus
+
+PAIRS = 800  # of each kind
+SEQUENCE_TOKENS = 128
+
+
+def measure_next_sentence(
+    model: BertForPreTraining, corpus: Corpus, *, pairs: int = PAIRS, seed: int = SEED
+) -> list[Figure]:
+    """Accuracy on `pairs` pairs of each kind."""
+    seq = min(SEQUENCE_TOKENS, model.config.max_position_embeddings)
+    plans = {
+        "random": random_pairs(corpus, count=pairs, sequence_tokens=seq, seed=seed),
+        "hard": hard_pairs(corpus, count=pairs, sequence_tokens=seq, seed=seed),
+        "short": random_pairs(corpus, count=pairs, sequence_tokens=seq, single=True, seed=seed),
+    }
+    figures = []
+    for kind, plan in plans.items():
+        hits = int((says_next(model, corpus, plan) == plan.is_next).sum())
+        name = f"next sentence, {kind} pairs"
+        accuracy = shares(hits, len(plan))
+        figures.append(Figure(f"nsp.{kind}", name, accuracy, "share", len(plan), "pairs"))
+    return figures
+
+
+def says_next(model: BertForPreTraining, corpus: Corpus, plan: PairPlan) -> NDArray[np.bool_]:
+    """Bool (pairs,): the model holds B for the follower of A.
+
+    Raises `TrainingError` when the model computes no numbers (NaN or infinity).
+    """
+    answers = np.zeros(len(plan), np.bool_)
+    with evaluating(model):
+        batches = length_batches(plan.lengths)
+        for pairs in progress(batches, "next sentence"):
+            batch = lay_out_pairs(corpus, plan, pairs)
+            logits = model.nsp_logits(hidden_rows(model.bert, batch, cls_rows(batch))).cpu().numpy()
+            if not np.isfinite(logits).all():
+                raise TrainingError("The checkpoint computes logits that are not finite numbers.")
+            answers[pairs] = logits[:, 0] > logits[:, 1]  # label 0 is IsNext
+    return answers

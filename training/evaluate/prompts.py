@@ -1,0 +1,128 @@
+"""Sentences with one gap in, how often the model fills it as a reader would out.
+
+A cloze test (Taylor 1953; for language models Petroni et al. 2019, "Language Models as Knowledge
+Bases?") of our own: facts, grammar and sense. `prompts.jsonl` beside this module was written before
+any model was run on it and is not to be changed for any model's sake.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from training.errors import TrainingError
+from training.evaluate.figures import Figure, shares
+from training.evaluate.inference import Ids, evaluating, hidden_rows, pad
+from training.evaluate.subject import Subject
+
+PROMPTS = Path(__file__).with_name("prompts.jsonl")
+GAP = "[MASK]"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A sentence with one gap."""
+
+    text: str
+    accept: tuple[str, ...]  # every word that a reader would call right there
+    kind: str  # "fact", "grammar", "sense", or any other
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read JSON lines of `{"text": …, "accept": […], "kind": …}`.
+
+    Raises `TrainingError`, with the line but never the text, for one that is not like that.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} cannot be read ({type(error).__name__}).") from None
+    prompts = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        prompt = _parse(line)
+        if prompt is None:
+            raise TrainingError(
+                f"{path}, line {number}: expected an object with `text` (one {GAP}), `accept` "
+                "(one word or more) and `kind`."
+            )
+        prompts.append(prompt)
+    if not prompts:
+        raise TrainingError(f"{path} has no prompts.")
+    return prompts
+
+
+def measure_prompts(subject: Subject, prompts: Sequence[Prompt]) -> list[Figure]:
+    """Share of the prompts of which an accepted word is the first choice, and among the first five.
+
+    A prompt none of whose words is a single token of the checkpoint's vocabulary is left out.
+    """
+    known = [
+        (prompt, accepted)
+        for prompt in prompts
+        if len(accepted := accepted_ids(prompt, subject.tokenizer, subject.vocabulary.unk))
+    ]
+    if not known:
+        raise TrainingError("No prompt has an answer in the checkpoint's vocabulary.")
+    ranks = _ranks(subject, known)
+    kinds = [prompt.kind for prompt, _ in known]
+    parts = {"": ranks} | {
+        kind: ranks[[other == kind for other in kinds]] for kind in sorted(set(kinds))
+    }
+    return [
+        Figure(
+            key=f"prompts.{kind}.top{top}" if kind else f"prompts.top{top}",
+            name=f"cloze prompts{kind and f', {kind}'}, top {top}",
+            interval=shares(int((part < top).sum()), len(part)),
+            style="share",
+            count=len(part),
+            of="prompts",
+        )
+        for kind, part in parts.items()
+        for top in (1, 5)
+    ]
+
+
+def accepted_ids(prompt: Prompt, tokenizer: Tokenizer, unknown: int) -> Ids:
+    """Int64 (n,): the accepted words that are one token, capitalised too for cased vocabularies."""
+    forms = {form for word in prompt.accept for form in (word, word.capitalize())}
+    encoded = (tokenizer.encode(form, add_special_tokens=False).ids for form in forms)
+    single = {ids[0] for ids in encoded if len(ids) == 1}
+    return np.array(sorted(single - {unknown}), np.int64)
+
+
+def _ranks(subject: Subject, prompts: Sequence[tuple[Prompt, Ids]]) -> Ids:
+    """Int64 (prompts,): the place of the best accepted word, 0 for the model's first choice."""
+    model, mask = subject.model, subject.vocabulary.mask
+    batch = pad([np.array(subject.tokenizer.encode(p.text).ids) for p, _ in prompts])
+    rows = np.flatnonzero(batch.ids == mask)
+    if len(rows) != len(prompts):
+        raise TrainingError(f"The checkpoint's tokenizer does not read {GAP} as one token.")
+    with evaluating(model):
+        logits = model.mlm_logits(hidden_rows(model.bert, batch, rows)).cpu().numpy()
+    if not np.isfinite(logits).all():
+        raise TrainingError("The checkpoint computes logits that are not finite numbers.")
+    best = np.array([row[ids].max() for row, (_, ids) in zip(logits, prompts, strict=True)])
+    # A tie counts against the prompt, so that a model that says nothing gets nothing.
+    return np.asarray((logits >= best[:, None]).sum(axis=1) - 1, np.int64)
+
+
+def _parse(line: str) -> Prompt | None:
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    text, accept, kind = (fields.get(name) for name in ("text", "accept", "kind"))
+    words = accept if isinstance(accept, list) else []
+    strings = all(isinstance(field, str) for field in (text, kind, *words))
+    if not (words and strings and isinstance(text, str) and text.count(GAP) == 1):
+        return None
+    return Prompt(text, tuple(words), str(kind))

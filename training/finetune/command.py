@@ -1,0 +1,174 @@
+"""`python -m training finetune TASK CHECKPOINT OUT`: labelled examples in, a task's checkpoint out.
+
+files -> task -> encoder with a fresh head -> fit -> checkpoint and report
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from training.checkpoint import load_encoder, save_checkpoint
+from training.config import BertConfig, read_config
+from training.errors import TrainingError
+from training.finetune import questions, sequences, tokens
+from training.finetune.loop import fit
+from training.finetune.options import Options, add_options, chosen_options
+from training.finetune.pieces import WordPieces
+from training.finetune.report import DataFile, Report
+from training.finetune.task import Task
+from training.model import BertModel
+
+TASKS = ("sequence", "token", "question")
+MAX_TOKENS = {"sequence": 128, "token": 128, "question": 384}
+FEWEST_TOKENS = 8  # [CLS], [SEP] twice, and room for something between
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add = parser.add_argument
+    add("task", choices=TASKS, help="a label per text, a label per word, or an answer's span")
+    add("checkpoint", type=Path, metavar="CHECKPOINT", help="folder of the BERT to start from")
+    add("out", type=Path, metavar="OUT", help="the folder to create")
+    add("--train", type=Path, required=True, metavar="FILE", help="JSON lines to learn from")
+    add("--dev", type=Path, metavar="FILE", help="JSON lines to choose the best epoch by")
+    add_options(parser)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fine-tune and print the table of epochs."""
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise TrainingError("--threads must be at least 1.")
+        torch.set_num_threads(arguments.threads)
+    report = finetune(
+        arguments.task,
+        arguments.checkpoint,
+        arguments.out,
+        train=arguments.train,
+        dev=arguments.dev,
+        options=chosen_options(arguments),
+        device=arguments.device,
+    )
+    print(report.table())
+
+
+def finetune(
+    kind: str,
+    checkpoint: Path,
+    out: Path,
+    *,
+    train: Path,
+    dev: Path | None = None,
+    options: Options | None = None,
+    device: str = "auto",
+) -> Report:
+    """Fine-tune the encoder of `checkpoint` and write the folder `out`, with report.json in it.
+
+    Args:
+        kind: one of `TASKS`.
+        checkpoint: any BERT in Hugging Face's format; its own heads are passed over.
+        out: must not exist, or be empty.
+        train: JSON lines to learn from.
+        dev: JSON lines by which the best epoch is chosen; without, the last epoch is kept.
+        options: how it is learnt; the defaults when None.
+        device: "cpu", "cuda", or "auto" for CUDA where there is a GPU.
+
+    Raises:
+        TrainingError: an input cannot be used; nothing was written.
+    """
+    started = time.monotonic()
+    options = options or Options()
+    place = _device(device)
+    _claim(out)
+    config, _ = read_config(checkpoint)
+    options = replace(options, max_tokens=longest_input(kind, config, options.max_tokens))
+    task = _prepare(kind, checkpoint, config, options)(train, dev)
+    torch.manual_seed(options.seed)
+    model = task.head(encoder(checkpoint, options.dropout)).to(place)
+    history = fit(model, task, options)
+    report = Report(
+        task=kind,
+        checkpoint=checkpoint.resolve().name,
+        labels=task.labels,
+        train=DataFile.of(train, task.train),
+        dev=DataFile.of(dev, task.dev) if dev and task.dev else None,
+        options=options,
+        device=place.type,
+        watched=task.watched,
+        history=history,
+        seconds=time.monotonic() - started,
+    )
+    save_checkpoint(
+        out, model, checkpoint, architecture=task.architecture, embeddings=False, **task.config
+    )
+    report.write(out)
+    return report
+
+
+def longest_input(kind: str, config: BertConfig, asked: int | None) -> int:
+    """Tokens of the longest input: what was asked for, else the task's usual number."""
+    positions = config.max_position_embeddings
+    if asked is None:
+        return min(MAX_TOKENS[kind], positions)
+    if not FEWEST_TOKENS <= asked <= positions:
+        raise TrainingError(
+            f"--max-tokens must be from {FEWEST_TOKENS} to the {positions} positions of this model."
+        )
+    return asked
+
+
+def encoder(checkpoint: Path, dropout: float | None) -> BertModel:
+    """The encoder of a checkpoint, with its own dropout or another one."""
+    model = load_encoder(checkpoint)
+    if dropout is None:
+        return model
+    other = BertModel(model.config.with_dropout(dropout))
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def _prepare(
+    kind: str, checkpoint: Path, config: BertConfig, options: Options
+) -> Callable[..., Task]:
+    """What reads the files of a task, for sequences as long as the options say."""
+    if options.max_tokens is None:
+        raise ValueError("expected a longest input, found none")
+    pieces = WordPieces(checkpoint, max_tokens=options.max_tokens, vocab_size=config.vocab_size)
+    match kind:
+        case "sequence":
+            return partial(sequences.prepare, pieces=pieces)
+        case "token":
+            return partial(tokens.prepare, pieces=pieces)
+        case "question":
+            return partial(questions.prepare, pieces=pieces, overlap=options.overlap)
+    raise TrainingError(f"There is no task {kind}; there are {', '.join(TASKS)}.")
+
+
+def _claim(out: Path) -> None:
+    """Find out before the training, not after it, that its result has no place."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TrainingError(f"{out} exists already; choose another folder or remove it.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out.parent} cannot be made: {error.strerror}.") from None
+    if not os.access(out.parent, os.W_OK):
+        raise TrainingError(f"{out.parent} cannot be written to.")
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("There is no CUDA device; leave --device out or say cpu.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,0 +1,134 @@
+"""Labels or answers that were found and those that are right in, shares from 0 to 1 out.
+
+Knows nothing of models. Every measure is the one its field reports: macro F1 over classes, F1 of
+whole entities as in CoNLL 2003 (Tjong Kim Sang and De Meulder 2003), exact match and F1 of answers
+as in SQuAD (Rajpurkar et al. 2016).
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+Entity = tuple[str, int, int]  # kind, first word, word after the last
+OUTSIDE = "O"
+
+
+def accuracy(right: Int64, found: Int64) -> float:
+    """Share of int64 (n,) labels that agree.
+
+    >>> accuracy(np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2]))
+    0.75
+    """
+    return float((right == found).mean())
+
+
+def macro_f1(right: Int64, found: Int64) -> float:
+    """Mean F1 of the classes that occur in either of two int64 (n,) arrays.
+
+    >>> round(macro_f1(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])), 3)
+    0.733
+    """
+    scores = [
+        f1(
+            agreed=int(((right == label) & (found == label)).sum()),
+            right=int((right == label).sum()),
+            found=int((found == label).sum()),
+        )
+        for label in np.union1d(right, found)
+    ]
+    return float(np.mean(scores))
+
+
+def f1(*, agreed: int, right: int, found: int) -> float:
+    """Harmonic mean of precision and recall; 1 where there was nothing to find and nothing found.
+
+    >>> f1(agreed=1, right=1, found=3)
+    0.5
+    """
+    return 2 * agreed / (right + found) if right + found else 1.0
+
+
+def has_entities(labels: Sequence[str]) -> bool:
+    """Whether labels are BIO tags.
+
+    >>> has_entities(["B-PER", "I-PER", "O"]), has_entities(["NOUN", "O"])
+    (True, False)
+    """
+    tags = [label for label in labels if label != OUTSIDE]
+    return bool(tags) and all(tag[:2] in {"B-", "I-"} for tag in tags)
+
+
+def entities(tags: Sequence[str]) -> set[Entity]:
+    """The entities of a sentence in BIO tags; an I- of another kind begins one, as in CoNLL.
+
+    >>> sorted(entities(["B-PER", "I-PER", "B-PER", "O", "I-LOC"]))
+    [('LOC', 4, 5), ('PER', 0, 2), ('PER', 2, 3)]
+    """
+    found: set[Entity] = set()
+    kind, start = OUTSIDE, 0
+    for place, tag in enumerate([*tags, OUTSIDE]):
+        here = OUTSIDE if tag == OUTSIDE else tag[2:]
+        if here == kind and not tag.startswith("B-"):
+            continue
+        if kind != OUTSIDE:
+            found.add((kind, start, place))
+        kind, start = here, place
+    return found
+
+
+def entity_measures(
+    right: Sequence[Sequence[str]], found: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Precision, recall and F1 over the entities of all sentences together.
+
+    >>> entity_measures([["B-A", "I-A", "B-B"]], [["B-A", "O", "B-B"]])
+    {'entity_precision': 0.5, 'entity_recall': 0.5, 'entity_f1': 0.5}
+    """
+    pairs = [(entities(ours), entities(theirs)) for ours, theirs in zip(right, found, strict=True)]
+    agreed = sum(len(ours & theirs) for ours, theirs in pairs)
+    wanted, named = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
+    return {
+        "entity_precision": agreed / named if named else float(wanted == 0),
+        "entity_recall": agreed / wanted if wanted else float(named == 0),
+        "entity_f1": f1(agreed=agreed, right=wanted, found=named),
+    }
+
+
+def plain_answer(text: str) -> str:
+    """An answer as SQuAD compares it: lower case, without punctuation, articles, extra spaces.
+
+    >>> plain_answer("The  Eiffel-Tower, a tower!")
+    'eiffeltower tower'
+    """
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def exact_match(right: Sequence[str], found: str) -> float:
+    """1 where `found` is one of the right answers; "" is right where there are none.
+
+    >>> exact_match(["the Seine"], "Seine."), exact_match([], "Seine"), exact_match([], "")
+    (1.0, 0.0, 1.0)
+    """
+    return float(plain_answer(found) in {plain_answer(text) for text in right or [""]})
+
+
+def answer_f1(right: Sequence[str], found: str) -> float:
+    """F1 of the words of `found` and of the right answer that it is nearest to.
+
+    >>> answer_f1(["the river Seine", "Paris"], "Seine")
+    0.6666666666666666
+    """
+    return max(_word_f1(plain_answer(text), plain_answer(found)) for text in right or [""])
+
+
+def _word_f1(right: str, found: str) -> float:
+    ours, theirs = Counter(right.split()), Counter(found.split())
+    return f1(agreed=(ours & theirs).total(), right=ours.total(), found=theirs.total())

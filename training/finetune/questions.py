@@ -1,0 +1,145 @@
+"""Questions with a context in, the task of marking the answer's first and last token out.
+
+A context that is too long becomes several inputs that overlap, as in the paper's code for SQuAD.
+An input's rows are [CLS], which stands for "not here", and its tokens of the context; targets count
+among those rows. Knows nothing of how spans are chosen: see `answers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from tokenizers import Encoding
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from training.errors import TrainingError
+from training.finetune.answers import Window, choose
+from training.finetune.data import Answer, QuestionExample, read_questions
+from training.finetune.heads import BertForQuestionAnswering
+from training.finetune.inputs import InputBatch
+from training.finetune.measures import answer_f1, exact_match
+from training.finetune.pieces import Input, WordPieces
+from training.finetune.task import Float32, Measures, Split, Task
+
+QUESTION_TOKENS = 64  # longer questions are cut, as in the paper's code
+OVERLAP = 128  # tokens that neighbouring windows share
+NOT_HERE = (0, 0)
+
+
+def prepare(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int = OVERLAP) -> Task:
+    """Read the files; "no answer" is an answer only where `train` has a question without one."""
+    examples = read_questions(train)
+    abstain = any(not example.answers for example in examples)
+    split = partial(_split, pieces=pieces, overlap=overlap, abstain=abstain)
+    return Task(
+        architecture="BertForQuestionAnswering",
+        head=BertForQuestionAnswering,
+        loss=span_loss,
+        watched="f1",
+        labels=(),
+        config={},
+        train=split(examples),
+        dev=split(read_questions(dev)) if dev else None,
+    )
+
+
+def span_loss(logits: Tensor, batch: InputBatch) -> Tensor:
+    """Cross-entropy of start and end, each over the rows of one input: float (rows, 2) -> float ().
+
+    `batch.targets` are (start, end) of each input, one after the other.
+    """
+    by_input = list(torch.split(logits.float(), batch.counts.tolist()))
+    padded = pad_sequence(by_input, batch_first=True, padding_value=-torch.inf)  # (B, rows, 2)
+    return functional.cross_entropy(padded, batch.targets.view(-1, 2))
+
+
+def windows(tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:
+    """Spans of at most `room` tokens that cover all of them; neighbours share `overlap` of them.
+
+    They share no more than half of the room.
+
+    >>> windows(10, room=6, overlap=3)
+    [(0, 6), (3, 9), (6, 10)]
+    """
+    step = room - min(overlap, room // 2)
+    spans = [(0, min(room, tokens))]
+    while spans[-1][1] < tokens:
+        begin = spans[-1][0] + step
+        spans.append((begin, min(begin + room, tokens)))
+    return spans
+
+
+def locate(offsets: Sequence[tuple[int, int]], answer: Answer) -> tuple[int, int] | None:
+    """The first and the last token that share a character with the answer, if any does.
+
+    >>> locate([(0, 3), (4, 9), (9, 10)], Answer("seine", 4))
+    (1, 1)
+    """
+    end = answer.start + len(answer.text)
+    shared = [i for i, (a, b) in enumerate(offsets) if a < end and b > answer.start]
+    return (shared[0], shared[-1]) if shared else None
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """A question and its context in word pieces."""
+
+    question: list[int]
+    context: Encoding
+    answer: tuple[int, int] | None  # first and last token in the context
+
+    def target(self, begin: int, end: int) -> tuple[int, int]:
+        """The rows of the answer in the window [begin, end) of the context."""
+        if self.answer is None or self.answer[0] < begin or self.answer[1] >= end:
+            return NOT_HERE
+        return 1 + self.answer[0] - begin, 1 + self.answer[1] - begin
+
+
+def _split(
+    examples: Sequence[QuestionExample], *, pieces: WordPieces, overlap: int, abstain: bool
+) -> Split:
+    inputs: list[Input] = []
+    places: list[Window] = []
+    for number, tokens in enumerate(_tokens(examples, pieces)):
+        room = pieces.max_tokens - 3 - len(tokens.question)
+        for begin, end in windows(len(tokens.context), room, overlap):
+            before = len(tokens.question) + 2  # [CLS] question [SEP]
+            rows = [0, *range(before, before + end - begin)]
+            target = tokens.target(begin, end)
+            context = tokens.context.ids[begin:end]
+            inputs.append(pieces.input(tokens.question, context, rows=rows, targets=target))
+            places.append(Window(number, tuple(tokens.context.offsets[begin:end])))
+    return Split(len(examples), inputs, partial(_score, examples, places, abstain))
+
+
+def _tokens(examples: Sequence[QuestionExample], pieces: WordPieces) -> Iterator[_Tokens]:
+    longest = min(QUESTION_TOKENS, (pieces.max_tokens - 3) // 2)
+    questions = pieces.of_texts([example.question for example in examples])
+    contexts = pieces.of_texts([example.context for example in examples])
+    for example, question, context in zip(examples, questions, contexts, strict=True):
+        if not len(context):
+            raise TrainingError(f"{example.place}: the tokenizer keeps nothing of its context.")
+        answer = locate(context.offsets, example.answers[0]) if example.answers else None
+        yield _Tokens(question.ids[:longest], context, answer)
+
+
+def _score(
+    examples: Sequence[QuestionExample],
+    places: Sequence[Window],
+    abstain: bool,
+    logits: Sequence[Float32],
+) -> Measures:
+    """Float32 (1 + tokens, 2) of each window -> measures."""
+    found = choose([example.context for example in examples], places, logits, abstain=abstain)
+    right = [[answer.text for answer in example.answers] for example in examples]
+    pairs = list(zip(right, found, strict=True))
+    return {
+        "exact_match": sum(exact_match(*pair) for pair in pairs) / len(pairs),
+        "f1": sum(answer_f1(*pair) for pair in pairs) / len(pairs),
+    }

@@ -1,0 +1,56 @@
+"""What the training loop must know of a task: its inputs, its head, its loss and its measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.finetune.heads import BertHead
+from training.finetune.inputs import InputBatch
+from training.finetune.pieces import Input
+from training.model import BertModel
+
+Float32 = NDArray[np.float32]
+Measures = dict[str, float]
+Loss = Callable[[Tensor, InputBatch], Tensor]
+"""Float (rows of a batch, K) and the batch -> its mean loss, float ()."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The examples of one file, ready for the encoder."""
+
+    examples: int
+    inputs: Sequence[Input]
+    score: Callable[[Sequence[Float32]], Measures]
+    """The logits of each input, float32 (rows, K) -> measures from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task with its data."""
+
+    architecture: str  # Hugging Face's name of the head's class
+    head: Callable[[BertModel], BertHead]
+    loss: Loss
+    watched: str  # the measure by which the best epoch is chosen
+    labels: tuple[str, ...]  # in the order of the logits; none for spans
+    config: Mapping[str, object]  # what config.json says besides the encoder
+    train: Split
+    dev: Split | None
+
+
+def label_config(labels: Sequence[str]) -> dict[str, object]:
+    """The labels as config.json has them.
+
+    >>> label_config(["no", "yes"])
+    {'id2label': {'0': 'no', '1': 'yes'}, 'label2id': {'no': 0, 'yes': 1}}
+    """
+    return {
+        "id2label": {str(index): label for index, label in enumerate(labels)},
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }

@@ -1,0 +1,170 @@
+"""A batch of pairs and a batch of sentences in, the weighted loss of pre-training out.
+
+Masked words and next sentences as in Devlin et al. 2018, section 3.1, and, so that the same model
+gives good embeddings, closeness of its sentence vectors to a teacher's (after Hinton et al. 2015;
+relational: Park et al. 2019). Knows nothing of optimisers or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.batches import PairBatch, SentenceBatch
+from training.errors import TrainingError
+from training.model import BertForPreTraining, BertModel, mean_pool
+
+DISTILLATIONS = ("cosine", "relational")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each objective counts; a weight of 0 switches it off."""
+
+    masked_words: float = 1.0
+    next_sentence: float = 1.0
+    distillation: float = 0.0
+    kind: str = "cosine"
+
+    def __post_init__(self) -> None:
+        if self.kind not in DISTILLATIONS:
+            raise TrainingError(
+                f"There is no distillation `{self.kind}`; there are {', '.join(DISTILLATIONS)}."
+            )
+
+
+@dataclass(frozen=True)
+class PairTensors:
+    """A `PairBatch` on the device; all int64."""
+
+    ids: Tensor  # (batch, seq)
+    token_types: Tensor  # (batch, seq)
+    lengths: Tensor  # (batch,)
+    masked_rows: Tensor  # (masks,)
+    masked_ids: Tensor  # (masks,)
+    not_next: Tensor  # (batch,)
+
+    @classmethod
+    def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:
+        """Copy the arrays of a batch to `device`."""
+        names = ("ids", "token_types", "lengths", "masked_rows", "masked_ids", "not_next")
+        return cls(*(torch.from_numpy(getattr(batch, name)).to(device) for name in names))
+
+
+@dataclass(frozen=True)
+class SentenceTensors:
+    """A `SentenceBatch` on the device; all int64."""
+
+    ids: Tensor  # (batch, seq)
+    lengths: Tensor  # (batch,)
+
+    @classmethod
+    def of(cls, batch: SentenceBatch, device: torch.device) -> SentenceTensors:
+        """Copy the arrays of a batch to `device`."""
+        return cls(
+            torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.lengths).to(device)
+        )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss to descend, and its parts as plain tensors to report; each float32 ()."""
+
+    total: Tensor
+    masked_words: Tensor
+    next_sentence: Tensor
+    distillation: Tensor
+    masked_accuracy: Tensor
+    next_accuracy: Tensor
+
+
+class Objective(nn.Module):
+    """The model with its losses: one module, so that DistributedDataParallel can wrap it."""
+
+    def __init__(
+        self, model: BertForPreTraining, weights: Weights, teacher: BertModel | None = None
+    ) -> None:
+        super().__init__()
+        if weights.distillation and teacher is None:
+            raise TrainingError("Distillation needs a teacher.")
+        self.model = model
+        self.weights = weights
+        # In a tuple, so that the teacher's weights are no parameters of this module.
+        self._teacher: tuple[BertModel, ...] = ()
+        if teacher is not None:
+            self._teacher = (teacher.eval().requires_grad_(requires_grad=False),)
+
+    def forward(self, pairs: PairTensors, sentences: SentenceTensors | None = None) -> Losses:
+        """The losses of one batch; `sentences` are wanted when distillation counts."""
+        masks, cls_rows = self._hidden(pairs)
+        logits = self.model.mlm_logits(masks)
+        masked_words = functional.cross_entropy(logits, pairs.masked_ids).float()
+        order = self.model.nsp_logits(cls_rows).float()
+        next_sentence = functional.cross_entropy(order, pairs.not_next)
+        total = self.weights.masked_words * masked_words
+        total = total + self.weights.next_sentence * next_sentence
+        distillation = torch.zeros((), device=total.device)
+        if self._teacher and sentences is not None:
+            distillation = self._distillation(sentences)
+            total = total + self.weights.distillation * distillation
+        return Losses(
+            total,
+            masked_words.detach(),
+            next_sentence.detach(),
+            distillation.detach(),
+            _accuracy(logits, pairs.masked_ids),
+            _accuracy(order, pairs.not_next),
+        )
+
+    def _hidden(self, pairs: PairTensors) -> tuple[Tensor, Tensor]:
+        """The last hidden states of the masked rows (masks, hidden) and of [CLS] (batch, hidden).
+
+        No other row of the last layer is computed.
+        """
+        batch, seq = pairs.ids.shape
+        first_rows = torch.arange(batch, device=pairs.ids.device) * seq
+        rows = torch.cat([pairs.masked_rows, first_rows])
+        hidden = self.model.bert(pairs.ids, pairs.token_types, pairs.lengths, rows)
+        return hidden[: len(pairs.masked_rows)], hidden[len(pairs.masked_rows) :]
+
+    def _distillation(self, sentences: SentenceTensors) -> Tensor:
+        student = sentence_vectors(self.model.bert, sentences)
+        with torch.no_grad():
+            teacher = sentence_vectors(self._teacher[0], sentences)
+        if self.weights.kind == "cosine":
+            return cosine_distance(student, teacher)
+        return relational_distance(student, teacher)
+
+
+def sentence_vectors(encoder: BertModel, sentences: SentenceTensors) -> Tensor:
+    """Mean-pooled sentence vectors, float32 (batch, hidden)."""
+    hidden = encoder(sentences.ids, torch.zeros_like(sentences.ids), sentences.lengths)
+    return mean_pool(hidden, sentences.lengths)
+
+
+def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """One minus the cosine of each student vector with its teacher's, on average.
+
+    Float32 (batch, hidden) twice -> float32 (); both have the same width.
+    """
+    return 1 - functional.cosine_similarity(student, teacher).mean()
+
+
+def relational_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the two tables of cosines between a batch's sentences.
+
+    Float32 (batch, h), float32 (batch, H) -> float32 (); the widths may differ.
+    """
+    return functional.mse_loss(_cosines(student), _cosines(teacher))
+
+
+def _cosines(vectors: Tensor) -> Tensor:
+    unit = functional.normalize(vectors)
+    return unit @ unit.T
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.detach().argmax(-1) == labels).float().mean()

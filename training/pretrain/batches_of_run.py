@@ -1,0 +1,79 @@
+"""A recipe and the number of a micro-batch in, its pairs and sentences out.
+
+Every batch is a pure function of its number, so that a resumed run, or one of several processes,
+sees what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from training.batches import PairBatch, PairBatches, SentenceBatch, SentenceBatches
+from training.corpus import Corpus
+from training.masking import Masking, content_weights
+from training.pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What one process computes before it adds up gradients."""
+
+    pairs: PairBatch
+    sentences: SentenceBatch | None
+
+
+class RunBatches:
+    """The batches of a run, of usual length first and, if the recipe says so, longer at the end."""
+
+    def __init__(self, corpus: Corpus, recipe: Recipe, processes: int) -> None:
+        steps = recipe.steps(processes)
+        self._per_step = recipe.accumulate * processes
+        lengthens = round((1 - recipe.long_part) * steps) if recipe.long_tokens else steps
+        self._longer_from = lengthens * self._per_step
+        self._usual = _pairs(corpus, recipe, recipe.sequence_tokens)
+        self._longer = _pairs(corpus, recipe, recipe.long_tokens or recipe.sequence_tokens)
+        self._sentences = (
+            SentenceBatches(corpus, sentences=recipe.sentences, seed=recipe.seed)
+            if recipe.distillation
+            else None
+        )
+
+    def batch(self, number: int) -> MicroBatch:
+        """Micro-batch `number`, counted over all steps and processes."""
+        if number < self._longer_from:
+            pairs = self._usual.batch(number)
+        else:
+            pairs = self._longer.batch(number - self._longer_from)
+        return MicroBatch(pairs, self._sentences.batch(number) if self._sentences else None)
+
+    def of_process(self, rank: int, processes: int, first_step: int) -> Iterator[MicroBatch]:
+        """The batches of one process from `first_step` on, each made while another is used."""
+        number = first_step * self._per_step + rank
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as maker:
+            following = maker.submit(self.batch, number)
+            while True:
+                batch = following.result()
+                number += processes
+                following = maker.submit(self.batch, number)
+                yield batch
+
+
+def _pairs(corpus: Corpus, recipe: Recipe, sequence_tokens: int) -> PairBatches:
+    masking = Masking(
+        rate=recipe.mask_rate,
+        mask=recipe.mask_share,
+        random=recipe.random_share,
+        whole_words=recipe.whole_words,
+        weights=content_weights(corpus) if recipe.content_words else None,
+    )
+    return PairBatches(
+        corpus,
+        sequence_tokens=sequence_tokens,
+        batch_tokens=recipe.batch_tokens,
+        masking=masking,
+        short=recipe.short,
+        single=recipe.single,
+        seed=recipe.seed,
+    )

@@ -1,0 +1,139 @@
+"""The flags of `python -m training pretrain` in, a finished or resumed run out."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from training.batches import PairBatch, masked_documents
+from training.checkpoint import load_encoder, load_pretraining
+from training.config import SIZES, named_config
+from training.corpus import Corpus
+from training.masking import Masking
+from training.memory import keep_freed_memory
+from training.model import BertForPreTraining
+from training.objectives import Objective, Weights
+from training.pretrain.batches_of_run import RunBatches
+from training.pretrain.curves import draw_curves
+from training.pretrain.loop import Interruption, Intervals, Run
+from training.pretrain.optimiser import make_optimiser
+from training.pretrain.processes import Processes, joined
+from training.pretrain.recipe import Recipe, add_recipe_flags, flag_values, read_recipe
+from training.pretrain.run_folder import RunFolder, RunIdentity, restore
+
+INTERRUPTED = 3  # the exit code of a run that was stopped and can be resumed
+HELD_OUT_SEED = 0  # the held-out masks are the same in every run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags: where things are, how often to report, and every option of a recipe."""
+    parser.add_argument("corpus", type=Path, help="folder that `corpus` wrote")
+    parser.add_argument("out", type=Path, help="folder of the run; an earlier run there goes on")
+    parser.add_argument("--recipe", dest="recipe_file", type=Path, help="TOML file of options")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    every = Intervals()
+    parser.add_argument("--report-every", type=int, default=every.report, metavar="STEPS")
+    parser.add_argument("--measure-every", type=int, default=every.measure, metavar="STEPS")
+    parser.add_argument("--save-every", type=int, default=every.save, metavar="STEPS")
+    parser.add_argument(
+        "--measure-batches", type=int, default=16, help="held-out batches to measure on"
+    )
+    add_recipe_flags(parser.add_argument_group("recipe (each flag overrides the file)"))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train to the end of the recipe; exits with code 3 when a signal stopped it before."""
+    keep_freed_memory()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    recipe = read_recipe(arguments.recipe_file, flag_values(arguments))
+    intervals = Intervals(arguments.report_every, arguments.measure_every, arguments.save_every)
+    interruption = Interruption()
+    with joined(arguments.device) as processes:
+        run, batches = prepare(
+            recipe, arguments.corpus, arguments.out, processes, intervals,
+            measure_batches=arguments.measure_batches,
+        )  # fmt: skip
+        stream = batches.of_process(processes.rank, processes.count, run.step)
+        finished = run.train(stream, interruption)
+        if processes.leads:
+            if finished:
+                run.folder.save_final(run.model)
+            draw_curves(run.folder.metrics, run.folder.curves)
+    if not finished:
+        print(f"Stopped after step {run.step}; the same command goes on.", file=sys.stderr)
+        raise SystemExit(INTERRUPTED)
+
+
+def prepare(
+    recipe: Recipe,
+    corpus_folder: Path,
+    out: Path,
+    processes: Processes,
+    intervals: Intervals,
+    *,
+    measure_batches: int,
+) -> tuple[Run, RunBatches]:
+    """The run in `out`, new or as its latest checkpoint left it, and its batches."""
+    torch.manual_seed(recipe.seed + processes.rank)
+    corpus = Corpus.open(corpus_folder, "train")
+    folder = RunFolder(out, corpus_folder)
+    model = start_model(recipe, corpus).to(processes.device)
+    optimiser = make_optimiser(model, recipe)
+    latest = folder.latest()
+    step = restore(latest, model, optimiser) if latest else 0
+    if processes.leads:
+        description = (corpus_folder / "corpus.json").read_bytes()
+        identity = RunIdentity(recipe, hashlib.sha256(description).hexdigest(), processes.count)
+        folder.claim(identity, step)
+        folder.forget_after(step)
+    teacher = load_encoder(Path(recipe.teacher)).to(processes.device) if recipe.teacher else None
+    weights = Weights(
+        next_sentence=recipe.next_sentence,
+        distillation=recipe.distillation,
+        kind=recipe.distance,
+    )
+    run = Run(
+        recipe=recipe,
+        model=model,
+        objective=Objective(model, weights, teacher),
+        optimiser=optimiser,
+        processes=processes,
+        folder=folder,
+        held_out=_held_out(corpus_folder, recipe, measure_batches),
+        intervals=intervals,
+        step=step,
+    )
+    return run, RunBatches(corpus, recipe, processes.count)
+
+
+def start_model(recipe: Recipe, corpus: Corpus) -> BertForPreTraining:
+    """The model before the first step: of a named size, or from a checkpoint."""
+    if recipe.init in SIZES:
+        config = named_config(recipe.init, vocab_size=corpus.vocabulary.size)
+        return BertForPreTraining(config.with_dropout(recipe.dropout))
+    model = load_pretraining(Path(recipe.init), fresh_heads=True)
+    config = model.config.with_dropout(recipe.dropout)
+    rebuilt = BertForPreTraining(replace(config, pad_token_id=corpus.vocabulary.pad))
+    rebuilt.load_state_dict(model.state_dict())
+    return rebuilt
+
+
+def _held_out(corpus_folder: Path, recipe: Recipe, count: int) -> list[PairBatch]:
+    """The first `count` batches of the held-out documents, masked as BERT does."""
+    corpus = Corpus.open(corpus_folder, "held-out")
+    batches = masked_documents(
+        corpus,
+        sequence_tokens=recipe.sequence_tokens,
+        masking=Masking(),
+        batch_tokens=recipe.batch_tokens,
+        seed=HELD_OUT_SEED,
+    )
+    return list(itertools.islice(batches, count))

@@ -1,0 +1,184 @@
+"""A model, its batches and a recipe in, a trained model and its metrics out: the flow of a run.
+
+batch -> objective -> gradients -> clip -> AdamW step, with a report, a measurement on held-out
+documents and a checkpoint now and then.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields
+from types import FrameType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from training.batches import PairBatch
+from training.model import BertForPreTraining
+from training.objectives import Losses, Objective, PairTensors, SentenceTensors
+from training.pretrain.batches_of_run import MicroBatch
+from training.pretrain.optimiser import set_rate
+from training.pretrain.processes import Processes
+from training.pretrain.recipe import Recipe
+from training.pretrain.run_folder import RunFolder
+
+_PARTS = tuple(field.name for field in fields(Losses))
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How often things happen, in steps."""
+
+    report: int = 20
+    measure: int = 500
+    save: int = 500
+
+
+class Interruption:
+    """Whether SIGTERM or SIGINT has come; the run then ends after a step, with a checkpoint."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+@dataclass
+class Run:
+    """Everything a run is made of, and the step it has come to."""
+
+    recipe: Recipe
+    model: BertForPreTraining
+    objective: Objective
+    optimiser: torch.optim.Optimizer
+    processes: Processes
+    folder: RunFolder
+    held_out: list[PairBatch]
+    intervals: Intervals
+    step: int = 0
+
+    def train(self, batches: Iterator[MicroBatch], interruption: Interruption) -> bool:
+        """Go on to the last step; whether it was reached, or an interruption came before."""
+        steps = self.recipe.steps(self.processes.count)
+        wrapped = self._wrapped()
+        started, since = time.monotonic(), self.step
+        totals = torch.zeros(len(_PARTS), device=self.processes.device)
+        shown = tqdm(total=steps, initial=self.step, unit="step", disable=not self.processes.leads)
+        with shown:
+            while self.step < steps:
+                rate = set_rate(self.optimiser, self.recipe, self.step, steps)
+                totals += self._step(wrapped, batches)
+                self.step += 1
+                shown.update()
+                if self.step % self.intervals.report == 0 or self.step == steps:
+                    done = self.step - since
+                    mean = self.processes.mean(totals / done)
+                    self._report(mean, rate, done, time.monotonic() - started)
+                    started, since = time.monotonic(), self.step
+                    totals.zero_()
+                self._measure_or_save(steps)
+                if self.processes.any(here=interruption.asked):
+                    self._save()
+                    return self.step == steps
+        return True
+
+    def _wrapped(self) -> nn.Module:
+        if self.processes.count == 1:
+            return self.objective
+        on_gpu = self.processes.device.type == "cuda"
+        return DistributedDataParallel(
+            self.objective, device_ids=[self.processes.device] if on_gpu else None
+        )
+
+    def _step(self, wrapped: nn.Module, batches: Iterator[MicroBatch]) -> Tensor:
+        """One optimiser step; the mean of its losses, float32 (parts,)."""
+        self.model.train()
+        count = self.recipe.accumulate
+        totals = torch.zeros(len(_PARTS), device=self.processes.device)
+        for place, batch in enumerate(itertools.islice(batches, count), start=1):
+            with self._no_sync(wrapped, last=place == count):
+                losses = self._losses(wrapped, batch)
+                (losses.total / count).backward()  # type: ignore[no-untyped-call]
+            totals += torch.stack([getattr(losses, part).detach() for part in _PARTS])
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return totals / count
+
+    def _no_sync(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[object]:
+        """Gradients travel between processes once per step, not once per micro-batch."""
+        if isinstance(wrapped, DistributedDataParallel) and not last:
+            return wrapped.no_sync()
+        return nullcontext()
+
+    def _losses(self, wrapped: nn.Module, batch: MicroBatch) -> Losses:
+        device = self.processes.device
+        pairs = PairTensors.of(batch.pairs, device)
+        sentences = SentenceTensors.of(batch.sentences, device) if batch.sentences else None
+        with self._autocast():
+            losses = wrapped(pairs, sentences)
+        assert isinstance(losses, Losses)  # noqa: S101
+        return losses
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.processes.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.recipe.precision == "bf16",
+        )
+
+    def _report(self, mean: Tensor, rate: float, steps: int, seconds: float) -> None:
+        if not self.processes.leads:
+            return
+        per_step = self.recipe.batch_tokens * self.recipe.accumulate * self.processes.count
+        losses = {part: round(value, 5) for part, value in zip(_PARTS, mean.tolist(), strict=True)}
+        self.folder.report(
+            {
+                "step": self.step,
+                "tokens": self.step * per_step,
+                **losses,
+                "rate": rate,
+                "tokens_per_second": round(steps * per_step / seconds),
+            }
+        )
+
+    def _measure_or_save(self, steps: int) -> None:
+        if not self.processes.leads:
+            return
+        if self.held_out and (self.step % self.intervals.measure == 0 or self.step == steps):
+            self.folder.report({"step": self.step, **self.measure()})
+        if self.step % self.intervals.save == 0 or self.step == steps:
+            self._save()
+
+    def _save(self) -> None:
+        if self.processes.leads:
+            self.folder.save(self.model, self.optimiser, self.step)
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """Loss and accuracy at the masks of the held-out batches."""
+        self.model.eval()
+        loss = right = masks = 0.0
+        for batch in self.held_out:
+            pairs = PairTensors.of(batch, self.processes.device)
+            with self._autocast():
+                hidden = self.model.bert(
+                    pairs.ids, pairs.token_types, pairs.lengths, pairs.masked_rows
+                )
+                logits = self.model.mlm_logits(hidden).float()
+            loss += float(nn.functional.cross_entropy(logits, pairs.masked_ids, reduction="sum"))
+            right += float((logits.argmax(-1) == pairs.masked_ids).sum())
+            masks += len(pairs.masked_ids)
+        return {
+            "held_out_loss": round(loss / masks, 5),
+            "held_out_accuracy": round(right / masks, 5),
+        }

@@ -1,0 +1,63 @@
+"""torchrun's environment in, this process's place among the others out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among `count`; process 0 writes files and shows progress."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of every process's float `values` (n,), the same in each."""
+        if self.count > 1:
+            distributed.all_reduce(values)
+        return values / self.count
+
+    def any(self, *, here: bool) -> bool:
+        """Whether it holds in any process, so that all stop at the same step."""
+        if self.count == 1:
+            return here
+        flag = torch.tensor(float(here), device=self.device)
+        distributed.all_reduce(flag)
+        return bool(flag)
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Processes]:
+    """Join the processes that torchrun started, or be the only one.
+
+    `device` is `cpu`, `cuda`, or `auto` for CUDA where there is a GPU.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "cuda":
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(place)
+    else:
+        place = torch.device(device)
+    if count == 1:
+        yield Processes(0, 1, place)
+        return
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield Processes(distributed.get_rank(), count, place)
+    finally:
+        distributed.destroy_process_group()
