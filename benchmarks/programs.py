@@ -97,6 +97,8 @@ class Program:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_LIMIT_S)
                 break
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # children that outlive it
         self.stdin.close()
         self.stdout.close()
 

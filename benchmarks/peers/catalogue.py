@@ -76,7 +76,8 @@ def program(
 ) -> Peer:
     """Return a server of ours around a peer's library."""
     environment = name.split(maxsplit=1)[0]
-    return Peer(name, environment, f"{PROGRAMS}.{module}", arguments, tasks, cloze, make)
+    ready = "/" if environment == "mosec" else "/readyz"
+    return Peer(name, environment, f"{PROGRAMS}.{module}", arguments, tasks, cloze, make, ready)
 
 
 def loop(name: str, module: str, tasks: frozenset[Task], *arguments: str, make: Make) -> Peer:

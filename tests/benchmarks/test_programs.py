@@ -56,8 +56,10 @@ def test_paused_program_is_ended_with_its_children(tmp_path: Path) -> None:
     program.stdout.readline()
     program.pause()
     program.stop()
-    assert program.cpu_s() == 0
-    assert program.memory_mb() == 0
+    deadline = time.monotonic() + 30
+    while program.memory_mb() > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_program_runs_on_its_cores_with_as_many_threads(tmp_path: Path) -> None:
