@@ -105,12 +105,12 @@ class Call(Request):
 def _as_sent(param: str | None, field: str, *, many: bool) -> str | None:
     """Renames a pipeline's `inputs[i]` to what the client wrote.
 
-    >>> _as_sent("inputs[0]", "input", many=False), _as_sent("inputs[2]", "input", many=True)
-    ('input', 'input[2]')
+    >>> _as_sent("inputs[0].text", "input", many=False), _as_sent("inputs[2]", "input", many=True)
+    ('input.text', 'input[2]')
     """
     if param is None or not param.startswith("inputs"):
         return param
-    return field + (param.removeprefix("inputs") if many else "")
+    return field + (param.removeprefix("inputs") if many else param.partition("]")[2])
 
 
 def _usage_headers(usage: Usage) -> dict[str, str]:

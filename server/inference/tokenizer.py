@@ -54,6 +54,19 @@ class Pieces:
 
 
 @dataclass(frozen=True)
+class Located:
+    """The word pieces of one text with their places; all lists have one entry per piece."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    """Start and end in the text, in code points."""
+    words: list[int]
+    """Number of the word that the piece belongs to."""
+    cut: bool = False
+    """Whether the text was cut before tokenising because it was far beyond the limit."""
+
+
+@dataclass(frozen=True)
 class Tokenized:
     """One text or pair as `/tokenize` shows it; all tuples have one entry per token."""
 
@@ -118,6 +131,19 @@ class Tokenizer:
         if not ids:
             raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
         return Pieces(ids, bool(rest), rest)
+
+    def located(self, text: str, max_tokens: int | None, *, truncate: bool, param: str) -> Located:
+        """`pieces` with their places; where `max_tokens` is None, of a text of any length."""
+        require_unicode(text, param)
+        kept = text if max_tokens is None else text[: max_tokens * CHARACTERS_PER_TOKEN]
+        if max_tokens is not None and len(kept) < len(text) and not truncate:
+            raise too_long(max_tokens, param)
+        encoding = self._encode(kept, None, special=False)
+        if not encoding.ids:
+            raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
+        # Only tokens that are put around a text belong to no word.
+        words = [-1 if word is None else word for word in encoding.word_ids]
+        return Located(encoding.ids, encoding.offsets, words, len(kept) < len(text))
 
     def given(self, ids: Sequence[int], param: str) -> Pieces:
         """Token ids that the client made with this vocabulary; [CLS] and [SEP] around them go."""
@@ -194,6 +220,10 @@ class Tokenizer:
                 whole = [*before, *candidate, *after]
                 texts.append(self.decode(whole, skip_special=skip_special))
         return texts
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Tokens as text: "par", "##is", "." gives "paris."."""
+        return str(self._rust.decoder.decode(list(tokens)))
 
     def token(self, token_id: int) -> str:
         """One token as text by itself: "##s" keeps its marks."""

@@ -40,6 +40,37 @@ def test_pieces_are_the_tokens_of_the_library(
 
 
 @pytest.mark.parametrize("text", TEXTS)
+def test_pieces_know_where_they_stand_and_to_which_word_they_belong(
+    tokenizer: Tokenizer, rust: RustTokenizer, text: str
+) -> None:
+    located = tokenizer.located(text, MAX_TOKENS, truncate=False, param="inputs[0]")
+    expected = rust.encode(text, add_special_tokens=False)
+    assert located.ids == expected.ids
+    assert located.spans == expected.offsets
+    assert located.words == expected.word_ids
+    assert not located.cut
+    assert tokenizer.join(expected.tokens) == rust.decoder.decode(expected.tokens)
+
+
+def test_a_text_of_any_length_is_located_unless_a_limit_is_given(tokenizer: Tokenizer) -> None:
+    text = "word " * CHARACTERS
+    with pytest.raises(TooLong):
+        tokenizer.located(text, MAX_TOKENS, truncate=False, param="inputs[0]")
+    cut = tokenizer.located(text, MAX_TOKENS, truncate=True, param="inputs[0]")
+    assert (cut.cut, cut.spans[-1][1] <= CHARACTERS) == (True, True)
+    whole = tokenizer.located(text, None, truncate=False, param="inputs[0]")
+    assert (whole.cut, len(whole.ids)) == (False, CHARACTERS)
+
+
+@pytest.mark.parametrize("text", ["", " \t\n"])
+def test_nothing_cannot_be_located(tokenizer: Tokenizer, text: str) -> None:
+    with pytest.raises(EmptyText):
+        tokenizer.located(text, None, truncate=False, param="inputs[0]")
+    with pytest.raises(InvalidText):
+        tokenizer.located("a\ud800", None, truncate=False, param="inputs[0]")
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_a_single_text_is_assembled_as_the_post_processor_does(
     tokenizer: Tokenizer, rust: RustTokenizer, text: str
 ) -> None:
