@@ -61,7 +61,7 @@ class Envelope:
 
     def _refusal(self, error: BaseException, exchange: Exchange) -> ClozeError:
         if isinstance(error, asyncio.CancelledError):
-            # Only the server's own end cancels a request from outside: see `while_connected`.
+            # Only the server's own end cancels a request from outside: see `Departures`.
             return Draining("The server stopped before the answer was ready; send it again.")
         logger.error(
             "unexpected failure",

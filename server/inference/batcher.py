@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.alarm import Alarm
 from server.errors import ClozeError, DeadlineExceeded, Draining, InternalError, QueueFull
 from server.inference.isolation import RunBatch, run_isolated
 from server.inference.items import Item, Result
@@ -100,6 +101,7 @@ class Batcher:
         self._slots = slots or contextlib.nullcontext()
         self._ready = threading.Condition()
         self._arrived: list[tuple[Ticket, float]] = []
+        self._deadlines = Alarm(self._expire)
         self._idle = 0
         self._busy_since: dict[int, float] = {}
         self._stopping = False
@@ -148,14 +150,14 @@ class Batcher:
             loop.call_soon(self._admit)
         self._arrived.append((ticket, time.monotonic()))
         self._unanswered += 1
-        timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._expire, ticket)
+        self._deadlines.set(ticket, deadline)
         try:
             await ticket.done
         except asyncio.CancelledError:
             self._leave(ticket, "cancelled")
             raise
         finally:
-            timer.cancel()
+            self._deadlines.drop(ticket)
             self._unanswered -= 1
             if self._drained is not None and not self._unanswered:
                 self._drained.set()
