@@ -179,6 +179,8 @@ class Tokenizer:
         order of magnitude cheaper than a call into the decoder.
         """
         kept = self._visible(ids) if skip_special else ids
+        if len(kept) == 1:
+            return self._spelling(kept[0])[0]
         return self._spelling(kept[0])[0] + self._following(kept[1:]) if kept else ""
 
     def decode_each(
@@ -192,10 +194,13 @@ class Tokenizer:
         """`decode` of before + candidate + after for each candidate; both sides are read once."""
         head = self.decode(before, skip_special=skip_special)
         tail = self._following(self._visible(after) if skip_special else after)
+        inside = 1 if head else 0
         texts = []
         for candidate in candidates:
             if self._specials.isdisjoint(candidate):
-                own = self._following(candidate) if head else self.decode(candidate)
+                own = self._spelling(candidate[0])[inside]
+                if len(candidate) > 1:
+                    own += self._following(candidate[1:])
                 texts.append(head + own + tail)
             else:
                 whole = [*before, *candidate, *after]
