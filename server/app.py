@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -114,6 +115,11 @@ async def _load(
         await registry.load(settings.models, settings.default_model, inference_options(settings))
     except (ManifestError, OSError) as error:
         on_refused(error)
+        return
+    # What is loaded stays. Left to the garbage collector it would be looked through again and
+    # again, for tens of milliseconds each time, in which nothing is answered.
+    gc.collect()
+    gc.freeze()
 
 
 async def _drain(registry: Registry) -> None:

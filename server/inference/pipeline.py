@@ -312,7 +312,7 @@ class Pipeline:
             )
 
     def _require_fitting(self, plan: Plan[T]) -> None:
-        tokens = sum(len(item.encoding) for item in plan.items)
+        tokens = sum([len(item.encoding.ids) for item in plan.items])
         if tokens > self._options.queue_tokens:
             raise TooManyInputs(
                 f"A request may need {self._options.queue_tokens} tokens; split it.",

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.errors import InvalidParameter, MaskTruncated, NoMask, TooManyMasks, UnknownToken
 from server.inference.items import Item, MaskResult, MaskWant, Result
@@ -196,11 +195,10 @@ def _candidates(
     """The candidates of each mask of one text, best first."""
     first, *steps = results
     if not text.targets:
+        scores = np.exp(first.log_probabilities).tolist()
         return [
-            _fillings(tokenizer, text, position, [(token,) for token in ids.tolist()], scores)
-            for position, ids, scores in zip(
-                text.masks, first.ids, np.exp(first.log_probabilities), strict=True
-            )
+            _fillings(tokenizer, text, position, [(token,) for token in ids], own)
+            for position, ids, own in zip(text.masks, first.ids.tolist(), scores, strict=True)
         ]
     single = iter(first.target_log_probabilities.tolist())
     chain = iter(steps)
@@ -217,7 +215,7 @@ def _candidates(
         logs = np.array([next(one if len(p) == 1 else many) for p in text.targets])
         if options.normalize_targets:
             logs -= np.logaddexp.reduce(logs)
-        fillings = _fillings(tokenizer, text, position, text.targets, np.exp(logs))
+        fillings = _fillings(tokenizer, text, position, text.targets, np.exp(logs).tolist())
         fillings.sort(key=lambda filling: -filling.score)
         answer.append(fillings[: options.top_k])
     return answer
@@ -228,7 +226,7 @@ def _fillings(
     text: _Text,
     position: int,
     candidates: Sequence[tuple[int, ...]],
-    scores: NDArray[np.floating],
+    scores: Sequence[float],
 ) -> list[Filling]:
     """The candidates at one mask, each shown in its text."""
     sequences = tokenizer.decode_each(
@@ -247,7 +245,7 @@ def _fillings(
             pieces=pieces,
             scored_as="token" if len(pieces) == 1 else "whole_word",
         )
-        for pieces, score, sequence in zip(candidates, scores.tolist(), sequences, strict=True)
+        for pieces, score, sequence in zip(candidates, scores, sequences, strict=True)
     ]
 
 
