@@ -75,7 +75,8 @@ def plan_embed(
 
     def finish(results: list[Result]) -> NDArray[np.float32]:
         rows = [result for result in results if not isinstance(result, MaskResult)]
-        return shape_vectors(np.stack(rows), options.dimensions, normalize)
+        vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
+        return shape_vectors(vectors, options.dimensions, normalize)
 
     return Plan(items, finish, tuple(truncated))
 
