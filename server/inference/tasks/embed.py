@@ -91,7 +91,7 @@ def shape_vectors(
     """
     vectors = vectors[:, :dimensions]
     if not normalize:
-        return vectors
+        return np.ascontiguousarray(vectors)  # JSON is written from whole rows only
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     unit: NDArray[np.float32] = vectors / np.maximum(length, SMALLEST_NORM)[:, None]
     return unit
