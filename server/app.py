@@ -62,6 +62,8 @@ _SHARED: Final = (openai, probes)
 # that is stuck can still be running.
 _LAST_BATCH_S: Final = 2
 
+_COLLECT_AFTER: Final = 10_000  # objects; Python's own habit is 700
+
 _DESCRIPTION: Final = """
 BERT over HTTP: fill-mask, next-sentence prediction, embeddings, classification and question
 answering. Every route of a task answers for the default model at the root and for any other at
@@ -117,9 +119,11 @@ async def _load(
         on_refused(error)
         return
     # What is loaded stays. Left to the garbage collector it would be looked through again and
-    # again, for tens of milliseconds each time, in which nothing is answered.
+    # again, for tens of milliseconds each time, in which nothing is answered. Requests leave hardly
+    # a cycle behind, so the collector may also come less often.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 async def _drain(registry: Registry) -> None:

@@ -76,7 +76,7 @@ def plan_fill_mask(
         _prepare(tokenizer, mask_id, text, index, options, limits)
         for index, text in enumerate(texts)
     ]
-    if sum(len(text.masks) for text in prepared) > limits.max_masks:
+    if sum([len(text.masks) for text in prepared]) > limits.max_masks:
         raise TooManyMasks(
             f"A request may hold {limits.max_masks} masks; split it.", param="inputs"
         )
@@ -94,7 +94,7 @@ def plan_fill_mask(
             for text, start, end in zip(prepared, starts, ends, strict=True)
         ]
 
-    return Plan(items, finish, tuple(text.truncated for text in prepared))
+    return Plan(items, finish, tuple([text.truncated for text in prepared]))
 
 
 def _mask_id(tokenizer: Tokenizer) -> int:
@@ -159,13 +159,13 @@ def _items(
     param: str,
 ) -> list[Item]:
     """First the item that scores single tokens at all masks, then those of whole words."""
+    rows = tuple([position + 1 for position in text.masks])
+    if not text.targets:
+        want = MaskWant(rows, options.top_k or DEFAULT_TOP_K)
+        return [Item(tokenizer.assemble(text.ids), want)]
     single = [pieces[0] for pieces in text.targets if len(pieces) == 1]
-    want = MaskWant(
-        rows=tuple(position + 1 for position in text.masks),
-        top_k=1 if text.targets else options.top_k or DEFAULT_TOP_K,
-        targets=tuple((row, token) for row in range(len(text.masks)) for token in single),
-    )
-    items = [Item(tokenizer.assemble(text.ids), want)]
+    targets = tuple((row, token) for row in range(len(rows)) for token in single)
+    items = [Item(tokenizer.assemble(text.ids), MaskWant(rows, 1, targets))]
     for position in text.masks:
         for pieces in text.targets:
             if len(pieces) == 1:
