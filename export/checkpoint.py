@@ -132,5 +132,8 @@ def _with_labels(config: BertConfig, rows: int) -> BertConfig:
         raise ExportError(f"id2label names {len(named)} labels; the classifier has {rows}.")
     labels = named or tuple(f"LABEL_{index}" for index in range(rows))
     return dataclasses.replace(
-        config, labels=labels if rows else (), multi_label=config.multi_label and rows > 0
+        config,
+        labels=labels if rows else (),
+        multi_label=config.multi_label and rows > 0,
+        regression=config.regression and rows > 0,
     )

@@ -44,6 +44,7 @@ class BertConfig:
     layer_norm_eps: float
     labels: tuple[str, ...]  # id2label in order; () when the checkpoint has no classifier
     multi_label: bool  # labels are independent of each other: sigmoid, not softmax
+    regression: bool = False  # labels are numbers that were learnt: neither
 
 
 def read_config(fields: Fields) -> BertConfig:
@@ -72,6 +73,7 @@ def read_config(fields: Fields) -> BertConfig:
         layer_norm_eps=fields.number("layer_norm_eps", 1e-12),
         labels=_labels(fields),
         multi_label=fields.text("problem_type", "") == "multi_label_classification",
+        regression=fields.text("problem_type", "") == "regression",
     )
 
 

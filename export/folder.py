@@ -130,6 +130,7 @@ def _manifest(
         ),
         labels=spec.config.labels,
         multi_label=spec.config.multi_label,
+        regression=spec.config.regression,
         max_tokens=spec.config.max_position_embeddings,
         precision=precision,
         opset=OPSET,

@@ -93,6 +93,8 @@ class ModelManifest:
     drift: Mapping[str, float]
     """What int8 changed, as agreement and cosine against float32; empty in float32."""
     files: Mapping[str, FileRecord]
+    regression: bool = False
+    """The classifier gives numbers to be read as they are, not the logits of probabilities."""
     format: int = FORMAT
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,19 @@ from starlette.types import ASGIApp
 
 from models.manifest import ManifestError
 from server import __version__
-from server.api import docs, embed, fill_mask, info, nsp, openai, probes, tokenize
+from server.api import (
+    docs,
+    embed,
+    fill_mask,
+    info,
+    nsp,
+    openai,
+    predict,
+    probes,
+    question_answering,
+    token_classification,
+    tokenize,
+)
 from server.api.envelope import Envelope
 from server.api.exchange import Service
 from server.api.failures import answer_failure
@@ -33,16 +46,28 @@ logger = logging.getLogger("cloze")
 
 # Every route of these answers at the root for the default model and at /models/{model} for any.
 # The busiest come first: paths are compared in this order.
-_PER_MODEL: Final = (fill_mask, embed, nsp, tokenize, info)
+_PER_MODEL: Final = (
+    fill_mask,
+    embed,
+    nsp,
+    predict,
+    token_classification,
+    question_answering,
+    tokenize,
+    info,
+)
 _SHARED: Final = (openai, probes)
 
 # By the time the workers are stopped every request has its answer, if need be a 503; only a batch
 # that is stuck can still be running.
 _LAST_BATCH_S: Final = 2
 
+_COLLECT_AFTER: Final = 10_000  # objects; Python's own habit is 700
+
 _DESCRIPTION: Final = """
-BERT over HTTP: fill-mask, next-sentence prediction and embeddings. Every route of a task answers
-for the default model at the root and for any other at `/models/{model}/...`.
+BERT over HTTP: fill-mask, next-sentence prediction, embeddings, classification and question
+answering. Every route of a task answers for the default model at the root and for any other at
+`/models/{model}/...`.
 
 Answers carry `x-request-id`; those of tasks also `x-compute-tokens`, `server-timing` (milliseconds)
 and, when inputs were cut because `truncate` was set, their indices in `x-truncated`.
@@ -92,6 +117,13 @@ async def _load(
         await registry.load(settings.models, settings.default_model, inference_options(settings))
     except (ManifestError, OSError) as error:
         on_refused(error)
+        return
+    # What is loaded stays. Left to the garbage collector it would be looked through again and
+    # again, for tens of milliseconds each time, in which nothing is answered. Requests leave hardly
+    # a cycle behind, so the collector may also come less often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 async def _drain(registry: Registry) -> None:

@@ -1,26 +1,32 @@
 """Finished requests and the pipelines' counters in, Prometheus text out.
 
 Every label comes from a closed set (route template, status, name of a configured model, stage), so
-no client can make the number of series grow.
+no client can make the number of series grow. Requests are counted in plain numbers, on the event
+loop's thread alone, and become Prometheus' objects only when it asks.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
     from server.inference.pipeline import Pipeline, PipelineStats, Usage
@@ -29,10 +35,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 # Seconds: from one short text alone (about 2 ms) to the longest that a request may take.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-# A second series per counter, with the time it was made, that nobody reads.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-
-_STAGES: Final = ("tokenise", "queue", "compute")
+_LIMITS: Final = (*map(floatToGoString, _BUCKETS), "+Inf")
 
 
 class Metrics:
@@ -43,38 +46,78 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(_PipelineCollector(pipelines))
-        requests = Counter(
-            "cloze_requests", "Requests answered.", ("route", "status", "model"),
-            registry=self.registry,
-        )  # fmt: skip
-        seconds = Histogram(
-            "cloze_request_seconds", "From the request's head to the answer's end.", ("route",),
-            registry=self.registry, buckets=_BUCKETS,
-        )  # fmt: skip
-        stages = Histogram(
-            "cloze_stage_seconds", "Where a request's time went.", ("stage", "model"),
-            registry=self.registry, buckets=_BUCKETS,
-        )  # fmt: skip
-        # `labels()` costs more than the observation itself; its results are few, so they are kept.
-        self._requests = lru_cache(maxsize=None)(requests.labels)
-        self._seconds = lru_cache(maxsize=None)(seconds.labels)
-        self._stages = lru_cache(maxsize=None)(stages.labels)
+        self._requests = _RequestCollector()
+        self.registry.register(self._requests)
 
     def observe(
         self, *, route: str, status: int, model: str, seconds: float, usage: Usage | None
     ) -> None:
         """Counts one finished request, whatever became of it."""
-        self._requests(route, status, model).inc()
-        self._seconds(route).observe(seconds)
+        requests = self._requests
+        requests.answered[route, status, model] += 1
+        requests.seconds[route,].observe(seconds)
         if usage is None:
             return
-        spent = (usage.tokenise_s, usage.queue_s, usage.compute_s)
-        for stage, stage_seconds in zip(_STAGES, spent, strict=True):
-            self._stages(stage, model).observe(stage_seconds)
+        requests.stages["tokenise", model].observe(usage.tokenise_s)
+        requests.stages["queue", model].observe(usage.queue_s)
+        requests.stages["compute", model].observe(usage.compute_s)
 
     def exposition(self) -> bytes:
         """Returns all metrics as Prometheus reads them."""
         return generate_latest(self.registry)
+
+
+class _Histogram:
+    """How many observations fell into each bucket, and their sum."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(_BUCKETS, seconds)] += 1
+        self.total += seconds
+
+
+class _ByLabels(dict[tuple[str, ...], _Histogram]):
+    """Histograms by their labels' values, made when first asked for."""
+
+    def __missing__(self, labels: tuple[str, ...]) -> _Histogram:
+        self[labels] = _Histogram()
+        return self[labels]
+
+    def family(self, name: str, purpose: str, labels: tuple[str, ...]) -> Metric:
+        family = HistogramMetricFamily(name, purpose, labels=labels)
+        for values, histogram in self.items():
+            reached = map(float, accumulate(histogram.counts))
+            family.add_metric(values, list(zip(_LIMITS, reached, strict=True)), histogram.total)
+        return family
+
+
+class _RequestCollector(Collector):
+    """Finished requests, by what Prometheus tells them apart by."""
+
+    def __init__(self) -> None:
+        self.answered: Counter[tuple[str, int, str]] = Counter()
+        self.seconds = _ByLabels()
+        self.stages = _ByLabels()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields the counter of requests and the histograms of where their time went."""
+        answered = CounterMetricFamily(
+            "cloze_requests", "Requests answered.", labels=("route", "status", "model")
+        )
+        for (route, status, model), count in self.answered.items():
+            answered.add_metric((route, str(status), model), count)
+        yield answered
+        yield self.seconds.family(
+            "cloze_request_seconds", "From the request's head to the answer's end.", ("route",)
+        )
+        yield self.stages.family(
+            "cloze_stage_seconds", "Where a request's time went.", ("stage", "model")
+        )
 
 
 class _PipelineCollector(Collector):

@@ -61,6 +61,18 @@ def minilm_model(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `checkpoints` and `models`: tiny BERTs with every kind of classifier."""
+    folder = tmp_path_factory.mktemp("classifiers")
+    subprocess.run(
+        [sys.executable, "-m", "tests.fine_tuned", folder / "checkpoints", folder / "models"],
+        cwd=REPOSITORY,
+        check=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Starts real servers: `serve(models_folder, threads=1, ...)` returns one that is ready."""
     logs = tmp_path_factory.mktemp("logs")
@@ -100,3 +112,9 @@ def two_models(
 def two_model_server(serve: Serve, two_models: Path) -> RunningServer:
     """A server with both models; the default one answers at the root."""
     return serve(two_models)
+
+
+@pytest.fixture(scope="session")
+def classifier_server(serve: Serve, classifiers: Path) -> RunningServer:
+    """A server with all classifiers; `reviews` answers at the root."""
+    return serve(classifiers / "models", default_model="reviews")

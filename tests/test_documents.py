@@ -17,6 +17,9 @@ from tests.test_repository import files
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in files("docs/*.md"))]
 
+# Whose answers a document shows, where they are not the default model's.
+SERVERS = {"docs/classification.md": "classifier_server"}
+
 # int8 kernels differ a little between processors.
 TOLERANCE = 0.02
 
@@ -67,8 +70,9 @@ def calls_of(document: str) -> list[Example]:
 
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if calls_of(name)])
 def test_documented_calls_print_what_the_document_says(
-    document: str, server: RunningServer
+    document: str, request: pytest.FixtureRequest
 ) -> None:
+    server: RunningServer = request.getfixturevalue(SERVERS.get(document, "server"))
     assert shutil.which("curl"), "the examples are run with curl"
     for call in calls_of(document):
         command = call.command.replace("localhost:8080", f"127.0.0.1:{server.port}")

@@ -1,4 +1,4 @@
-"""glibc told to keep what training frees: on a CPU half of a step otherwise goes there.
+"""glibc told to keep what training frees, since taking memory anew costs a page fault per page.
 
 PyTorch's CPU tensors come from malloc, which hands blocks of some megabytes back to the kernel when
 they are freed; the next step gets them back page by page, each page zeroed first.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from starlette.types import Receive
 
+from server.alarm import Alarm
 from server.errors import ClientLeft
 
 T = TypeVar("T")
@@ -16,29 +18,35 @@ T = TypeVar("T")
 PATIENCE_S: Final = 0.1
 
 
-async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
-    """Awaits `work`, and cancels it when `receive` says that the client is gone.
+class Departures:
+    """Cancels the work of clients that leave before it is done."""
 
-    The request's body must have been read to its end.
+    def __init__(self) -> None:
+        self._unwatched = Alarm(_Watch.begin)
 
-    Raises:
-        ClientLeft: the client closed its connection first.
-    """
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("expected to run inside a task, found none")
-    watch = _Watch(receive, task)
-    begin = asyncio.get_running_loop().call_later(PATIENCE_S, watch.begin)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not watch.client_left:
-            raise
-        task.uncancel()
-        raise ClientLeft("The client left before its answer was ready.") from None
-    finally:
-        begin.cancel()
-        watch.end()
+    async def while_connected(self, receive: Receive, work: Awaitable[T]) -> T:
+        """Awaits `work`, and cancels it when `receive` says that the client is gone.
+
+        The request's body must have been read to its end.
+
+        Raises:
+            ClientLeft: the client closed its connection first.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("expected to run inside a task, found none")
+        watch = _Watch(receive, task)
+        self._unwatched.set(watch, time.monotonic() + PATIENCE_S)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not watch.client_left:
+                raise
+            task.uncancel()
+            raise ClientLeft("The client left before its answer was ready.") from None
+        finally:
+            self._unwatched.drop(watch)
+            watch.end()
 
 
 class _Watch:

@@ -41,7 +41,10 @@ class Envelope:
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
+                headers = [*message.get("headers", ()), (b"x-request-id", exchange.request_id)]
+                if self._service.registry.phase is Phase.DRAINING:
+                    headers.append(_CLOSE)
+                message["headers"] = headers
             await send(message)
 
         try:
@@ -53,15 +56,9 @@ class Envelope:
         finally:
             self._record(scope, exchange)
 
-    def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        headers = [(b"x-request-id", exchange.request_id)]
-        if self._service.registry.phase is Phase.DRAINING:
-            headers.append(_CLOSE)
-        return headers
-
     def _refusal(self, error: BaseException, exchange: Exchange) -> ClozeError:
         if isinstance(error, asyncio.CancelledError):
-            # Only the server's own end cancels a request from outside: see `while_connected`.
+            # Only the server's own end cancels a request from outside: see `Departures`.
             return Draining("The server stopped before the answer was ready; send it again.")
         logger.error(
             "unexpected failure",

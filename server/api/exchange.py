@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from server.api.departure import Departures
 
 if TYPE_CHECKING:
     from server.inference.pipeline import Usage
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 SCOPE_KEY: Final = "cloze"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_NUMBERS: Final = random.Random()  # noqa: S311 - an id is no secret
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Service:
     settings: Settings
     registry: Registry
     metrics: Metrics
+    departures: Departures = field(default_factory=Departures)
 
 
 @dataclass(slots=True)
@@ -54,4 +58,4 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value
-    return os.urandom(8).hex().encode()
+    return b"%016x" % _NUMBERS.getrandbits(64)

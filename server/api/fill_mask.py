@@ -7,7 +7,7 @@ it has several; a list of texts answers one result per text, also when the list 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import Discriminator, Field
@@ -60,6 +60,9 @@ class FillMaskParameters(Body):
     )
 
 
+_DEFAULTS: Final = FillMaskParameters()
+
+
 class FillMaskBody(Body):
     """Texts with `[MASK]` where words are wanted."""
 
@@ -92,7 +95,7 @@ FillMaskAnswer = ForOneText | list[ForOneText]
 )
 async def fill_mask(body: FillMaskBody, call: Call) -> Response:
     """Fills each `[MASK]`; `x-truncated` lists the indices of texts that were cut."""
-    parameters = body.parameters or FillMaskParameters()
+    parameters = body.parameters or _DEFAULTS
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     filled = await call.compute(
         call.pipeline().fill_mask(

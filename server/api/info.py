@@ -18,6 +18,14 @@ from server.api.schemas import Answer
 
 router = APIRouter(route_class=TaskRoute, tags=["server"])
 
+# Head of a model -> the route that reads it, beside /embed, which needs none.
+_ROUTES: Final = {
+    "mlm": "/fill-mask",
+    "nsp": "/nsp",
+    "sequence": "/predict",
+    "token": "/token-classification",
+    "qa": "/question-answering",
+}
 _PACKAGES: Final = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn")
 
 
@@ -29,8 +37,10 @@ class InfoAnswer(Answer):
     source: str
     licence: str
     heads: list[str] = Field(description="what the checkpoint can be asked for")
-    labels: list[str]
-    multi_label: bool
+    tasks: list[str] = Field(description="routes that this model answers")
+    labels: list[str] = Field(description="of its classifier, in the order of their numbers")
+    multi_label: bool = Field(description="labels do not exclude each other")
+    regression: bool = Field(description="scores are numbers, not probabilities")
     architecture: dict[str, Any]
     pooling: dict[str, Any] = Field(description="how rows become a sentence vector")
     layers: list[int] = Field(description="further layers that can be pooled")
@@ -63,8 +73,10 @@ async def info(call: Call) -> Response:
             "source": manifest.source,
             "licence": manifest.licence,
             "heads": manifest.heads,
+            "tasks": ["/embed", *(_ROUTES[head] for head in manifest.heads if head in _ROUTES)],
             "labels": manifest.labels,
             "multi_label": manifest.multi_label,
+            "regression": manifest.regression,
             "architecture": asdict(manifest.architecture),
             "pooling": asdict(manifest.pooling),
             "layers": manifest.layers,

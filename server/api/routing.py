@@ -7,7 +7,7 @@ what HTTP costs here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 
 import orjson
@@ -17,8 +17,8 @@ from pydantic import Field, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
-from server.api.departure import while_connected
 from server.api.exchange import SCOPE_KEY, Exchange
 from server.api.json_body import check_media_type, parse_json, read_body
 from server.api.schemas import ErrorAnswer, validated
@@ -31,17 +31,22 @@ T = TypeVar("T")
 
 MODEL_PREFIX: Final = "/models/{model}"
 TIMEOUT_HEADER: Final = "x-request-timeout-ms"
+_TIMEOUT: Final = TIMEOUT_HEADER.encode()
+_JSON: Final = (b"content-type", b"application/json")
 _MAX_LISTED: Final = 64  # indices in x-truncated
 
 
 class Call(Request):
-    """One request as a route sees it: which model, how long, and how to answer."""
+    """One request as a route sees it: which model, how long, and how to answer.
 
-    @property
-    def exchange(self) -> Exchange:
+    Of Starlette's request only what an ASGI scope gives: nothing that reads the body or answers.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.exchange: Exchange = scope[SCOPE_KEY]
         """The record that follows this request."""
-        exchange: Exchange = self.scope[SCOPE_KEY]
-        return exchange
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """Returns the pipeline of `name`, of the path's model, or of the default model.
@@ -64,10 +69,10 @@ class Call(Request):
             InvalidParameter: the header is not a number of milliseconds.
         """
         settings = self.exchange.service.settings
-        asked = self.headers.get(TIMEOUT_HEADER)
+        asked = _timeout(self.scope["headers"])
         if asked is None:
             return self.exchange.started + settings.default_timeout_s
-        if not (asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) > 0):
+        if not (asked.isdigit() and len(asked) < 10 and int(asked) > 0):
             raise InvalidParameter(
                 f"{TIMEOUT_HEADER} should be a whole number of milliseconds above 0.",
                 param=TIMEOUT_HEADER,
@@ -89,40 +94,55 @@ class Call(Request):
             many: whether the client sent a list, so that an index means something to it.
         """
         try:
-            return await while_connected(self.receive, work)
+            return await self.exchange.service.departures.while_connected(self._receive, work)
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)
             raise
 
     def answer(self, value: object) -> Response:
         """Writes `value` (plain values and arrays) as JSON, with what computing it took."""
-        usage = self.exchange.usage
         content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-        headers = None if usage is None else _usage_headers(usage)
-        return Response(content, headers=headers, media_type="application/json")
+        usage = self.exchange.usage
+        return JsonAnswer(content, [] if usage is None else _usage_headers(usage))
+
+
+class JsonAnswer(Response):
+    """A response whose head is made of bytes that need no conversion."""
+
+    def __init__(self, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = content
+        self.raw_headers = [(b"content-length", b"%d" % len(content)), _JSON, *headers]
+
+
+def _timeout(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    for name, value in headers:
+        if name == _TIMEOUT:
+            return value
+    return None
 
 
 def _as_sent(param: str | None, field: str, *, many: bool) -> str | None:
     """Renames a pipeline's `inputs[i]` to what the client wrote.
 
-    >>> _as_sent("inputs[0]", "input", many=False), _as_sent("inputs[2]", "input", many=True)
-    ('input', 'input[2]')
+    >>> _as_sent("inputs[0].text", "input", many=False), _as_sent("inputs[2]", "input", many=True)
+    ('input.text', 'input[2]')
     """
     if param is None or not param.startswith("inputs"):
         return param
-    return field + (param.removeprefix("inputs") if many else "")
+    return field + (param.removeprefix("inputs") if many else param.partition("]")[2])
 
 
-def _usage_headers(usage: Usage) -> dict[str, str]:
-    headers = {
-        "x-compute-tokens": str(usage.tokens),
-        "server-timing": (
-            f"tokenise;dur={usage.tokenise_s * 1000:.2f}, queue;dur={usage.queue_s * 1000:.2f}, "
-            f"compute;dur={usage.compute_s * 1000:.2f}"
-        ),
-    }
+def _usage_headers(usage: Usage) -> list[tuple[bytes, bytes]]:
+    timing = b"tokenise;dur=%.2f, queue;dur=%.2f, compute;dur=%.2f" % (
+        usage.tokenise_s * 1000,
+        usage.queue_s * 1000,
+        usage.compute_s * 1000,
+    )
+    headers = [(b"x-compute-tokens", b"%d" % usage.tokens), (b"server-timing", timing)]
     if any(usage.truncated):
-        headers["x-truncated"] = truncated_indices(usage.truncated)
+        headers.append((b"x-truncated", truncated_indices(usage.truncated).encode()))
     return headers
 
 
@@ -147,13 +167,13 @@ class TaskRoute(APIRoute):
         adapter = None if schema is None else TypeAdapter[object](schema)
 
         async def handle(request: Request) -> Response:
-            call = Call(request.scope, request.receive)
+            call = request if type(request) is Call else Call(request.scope, request.receive)
             prefixed = "model" in call.path_params and "{model}" not in template
             call.exchange.route = MODEL_PREFIX + template if prefixed else template
             arguments: dict[str, object] = {"call": call}
             if adapter is not None:
-                check_media_type(request.scope["headers"])
-                raw = await read_body(request.receive)
+                check_media_type(call.scope["headers"])
+                raw = await read_body(call.receive)
                 arguments["body"] = validated(adapter, parse_json(raw))
             response: Response = await endpoint(**arguments)
             return response

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fastapi.routing import APIRoute
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.failures import failure
+from server.api.routing import Call
 from server.errors import ClozeError
 
 
@@ -35,7 +35,7 @@ class Shortcut:
             await self._app(scope, receive, send)
             return
         try:
-            response = await handler(Request(scope, receive))
+            response = await handler(Call(scope, receive))
         except ClozeError as error:
             response = failure(error)
         await response(scope, receive, send)

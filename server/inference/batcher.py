@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.alarm import Alarm
 from server.errors import ClozeError, DeadlineExceeded, Draining, InternalError, QueueFull
 from server.inference.isolation import RunBatch, run_isolated
 from server.inference.items import Item, Result
@@ -36,7 +37,7 @@ class Ticket:
     ) -> None:
         self.items = items
         self.deadline = deadline
-        self.tokens = sum(len(item.encoding) for item in items)
+        self.tokens = sum([len(item.encoding.ids) for item in items])
         self.done: asyncio.Future[None] = loop.create_future()
         self.results: list[Result | None] = [None] * len(items)
         self.remaining = len(items)
@@ -100,6 +101,8 @@ class Batcher:
         self._slots = slots or contextlib.nullcontext()
         self._ready = threading.Condition()
         self._arrived: list[tuple[Ticket, float]] = []
+        self._arrived_tokens = 0
+        self._deadlines = Alarm(self._expire)
         self._idle = 0
         self._busy_since: dict[int, float] = {}
         self._stopping = False
@@ -127,7 +130,7 @@ class Batcher:
         """
         if self._draining:
             raise Draining("The server is shutting down; send the request again elsewhere.")
-        waiting = self._queue.tokens + sum(ticket.tokens for ticket, _ in self._arrived)
+        waiting = self._queue.tokens + self._arrived_tokens
         if waiting and waiting + tokens > self._queue_tokens:
             raise QueueFull(
                 "Too much work is waiting; send the request again later.",
@@ -147,15 +150,16 @@ class Batcher:
         if not self._arrived:
             loop.call_soon(self._admit)
         self._arrived.append((ticket, time.monotonic()))
+        self._arrived_tokens += ticket.tokens
         self._unanswered += 1
-        timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._expire, ticket)
+        self._deadlines.set(ticket, deadline)
         try:
             await ticket.done
         except asyncio.CancelledError:
             self._leave(ticket, "cancelled")
             raise
         finally:
-            timer.cancel()
+            self._deadlines.drop(ticket)
             self._unanswered -= 1
             if self._drained is not None and not self._unanswered:
                 self._drained.set()
@@ -200,8 +204,9 @@ class Batcher:
         with self._ready:
             for ticket, now in self._arrived:
                 self._queue.add(ticket, now)
-                self._ready.notify(len(ticket.items))
+            self._ready.notify(len(self._queue))
         self._arrived.clear()
+        self._arrived_tokens = 0
 
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.done.done():
@@ -211,9 +216,12 @@ class Batcher:
     def _leave(self, ticket: Ticket, why: str) -> None:
         before = len(self._arrived)
         self._arrived = [(other, now) for other, now in self._arrived if other is not ticket]
+        arrived = len(self._arrived) < before
+        if arrived:
+            self._arrived_tokens -= ticket.tokens
         with self._ready:
             removed = self._queue.remove(ticket)
-            self._counts[why] += removed if len(self._arrived) == before else len(ticket.items)
+            self._counts[why] += len(ticket.items) if arrived else removed
 
     def _deliver(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
         """Hand a batch's outcomes to their requests."""

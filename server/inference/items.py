@@ -62,7 +62,22 @@ class PoolWant:
     """-1 for the last layer, or one of the manifest's extra layers."""
 
 
-Want = MaskWant | PairWant | PoolWant
+@dataclass(frozen=True, slots=True)
+class ClassWant:
+    """The logits of a whole text or pair, read from [CLS] through the pooler."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWant:
+    """The logits of single tokens."""
+
+    head: str
+    """"token" or "qa"."""
+    rows: Int64
+    """(m,) positions in the encoding, rising."""
+
+
+Want = MaskWant | PairWant | PoolWant | ClassWant | TokenWant
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,8 @@ class MaskResult:
 
 
 Result = MaskResult | Float32
-"""A `MaskResult`, the (2,) logits of a pair, or the (H,) vector of a text."""
+"""A `MaskResult`, the (H,) vector of a text, the (2,) logits of a pair, or those of a classifier:
+(labels,) for a text, (m, labels) for m tokens."""
 
 _RANGE = np.arange(1 << 16)
 _NOTHING = np.zeros(0, np.int64)
@@ -126,7 +142,8 @@ class Batch:
         self._layers = layers
         wants = [(i, item.want) for i, item in enumerate(items)]
         self._masks = [(i, want) for i, want in wants if isinstance(want, MaskWant)]
-        self._pairs = [i for i, want in wants if isinstance(want, PairWant)]
+        self._pooled = [(i, want) for i, want in wants if isinstance(want, PairWant | ClassWant)]
+        self._tokens = [(i, want) for i, want in wants if isinstance(want, TokenWant)]
         pools = [(i, want) for i, want in wants if isinstance(want, PoolWant)]
         self._sums = [(i, want) for i, want in pools if want.mode != "max"]
         self._maxima = [(i, want) for i, want in pools if want.mode == "max"]
@@ -147,12 +164,16 @@ class Batch:
             "read_index": np.concatenate(read_rows) + np.repeat(texts.starts, reads.counts),
             "read_pad_index": reads.index,
             "read_unpad_index": reads.flat,
-            "pooler_index": reads.starts[self._pairs] if self._pairs else _NOTHING,
-            "token_index": _NOTHING,
+            "pooler_index": reads.starts[np.array([i for i, _ in self._pooled], np.int64)],
+            "token_index": self._token_index(reads),
         }
         feeds.update(self._mask_feeds(reads))
         feeds.update(self._pool_feeds(texts, reads))
         return feeds
+
+    def _token_index(self, reads: _Spread) -> Int64:
+        rows = [reads.starts[i] + _RANGE[: len(want.rows)] for i, want in self._tokens]
+        return np.concatenate(rows) if rows else _NOTHING
 
     def _mask_feeds(self, reads: _Spread) -> dict[str, NDArray[np.generic]]:
         rows: list[Int64] = []
@@ -195,8 +216,15 @@ class Batch:
     def split(self, outputs: Outputs) -> list[Result]:
         """The outputs of the run, one result per item in order."""
         results: dict[int, Result] = dict(self._split_masks(outputs))
-        pairs = outputs.get("nsp_logits", ())
-        results |= dict(zip(self._pairs, pairs, strict=True))
+        # Every head that reads pooled rows has computed all of them, and so with token rows.
+        for row, (i, want) in enumerate(self._pooled):
+            name = "nsp_logits" if isinstance(want, PairWant) else "sequence_logits"
+            results[i] = outputs[name][row]
+        start = 0
+        for i, tokens in self._tokens:
+            end = start + len(tokens.rows)
+            results[i] = outputs[f"{tokens.head}_logits"][start:end]
+            start = end
         for pools, name in ((self._sums, "pooled"), (self._maxima, "pooled_max")):
             results |= dict(zip((i for i, _ in pools), outputs[name], strict=True))
         return [results[i] for i in range(len(self.items))]
@@ -222,6 +250,8 @@ def _rows_read(item: Item) -> Int64:
     match item.want:
         case MaskWant(rows=rows):
             return np.array(rows, np.int64)
+        case TokenWant(rows=rows):
+            return rows
         case PoolWant(mode="mean" | "max", layer=-1):
             return _RANGE[: len(item.encoding)]
         case _:

@@ -26,6 +26,7 @@ from server.inference.cores import available_cores
 from server.inference.queue import CostModel
 from server.inference.session import Session, SessionOptions
 from server.inference.tasks.embed import EmbedOptions, check_embed, plan_embed
+from server.inference.tasks.entities import Entity
 from server.inference.tasks.fill_mask import (
     Filling,
     FillMaskOptions,
@@ -34,6 +35,24 @@ from server.inference.tasks.fill_mask import (
 )
 from server.inference.tasks.nsp import plan_nsp
 from server.inference.tasks.plan import Limits, Plan
+from server.inference.tasks.question_answering import (
+    AnswerOptions,
+    Found,
+    Question,
+    check_answer,
+    plan_answers,
+)
+from server.inference.tasks.text_classification import (
+    Label,
+    PredictOptions,
+    check_predict,
+    plan_predict,
+)
+from server.inference.tasks.token_classification import (
+    EntityOptions,
+    check_entities,
+    plan_entities,
+)
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, Tokenizer
 
 T = TypeVar("T")
@@ -176,6 +195,50 @@ class Pipeline:
             deadline,
         )
 
+    async def predict(
+        self,
+        inputs: Sequence[tuple[str, str | None]],
+        options: PredictOptions,
+        *,
+        deadline: float | None = None,
+    ) -> Answer[list[list[Label]]]:
+        """The labels of each text or pair with their scores, best first."""
+        self._require_head("sequence", "sequence-classification")
+        check_predict(options, inputs, self.manifest)
+        return await self._run(
+            lambda: plan_predict(self._tokenizer, inputs, options, self.manifest, self.limits),
+            [len(first) + len(second or "") for first, second in inputs],
+            deadline,
+        )
+
+    async def entities(
+        self, texts: Sequence[str], options: EntityOptions, *, deadline: float | None = None
+    ) -> Answer[list[list[Entity]]]:
+        """What of each text has a label: words or runs of words, in their order."""
+        self._require_head("token", "token-classification")
+        check_entities(options, self.limits)
+        return await self._run(
+            lambda: plan_entities(self._tokenizer, texts, options, self.manifest, self.limits),
+            [len(text) for text in texts],
+            deadline,
+        )
+
+    async def answer(
+        self,
+        questions: Sequence[Question],
+        options: AnswerOptions,
+        *,
+        deadline: float | None = None,
+    ) -> Answer[list[list[Found]]]:
+        """The passages that answer each question, best first."""
+        self._require_head("qa", "question-answering")
+        check_answer(options, self.limits)
+        return await self._run(
+            lambda: plan_answers(self._tokenizer, questions, options, self.limits),
+            [len(question.question) + len(question.context) for question in questions],
+            deadline,
+        )
+
     async def tokenize(
         self, inputs: Sequence[str | tuple[str, str]], *, add_special_tokens: bool = True
     ) -> list[Tokenized]:
@@ -189,7 +252,7 @@ class Pipeline:
                     f"The text is longer than {self.limits.max_chars} characters; split it.",
                     param=f"inputs[{index}]",
                 )
-        return await self._tokenise(
+        return await self._aside(
             lambda: [
                 self._tokenizer.show(
                     first, second, special=add_special_tokens, param=f"inputs[{index}]"
@@ -208,12 +271,12 @@ class Pipeline:
         self._require_count(len(characters))
         self._batcher.require_room(sum(characters) // CHARACTERS_PER_ESTIMATE)
         begun = time.perf_counter()
-        plan = await self._tokenise(make_plan, sum(characters))
+        plan = await self._aside(make_plan, sum(characters))
         tokenise_s = time.perf_counter() - begun
         self._require_fitting(plan)
         until = time.monotonic() + FOREVER_S if deadline is None else deadline
         completed = await self._batcher.submit(plan.items, until)
-        value = plan.finish(completed.results)
+        value = await self._aside(lambda: plan.finish(completed.results), sum(characters))
         return Answer(
             value,
             Usage(
@@ -225,7 +288,7 @@ class Pipeline:
             ),
         )
 
-    async def _tokenise(self, work: Callable[[], T], characters: int) -> T:
+    async def _aside(self, work: Callable[[], T], characters: int) -> T:
         """Small texts here and now, larger ones on a thread, so that the event loop stays free."""
         if characters <= INLINE_CHARACTERS:
             return work()
@@ -249,7 +312,7 @@ class Pipeline:
             )
 
     def _require_fitting(self, plan: Plan[T]) -> None:
-        tokens = sum(len(item.encoding) for item in plan.items)
+        tokens = sum([len(item.encoding.ids) for item in plan.items])
         if tokens > self._options.queue_tokens:
             raise TooManyInputs(
                 f"A request may need {self._options.queue_tokens} tokens; split it.",
@@ -269,6 +332,8 @@ class Pipeline:
     async def drain(self) -> None:
         """Admit nothing more; return when all admitted requests are answered."""
         await self._batcher.drain()
+        # Large answers may still be being put together.
+        await asyncio.to_thread(self._tokenisers.shutdown)
 
     def close(self) -> None:
         """Stop the threads."""

@@ -44,12 +44,9 @@ class Entry:
     """Position of the item in its request."""
     queued_at: float
     """`time.monotonic()` seconds."""
+    tokens: int
+    """Length of the item's encoding."""
     waiting: bool = True
-
-    @property
-    def tokens(self) -> int:
-        """Length of the item's encoding."""
-        return len(self.item.encoding)
 
 
 _ORDER = attrgetter("tag", "number")
@@ -88,7 +85,7 @@ class ItemQueue:
         """Queue all items of a request; `now` in `time.monotonic()` seconds."""
         tag = self._virtual_time
         for index, item in enumerate(ticket.items):
-            entry = Entry(tag, self._arrivals, item, ticket, index, now)
+            entry = Entry(tag, self._arrivals, item, ticket, index, now, len(item.encoding))
             insort(self._by_tag, entry, key=_ORDER)
             self._by_age.append(entry)
             self._arrivals += 1
@@ -103,16 +100,16 @@ class ItemQueue:
         """Remove and return the next batch: `budget` tokens at most, unless its first has more."""
         seed = self._seed(now)
         chosen, tokens, longest = [seed], seed.tokens, seed.tokens
+        spent = self._cost.cost(1, longest, tokens)
         for entry in self._by_tag[:CANDIDATES]:
             if entry is seed or tokens + entry.tokens > budget:
                 continue
             stretched = max(longest, entry.tokens)
-            before = self._cost.cost(len(chosen), longest, tokens)
-            after = self._cost.cost(len(chosen) + 1, stretched, tokens + entry.tokens)
+            together = self._cost.cost(len(chosen) + 1, stretched, tokens + entry.tokens)
             alone = self._cost.cost(1, entry.tokens, entry.tokens)
-            if after - before <= MAX_EXTRA_COST * alone:
+            if together - spent <= MAX_EXTRA_COST * alone:
                 chosen.append(entry)
-                tokens, longest = tokens + entry.tokens, stretched
+                tokens, longest, spent = tokens + entry.tokens, stretched, together
         self._virtual_time = max(self._virtual_time, seed.tag)
         self._drop(chosen)
         return chosen

@@ -18,6 +18,7 @@ from models.manifest import GRAPH_FILE, ModelManifest
 from models.processor import precision_entries
 from server.inference.items import (
     Batch,
+    ClassWant,
     Encoding,
     Item,
     MaskResult,
@@ -25,6 +26,8 @@ from server.inference.items import (
     PairWant,
     PoolWant,
     Result,
+    TokenWant,
+    Want,
 )
 
 # Measured slower than Add + LayerNormalization on the CPU provider; the optimiser would put it in.
@@ -77,11 +80,15 @@ class Session:
         """Run every head once on a batch of about `tokens`, so that memory is in place."""
         length = min(tokens, self._manifest.max_tokens)
         encoding = Encoding(np.ones(length, np.int64), np.zeros(length, np.int64))
-        wants: list[MaskWant | PairWant | PoolWant] = [PoolWant("mean")]
+        wants: list[Want] = [PoolWant("mean")]
         if "mlm" in self._manifest.heads:
             wants.append(MaskWant((1,), 5))
         if "nsp" in self._manifest.heads:
             wants.append(PairWant())
+        if "sequence" in self._manifest.heads:
+            wants.append(ClassWant())
+        rows = np.arange(length)
+        wants += [TokenWant(head, rows) for head in ("token", "qa") if head in self._manifest.heads]
         self.run([Item(encoding, want) for want in wants])
 
 

@@ -181,7 +181,16 @@ def test_multi_label_is_read_from_the_problem_type(save: Save) -> None:
     folder = save(
         "BertForSequenceClassification", num_labels=3, problem_type="multi_label_classification"
     )
-    assert read_checkpoint(folder).config.multi_label
+    config = read_checkpoint(folder).config
+    assert (config.multi_label, config.regression) == (True, False)
+
+
+def test_a_regression_is_read_from_the_problem_type(save: Save) -> None:
+    folder = save("BertForSequenceClassification", num_labels=1, problem_type="regression")
+    config = read_checkpoint(folder).config
+    assert (config.multi_label, config.regression) == (False, True)
+    # Without a classifier there is nothing that the type could be that of.
+    assert not read_checkpoint(save("BertModel", problem_type="regression")).config.regression
 
 
 def test_licence_comes_from_the_model_card(bert: Path) -> None:

@@ -140,6 +140,14 @@ def test_labels_reach_the_manifest(save: Save, out: Path) -> None:
     manifest = export(named(folder), out)
     assert (manifest.labels, manifest.multi_label) == (("bad", "so so", "good"), True)
     assert manifest.heads == ("pooler", "sequence")
+    assert not manifest.regression
+
+
+def test_a_regression_is_known_as_one(save: Save, out: Path) -> None:
+    folder = save("BertForSequenceClassification", num_labels=1, problem_type="regression")
+    manifest = export(named(folder), out)
+    assert (manifest.labels, manifest.multi_label) == (("LABEL_0",), False)
+    assert manifest.regression
 
 
 def test_encoder_of_one_layer_has_no_layer_before_the_last(save: Save, out: Path) -> None:
@@ -315,7 +323,7 @@ def write_checkpoint(folder: Path, config: BertConfig) -> Path:
     fields = {
         field: value
         for field, value in dataclasses.asdict(config).items()
-        if field not in {"labels", "multi_label"}
+        if field not in {"labels", "multi_label", "regression"}
     }
     fields |= {"model_type": "bert", "architectures": ["BertForPreTraining"]}
     (folder / "config.json").write_text(json.dumps(fields))

@@ -53,6 +53,7 @@ def manifest_of(folder: Path) -> ModelManifest:
         pooling=PoolingSpec("cls", False, 23, {"query": "qu\u00e9ry: "}, "query"),
         labels=("no", "yes"),
         multi_label=True,
+        regression=True,
         max_tokens=29,
         precision="fp32",
         opset=24,
@@ -85,6 +86,11 @@ def test_what_was_written_is_read_back(folder: Path) -> None:
     assert load_manifest(folder) == written
     assert set(written.files) == set(FILES)
     assert load_manifest(folder).pooling.prompts == {"query": "qu\u00e9ry: "}
+
+
+def test_a_manifest_from_before_regression_was_told_has_none(folder: Path) -> None:
+    edit(folder, lambda data: data.pop("regression"))
+    assert not load_manifest(folder).regression
 
 
 def test_the_committed_model_is_what_its_manifest_says(default_model: Path) -> None:
@@ -230,7 +236,8 @@ def test_json_that_is_no_manifest_is_refused(folder: Path, content: bytes) -> No
 
 
 def fields() -> list[str]:
-    return [name for name in ModelManifest.__dataclass_fields__ if name != "format"]
+    optional = {"format", "regression"}
+    return [name for name in ModelManifest.__dataclass_fields__ if name not in optional]
 
 
 @pytest.mark.parametrize("field", fields())

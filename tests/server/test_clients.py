@@ -67,3 +67,62 @@ def test_huggingface_extracts_features(two_model_server: RunningServer) -> None:
 def test_huggingface_raises_on_refusals(two_model_server: RunningServer) -> None:
     with pytest.raises(HfHubHTTPError, match="422"):
         InferenceClient().fill_mask("no blank", model=f"{two_model_server.url}/fill-mask")
+
+
+def test_huggingface_classifies_texts(classifier_server: RunningServer) -> None:
+    url = f"{classifier_server.url}/predict"
+    text = "What a wonderful film!"
+    every = InferenceClient().text_classification(text, model=url)
+    assert every[0].label == "positive"
+    assert {label.label for label in every} == {"negative", "neutral", "positive"}
+    assert sum(label.score for label in every) == pytest.approx(1)
+    (best,) = InferenceClient().text_classification(text, model=url, top_k=1)
+    assert best == every[0]
+    (logit,) = InferenceClient().text_classification(
+        text, model=url, top_k=1, function_to_apply="none"
+    )
+    assert logit.score > 1
+
+
+def test_huggingface_finds_entities(classifier_server: RunningServer) -> None:
+    url = f"{classifier_server.url}/models/names/token-classification"
+    text = "Clara lives in Berkeley."
+    person, place = InferenceClient().token_classification(text, model=url)
+    assert (person.entity_group, person.word) == ("PER", "clara")
+    assert (place.entity_group, text[place.start : place.end]) == ("LOC", "Berkeley")
+    tokens = InferenceClient().token_classification(
+        text, model=url, aggregation_strategy="none", ignore_labels=["O", "I-LOC"]
+    )
+    assert [token.entity for token in tokens] == ["B-PER", "I-PER", "B-LOC"]
+    long = InferenceClient().token_classification(
+        " ".join([text] * 20), model=url, aggregation_strategy="first", stride=8
+    )
+    assert len(long) > 20
+
+
+def test_huggingface_answers_questions(classifier_server: RunningServer) -> None:
+    url = f"{classifier_server.url}/models/answers/question-answering"
+    question, context = "Where does Clara live?", "Clara lives in Berkeley."
+    best = InferenceClient().question_answering(question, context, model=url)
+    assert (best.answer, best.start, best.end) == ("Berkeley", 15, 23)
+    several = InferenceClient().question_answering(
+        question,
+        context * 9,
+        model=url,
+        top_k=3,
+        max_answer_len=5,
+        max_seq_len=30,
+        doc_stride=4,
+        max_question_len=10,
+        handle_impossible_answer=True,
+        align_to_words=False,
+    )
+    assert len(several) == 3
+    assert several[0].score >= several[1].score >= several[2].score
+
+
+def test_huggingface_raises_where_the_head_is_missing(classifier_server: RunningServer) -> None:
+    with pytest.raises(HfHubHTTPError, match="422"):
+        InferenceClient().text_classification(
+            "a", model=f"{classifier_server.url}/models/names/predict"
+        )

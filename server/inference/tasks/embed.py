@@ -75,7 +75,8 @@ def plan_embed(
 
     def finish(results: list[Result]) -> NDArray[np.float32]:
         rows = [result for result in results if not isinstance(result, MaskResult)]
-        return shape_vectors(np.stack(rows), options.dimensions, normalize)
+        vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
+        return shape_vectors(vectors, options.dimensions, normalize)
 
     return Plan(items, finish, tuple(truncated))
 
@@ -90,7 +91,7 @@ def shape_vectors(
     """
     vectors = vectors[:, :dimensions]
     if not normalize:
-        return vectors
+        return np.ascontiguousarray(vectors)  # JSON is written from whole rows only
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     unit: NDArray[np.float32] = vectors / np.maximum(length, SMALLEST_NORM)[:, None]
     return unit

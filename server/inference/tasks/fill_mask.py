@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.errors import InvalidParameter, MaskTruncated, NoMask, TooManyMasks, UnknownToken
 from server.inference.items import Item, MaskResult, MaskWant, Result
@@ -77,7 +76,7 @@ def plan_fill_mask(
         _prepare(tokenizer, mask_id, text, index, options, limits)
         for index, text in enumerate(texts)
     ]
-    if sum(len(text.masks) for text in prepared) > limits.max_masks:
+    if sum([len(text.masks) for text in prepared]) > limits.max_masks:
         raise TooManyMasks(
             f"A request may hold {limits.max_masks} masks; split it.", param="inputs"
         )
@@ -95,7 +94,7 @@ def plan_fill_mask(
             for text, start, end in zip(prepared, starts, ends, strict=True)
         ]
 
-    return Plan(items, finish, tuple(text.truncated for text in prepared))
+    return Plan(items, finish, tuple([text.truncated for text in prepared]))
 
 
 def _mask_id(tokenizer: Tokenizer) -> int:
@@ -160,13 +159,13 @@ def _items(
     param: str,
 ) -> list[Item]:
     """First the item that scores single tokens at all masks, then those of whole words."""
+    rows = tuple([position + 1 for position in text.masks])
+    if not text.targets:
+        want = MaskWant(rows, options.top_k or DEFAULT_TOP_K)
+        return [Item(tokenizer.assemble(text.ids), want)]
     single = [pieces[0] for pieces in text.targets if len(pieces) == 1]
-    want = MaskWant(
-        rows=tuple(position + 1 for position in text.masks),
-        top_k=1 if text.targets else options.top_k or DEFAULT_TOP_K,
-        targets=tuple((row, token) for row in range(len(text.masks)) for token in single),
-    )
-    items = [Item(tokenizer.assemble(text.ids), want)]
+    targets = tuple((row, token) for row in range(len(rows)) for token in single)
+    items = [Item(tokenizer.assemble(text.ids), MaskWant(rows, 1, targets))]
     for position in text.masks:
         for pieces in text.targets:
             if len(pieces) == 1:
@@ -196,11 +195,10 @@ def _candidates(
     """The candidates of each mask of one text, best first."""
     first, *steps = results
     if not text.targets:
+        scores = np.exp(first.log_probabilities).tolist()
         return [
-            _fillings(tokenizer, text, position, [(token,) for token in ids.tolist()], scores)
-            for position, ids, scores in zip(
-                text.masks, first.ids, np.exp(first.log_probabilities), strict=True
-            )
+            _fillings(tokenizer, text, position, [(token,) for token in ids], own)
+            for position, ids, own in zip(text.masks, first.ids.tolist(), scores, strict=True)
         ]
     single = iter(first.target_log_probabilities.tolist())
     chain = iter(steps)
@@ -217,7 +215,7 @@ def _candidates(
         logs = np.array([next(one if len(p) == 1 else many) for p in text.targets])
         if options.normalize_targets:
             logs -= np.logaddexp.reduce(logs)
-        fillings = _fillings(tokenizer, text, position, text.targets, np.exp(logs))
+        fillings = _fillings(tokenizer, text, position, text.targets, np.exp(logs).tolist())
         fillings.sort(key=lambda filling: -filling.score)
         answer.append(fillings[: options.top_k])
     return answer
@@ -228,7 +226,7 @@ def _fillings(
     text: _Text,
     position: int,
     candidates: Sequence[tuple[int, ...]],
-    scores: NDArray[np.floating],
+    scores: Sequence[float],
 ) -> list[Filling]:
     """The candidates at one mask, each shown in its text."""
     sequences = tokenizer.decode_each(
@@ -247,7 +245,7 @@ def _fillings(
             pieces=pieces,
             scored_as="token" if len(pieces) == 1 else "whole_word",
         )
-        for pieces, score, sequence in zip(candidates, scores.tolist(), sequences, strict=True)
+        for pieces, score, sequence in zip(candidates, scores, sequences, strict=True)
     ]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Message
 
-from server.api.departure import PATIENCE_S, while_connected
+from server.api.departure import PATIENCE_S, Departures
 from server.errors import ClientLeft
 from tests.conftest import Serve
 from tests.running_server import RunningServer
@@ -38,7 +38,7 @@ def test_work_that_finishes_answers() -> None:
         await asyncio.sleep(PATIENCE_S * 2)
         return "done"
 
-    assert asyncio.run(while_connected(never, work())) == "done"
+    assert asyncio.run(Departures().while_connected(never, work())) == "done"
 
 
 def test_work_is_cancelled_when_its_client_leaves() -> None:
@@ -54,7 +54,7 @@ def test_work_is_cancelled_when_its_client_leaves() -> None:
 
     async def run() -> None:
         with pytest.raises(ClientLeft):
-            await while_connected(leaves_soon, work())
+            await Departures().while_connected(leaves_soon, work())
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
@@ -65,7 +65,7 @@ def test_work_is_cancelled_when_its_client_leaves() -> None:
 
 def test_a_cancellation_from_elsewhere_stays_one() -> None:
     async def run() -> None:
-        task = asyncio.create_task(while_connected(never, asyncio.sleep(10)))
+        task = asyncio.create_task(Departures().while_connected(never, asyncio.sleep(10)))
         await asyncio.sleep(PATIENCE_S * 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -76,7 +76,7 @@ def test_a_cancellation_from_elsewhere_stays_one() -> None:
 
 def test_nothing_is_left_waiting_after_an_answer() -> None:
     async def run() -> int:
-        await while_connected(never, asyncio.sleep(PATIENCE_S * 2))
+        await Departures().while_connected(never, asyncio.sleep(PATIENCE_S * 2))
         await asyncio.sleep(0)
         return len(asyncio.all_tasks())
 

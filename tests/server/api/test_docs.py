@@ -13,7 +13,14 @@ from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
 
 ASSETS = REPOSITORY / "server" / "web" / "docs"
-TASKS = ("/fill-mask", "/nsp", "/embed")
+TASKS = (
+    "/fill-mask",
+    "/nsp",
+    "/embed",
+    "/predict",
+    "/token-classification",
+    "/question-answering",
+)
 
 
 @pytest.fixture(scope="module")

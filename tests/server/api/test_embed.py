@@ -57,6 +57,14 @@ def test_token_ids_of_the_model_answer_what_their_text_does(minilm: RunningServe
     np.testing.assert_allclose(embed(minilm, ids), expected, atol=1e-5)
 
 
+def test_the_first_numbers_of_several_texts_are_answered_unnormalised(
+    server: RunningServer,
+) -> None:
+    whole = embed(server, TEXTS, normalize=False)
+    cut = embed(server, TEXTS, normalize=False, dimensions=7)
+    np.testing.assert_allclose(cut, whole[:, :7], atol=1e-5)
+
+
 def test_dimensions_slices_then_normalises(minilm: RunningServer) -> None:
     whole = embed(minilm, TEXTS)[:, :7]
     expected = whole / np.linalg.norm(whole, axis=1, keepdims=True)

@@ -37,6 +37,31 @@ def test_each_model_answers_under_its_own_path(two_model_server: RunningServer) 
     assert other != by_path
 
 
+def test_info_tells_which_routes_a_model_answers(
+    server: RunningServer, classifier_server: RunningServer
+) -> None:
+    assert server.get("/info").json()["tasks"] == ["/embed", "/fill-mask", "/nsp"]
+    tasks = {
+        name: classifier_server.get(f"/models/{name}/info").json()["tasks"][1:]
+        for name in ("reviews", "names", "answers")
+    }
+    assert tasks == {
+        "reviews": ["/fill-mask", "/nsp", "/predict"],
+        "names": ["/token-classification"],
+        "answers": ["/question-answering"],
+    }
+
+
+def test_info_tells_labels_and_what_their_scores_are(classifier_server: RunningServer) -> None:
+    told = {
+        name: InfoAnswer.model_validate_json(classifier_server.get(f"/models/{name}/info").content)
+        for name in ("reviews", "topics", "stars")
+    }
+    assert told["reviews"].labels == ["negative", "neutral", "positive"]
+    kinds = {name: (info.multi_label, info.regression) for name, info in told.items()}
+    assert kinds == {"reviews": (False, False), "topics": (True, False), "stars": (False, True)}
+
+
 @pytest.mark.parametrize("task", ["fill-mask", "nsp", "embed", "tokenize"])
 def test_an_unknown_model_is_not_found(two_model_server: RunningServer, task: str) -> None:
     body = {"inputs": ["a [MASK]", "b"]}

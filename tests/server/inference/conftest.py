@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,22 @@ def minilm(minilm_model: Path) -> Iterator[Pipeline]:
 def standin(standin_model: Path) -> Iterator[Pipeline]:
     """The stand-in in float32, with its workers running."""
     yield from run_pipeline(standin_model)
+
+
+@pytest.fixture(scope="session")
+def classifier(classifiers: Path) -> Iterator[Callable[[str], Pipeline]]:
+    """`classifier("names")`: one of the tiny classifiers, with its workers running."""
+    running: dict[str, Pipeline] = {}
+
+    def load(name: str) -> Pipeline:
+        if name not in running:
+            running[name] = Pipeline(classifiers / "models" / name, InferenceOptions(threads=1))
+            running[name].start()
+        return running[name]
+
+    yield load
+    for pipeline in running.values():
+        pipeline.close()
 
 
 @pytest.fixture(scope="session")

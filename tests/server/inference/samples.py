@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from server.inference.items import Encoding, Item, MaskWant, PairWant, PoolWant, Want
+from server.inference.items import (
+    ClassWant,
+    Encoding,
+    Item,
+    MaskWant,
+    PairWant,
+    PoolWant,
+    TokenWant,
+    Want,
+)
 
 CLS, SEP, MASK = 101, 102, 103
 FIRST_WORD, VOCABULARY = 1000, 30522
@@ -62,6 +71,16 @@ def random_item(rng: np.random.Generator, *, heads: bool = True) -> Item:
         return Item(tokens, want)
     mode = ("mean", "cls", "max")[rng.integers(3)]
     return Item(tokens, PoolWant(mode, int(rng.choice((-1, -2)))))
+
+
+def classified(rng: np.random.Generator) -> Item:
+    """A text or pair of which the logits of one of the classifiers are wanted."""
+    length = random_length(rng)
+    tokens = encoding(rng, length, pair=bool(rng.random() < 0.3))
+    rows = np.flatnonzero(rng.random(length) < 0.6)
+    if rng.random() < 0.3 or not len(rows):
+        return Item(tokens, ClassWant())
+    return Item(tokens, TokenWant("token" if rng.random() < 0.5 else "qa", rows))
 
 
 def _mask_want(rng: np.random.Generator, tokens: Encoding) -> Want:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from server.inference.items import (
     Batch,
+    ClassWant,
     Encoding,
     Item,
     MaskResult,
@@ -18,8 +19,9 @@ from server.inference.items import (
     PairWant,
     PoolWant,
     Result,
+    TokenWant,
 )
-from tests.server.inference.samples import encoding, random_item
+from tests.server.inference.samples import classified, encoding, random_item
 
 Feeds = dict[str, NDArray[Any]]
 HIDDEN = 5
@@ -34,6 +36,8 @@ def mixed_batch(seed: int) -> list[Item]:
     if rng.random() < 0.5:  # the second of the tapped layers too
         items.insert(rng.integers(len(items) + 1), Item(encoding(rng, 7), PoolWant("mean", -3)))
         items.insert(0, Item(encoding(rng, 4), PoolWant("max", -3)))
+    for _ in range(rng.integers(4)):
+        items.insert(rng.integers(len(items) + 1), classified(rng))
     return items
 
 
@@ -66,7 +70,7 @@ def rows_of(items: Sequence[Item]) -> list[list[int]]:
 def read_by(item: Item, rows: list[int]) -> list[int]:
     """Packed rows of the last layer that the item reads."""
     want = item.want
-    if isinstance(want, MaskWant):
+    if isinstance(want, MaskWant | TokenWant):
         return [rows[row] for row in want.rows]
     if isinstance(want, PoolWant) and want.mode != "cls" and want.layer == -1:
         return rows
@@ -98,6 +102,9 @@ def follow_the_feeds(feeds: Feeds) -> dict[str, NDArray[Any]]:
         "pooled": np.einsum("gxs,gsh->gh", feeds["pool_weights"], rows[feeds["pool_index"]]),
         "pooled_max": rows[feeds["max_index"]].max(axis=1),
         "nsp_logits": read[feeds["pooler_index"]][:, :2],
+        "sequence_logits": read[feeds["pooler_index"]][:, 1:],
+        "token_logits": read[feeds["token_index"]][:, :3],
+        "qa_logits": read[feeds["token_index"]][:, 3:],
         "mlm_ids": order,
         "mlm_log_probabilities": np.take_along_axis(scores, order, axis=1),
         "target_log_probabilities": scores[feeds["targets"][:, 0], feeds["targets"][:, 1]],
@@ -110,6 +117,12 @@ def plainly(item: Item, rows: list[int], layers: dict[int, NDArray[np.float32]])
     if isinstance(want, PairWant):
         logits: Result = layers[-1][rows[0]][:2]
         return logits
+    if isinstance(want, ClassWant):
+        scores: NDArray[np.float32] = layers[-1][rows[0]][1:]
+        return scores
+    if isinstance(want, TokenWant):
+        own: NDArray[np.float32] = layers[-1][rows][want.rows]
+        return own[:, :3] if want.head == "token" else own[:, 3:]
     if isinstance(want, PoolWant):
         hidden = layers[want.layer][rows]
         result: NDArray[np.float32] = {
@@ -232,6 +245,7 @@ def test_a_batch_without_a_kind_of_want_has_empty_feeds_for_it() -> None:
     ids = np.array([101, 7, 102])
     feeds = Batch([Item(Encoding(ids, np.zeros(3, np.int64)), PoolWant("cls"))], LAYERS).feeds()
     assert feeds["mlm_index"].shape == feeds["pooler_index"].shape == (0,)
+    assert feeds["token_index"].shape == (0,)
     assert feeds["targets"].shape == (0, 2)
     assert feeds["top_k"].tolist() == [0]
     assert feeds["max_index"].shape == (0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ from server.inference.pipeline import (
     load_pipeline,
     worker_count,
 )
+from server.inference.tasks.nsp import plan_nsp
+from server.inference.tasks.plan import Plan
 from tests.server.inference.samples import TEXTS
 
 PARITY = 1e-4  # largest difference of a number of a vector from sentence-transformers in float32
@@ -129,6 +132,20 @@ def test_the_event_loop_is_free_while_a_large_request_is_tokenised(cloze: Pipeli
     assert asyncio.run(work()) < 0.75
 
 
+def test_answers_to_large_requests_are_put_together_beside_the_event_loop(
+    cloze: Pipeline,
+) -> None:
+    def plan() -> Plan[str]:
+        (item,) = plan_nsp(cloze._tokenizer, [("a", "b")], False, cloze.limits).items
+        return Plan([item], lambda _: threading.current_thread().name, (False,))
+
+    def place(characters: int) -> str:
+        return asyncio.run(cloze._run(plan, [characters], None)).value
+
+    assert place(INLINE_CHARACTERS) == threading.main_thread().name
+    assert place(INLINE_CHARACTERS + 1).startswith("tokenise")
+
+
 def test_a_text_beyond_the_character_limit_is_not_tokenised(cloze: Pipeline) -> None:
     too_long = "x" * (cloze.limits.max_chars + 1)
     with pytest.raises(TooLong) as refused:
@@ -227,6 +244,21 @@ def test_after_a_drain_nothing_is_admitted(load: Load) -> None:
         assert (await request).value.shape == (30, 384)
         with pytest.raises(Draining):
             await pipeline.embed(["hello"])
+
+    asyncio.run(work())
+
+
+def test_a_large_request_that_was_admitted_is_answered_before_the_end(load: Load) -> None:
+    pipeline = load()
+    pipeline.start()
+
+    async def work() -> None:
+        request = asyncio.create_task(pipeline.embed(["hello " * 20] * 30))
+        while not pipeline.stats().batches_total:  # noqa: ASYNC110 - it has no event to wait for
+            await asyncio.sleep(0.001)
+        await pipeline.drain()
+        pipeline.close()
+        assert (await request).value.shape == (30, 384)
 
     asyncio.run(work())
 

@@ -10,8 +10,20 @@ import pytest
 from numpy.typing import NDArray
 
 from models.manifest import load_manifest
-from server.inference.items import Item, MaskResult, MaskWant, PairWant, PoolWant, Result
+from server.inference.items import (
+    ClassWant,
+    Item,
+    MaskResult,
+    MaskWant,
+    PairWant,
+    PoolWant,
+    Result,
+    TokenWant,
+    Want,
+)
 from server.inference.session import Session, SessionOptions, is_finite
+from tests.fine_tuned import LONGEST as LONGEST_CLASSIFIED
+from tests.fine_tuned import VOCABULARY as WORDS_CLASSIFIED
 from tests.server.inference.samples import LONGEST, encoding, pooled, random_item
 
 SAMENESS = 1e-5  # largest difference of any number of an answer, alone against in company
@@ -69,6 +81,28 @@ def test_a_text_gets_the_same_answer_in_any_company_in_float32(minilm_session: S
 
 def test_a_text_gets_the_same_answer_in_any_company_in_int8(cloze_session: Session) -> None:
     assert worst_difference(cloze_session, 1, heads=True) <= SAMENESS
+
+
+def test_a_classified_text_gets_the_same_answer_in_any_company(classifiers: Path) -> None:
+    rng = np.random.default_rng(5)
+    models: dict[str, list[Want]] = {
+        "reviews": [ClassWant(), PairWant(), MaskWant((1,), 3), PoolWant("mean"), PoolWant("max")],
+        "names": [TokenWant("token", np.array([1, 2])), TokenWant("token", np.array([0]))],
+        "answers": [TokenWant("qa", np.array([0, 2])), PoolWant("cls", -2)],
+    }
+    for name, wants in models.items():
+        folder = classifiers / "models" / name
+        session = Session(folder, load_manifest(folder), SessionOptions())
+        session.warm(512)
+        items = []
+        for length in rng.integers(3, LONGEST_CLASSIFIED, 30).tolist():
+            tokens = encoding(rng, length, pair=length % 3 == 0)
+            tokens.ids[:] %= len(WORDS_CLASSIFIED)
+            items.append(Item(tokens, wants[length % len(wants)]))
+        alone = [session.run([item])[0] for item in items]
+        together = session.run(items)
+        assert max(map(difference, together, alone)) <= SAMENESS
+        assert difference(alone[0], -np.asarray(numbers(alone[0]))) > SAMENESS
 
 
 def test_the_number_of_threads_does_not_change_an_answer_in_company(default_model: Path) -> None:

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as RustTokenizer
+from tokenizers.normalizers import NFC, BertNormalizer, Lowercase, Sequence
+from tokenizers.normalizers import Strip as StripSpace
 
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer, require_known
@@ -37,6 +42,82 @@ def test_pieces_are_the_tokens_of_the_library(
     tokenizer: Tokenizer, rust: RustTokenizer, text: str
 ) -> None:
     assert pieces(tokenizer, text) == rust.encode(text, add_special_tokens=False).ids
+
+
+# Whatever could reach across a space: marks that join their neighbour, other spaces, [MASK].
+REACHING = [*"aB.' \t\n\r\u0301\u0308\u200d\u00a0\u2009\u3000\x00\ufb01\u0130\u03a3\u6771\u1100"]
+REACHING += ["  ", "[MASK]", "[mask]", "[ MASK ]", "##s", "unhappily", "x" * 40]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.sampled_from(REACHING), max_size=12).map("".join) | st.text(max_size=30))
+def test_words_found_one_by_one_are_the_tokens_of_the_library(
+    tokenizer: Tokenizer, rust: RustTokenizer, text: str
+) -> None:
+    expected = rust.encode(text, add_special_tokens=False).ids
+    if expected:
+        assert pieces(tokenizer, text) == pieces(tokenizer, text) == expected
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("accents", [True, False])
+def test_words_are_found_one_by_one_whatever_berts_normalizer_does(
+    default_model: Path, tmp_path: Path, *, lowercase: bool, accents: bool
+) -> None:
+    rust = RustTokenizer.from_file(str(default_model / "tokenizer.json"))
+    rust.normalizer = BertNormalizer(lowercase=lowercase, strip_accents=accents)
+    rust.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
+    for text in (*TEXTS, " ".join(TEXTS)):
+        assert pieces(tokenizer, text) == rust.encode(text, add_special_tokens=False).ids
+
+
+def test_an_added_token_with_a_space_inside_is_found(default_model: Path, tmp_path: Path) -> None:
+    rust = RustTokenizer.from_file(str(default_model / "tokenizer.json"))
+    rust.add_tokens([AddedToken("new york", normalized=False)])
+    rust.save(str(tmp_path / "tokenizer.json"))
+    added = rust.token_to_id("new york")
+    assert added in pieces(Tokenizer(tmp_path / "tokenizer.json"), "it is new york here")
+
+
+def test_other_normalizers_see_the_whole_text(default_model: Path, tmp_path: Path) -> None:
+    rust = RustTokenizer.from_file(str(default_model / "tokenizer.json"))
+    rust.normalizer = Sequence([NFC(), StripSpace(), Lowercase()])
+    rust.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
+    for text in TEXTS:
+        assert pieces(tokenizer, text) == rust.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_pieces_know_where_they_stand_and_to_which_word_they_belong(
+    tokenizer: Tokenizer, rust: RustTokenizer, text: str
+) -> None:
+    located = tokenizer.located(text, MAX_TOKENS, truncate=False, param="inputs[0]")
+    expected = rust.encode(text, add_special_tokens=False)
+    assert located.ids == expected.ids
+    assert located.spans == expected.offsets
+    assert located.words == expected.word_ids
+    assert not located.cut
+    assert tokenizer.join(expected.tokens) == rust.decoder.decode(expected.tokens)
+
+
+def test_a_text_of_any_length_is_located_unless_a_limit_is_given(tokenizer: Tokenizer) -> None:
+    text = "word " * CHARACTERS
+    with pytest.raises(TooLong):
+        tokenizer.located(text, MAX_TOKENS, truncate=False, param="inputs[0]")
+    cut = tokenizer.located(text, MAX_TOKENS, truncate=True, param="inputs[0]")
+    assert (cut.cut, cut.spans[-1][1] <= CHARACTERS) == (True, True)
+    whole = tokenizer.located(text, None, truncate=False, param="inputs[0]")
+    assert (whole.cut, len(whole.ids)) == (False, CHARACTERS)
+
+
+@pytest.mark.parametrize("text", ["", " \t\n"])
+def test_nothing_cannot_be_located(tokenizer: Tokenizer, text: str) -> None:
+    with pytest.raises(EmptyText):
+        tokenizer.located(text, None, truncate=False, param="inputs[0]")
+    with pytest.raises(InvalidText):
+        tokenizer.located("a\ud800", None, truncate=False, param="inputs[0]")
 
 
 @pytest.mark.parametrize("text", TEXTS)

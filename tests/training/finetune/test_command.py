@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 from export.checkpoint import read_checkpoint
 from export.folder import export_model
 from models.manifest import load_manifest
+from tests.conftest import Serve
+from tests.running_server import RunningServer
 from tests.training.finetune import toy_tasks
 from tests.training.finetune.conftest import Write
 from training.checkpoint import load_encoder
@@ -204,6 +206,48 @@ def test_export_reads_what_was_saved(trained: Trained, tmp_path: Path) -> None:
     manifest = load_manifest(tmp_path / "model")
     assert manifest.labels == trained.report.labels
     assert not manifest.multi_label
+
+
+def served_labels(server: RunningServer, example: Example) -> list[bool]:
+    pair = [example["text"], example["text_pair"]]
+    best = server.post("/predict", {"inputs": [pair]}).json()[0][0]
+    return [best["label"] == example["label"]]
+
+
+def served_entities(server: RunningServer, example: Example) -> list[bool]:
+    body = {
+        "inputs": " ".join(example["tokens"]),
+        "parameters": {"aggregation_strategy": "first", "ignore_labels": []},
+    }
+    entities = server.post("/token-classification", body).json()
+    found = [
+        (word, entity["entity_group"]) for entity in entities for word in entity["word"].split()
+    ]
+    # `first` joins B- and I- of one name and names the group without them.
+    groups = (label.rpartition("-")[2] for label in example["labels"])
+    return [one == other for one, other in zip(found, zip(example["tokens"], groups, strict=True),
+                                               strict=True)]  # fmt: skip
+
+
+def served_spans(server: RunningServer, example: Example) -> list[bool]:
+    body = {"inputs": {"question": example["question"], "context": example["context"]}}
+    return [
+        server.post("/question-answering", body).json()["answer"] == example["answers"][0]["text"]
+    ]
+
+
+SERVED = {"sequence": served_labels, "token": served_entities, "question": served_spans}
+
+
+def test_server_finds_in_unseen_examples_what_was_learnt(
+    trained: Trained, tmp_path: Path, serve: Serve
+) -> None:
+    checkpoint = read_checkpoint(trained.folder)
+    export_model(checkpoint, tmp_path / "model", precision="fp32", progress=lambda _: None)
+    server = serve(tmp_path / "model")
+    kind = trained.toy.kind
+    unseen = (answers_in_short_texts if kind == "question" else trained.toy.examples)(60, 3)
+    assert np.mean([hit for example in unseen for hit in SERVED[kind](server, example)]) >= 0.95
 
 
 def test_config_names_head_and_labels(trained: Trained) -> None:

@@ -1,0 +1,191 @@
+"""Scored tokens of a text in, labelled tokens or entities out.
+
+Labels are read as BIO: `B-PER` begins an entity of the group PER, `I-PER` goes on with it, and any
+other label, such as `O`, is a group of its own. The strategies are those of transformers: `none`
+gives tokens, `simple` joins neighbours of one group, and `first`, `average` and `max` settle on one
+label per word before that: by its first token, by the mean of its tokens, or by the surest one.
+
+Knows nothing of models or tokenizers. Letters: T tokens, W words, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Strategy = Literal["none", "simple", "first", "average", "max"]
+Scores = NDArray[np.float64]
+
+
+class Entity(NamedTuple):
+    """A token or a run of tokens with its label."""
+
+    label: str
+    """Of a single token as the model has it; of a group without its B- or I-."""
+    score: float
+    """Mean probability of the label of its tokens or words."""
+    word: str
+    """Its tokens as text."""
+    start: int
+    end: int
+    """Where in the text it was written: `text[start:end]`."""
+    first: int
+    """Number of its first token."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """T neighbouring tokens of a text."""
+
+    texts: Sequence[str]
+    spans: Sequence[tuple[int, int]]
+    """Start and end in the text."""
+    words: Sequence[int]
+    """Number of the word that the token belongs to."""
+
+
+@dataclass(frozen=True)
+class _Tagged:
+    """A token or word, tokens `first` to `last`, with its label."""
+
+    label: str
+    score: float
+    first: int
+    last: int
+
+
+def find_entities(
+    tokens: Tokens,
+    scores: Scores,
+    labels: Sequence[str],
+    strategy: Strategy,
+    ignore: frozenset[str],
+    join: Callable[[Sequence[str]], str],
+) -> list[Entity]:
+    """What has a label, in the tokens' order.
+
+    Args:
+        tokens: T tokens.
+        scores: float64 (T, C), a distribution over the labels for each token.
+        labels: C names.
+        strategy: how tokens become entities.
+        ignore: labels, or groups of them, that are left out.
+        join: tokens -> their text.
+    """
+    single = strategy in ("none", "simple")
+    sizes = [1] * len(scores) if single else word_sizes(tokens.words)
+    bounds = np.cumsum([0, *sizes]).tolist()
+    if not single:
+        scores = np.stack([_OF_WORD[strategy](scores[a:b]) for a, b in pairwise(bounds)])  # (W, C)
+    tagged = [
+        _Tagged(labels[index], score, begin, end - 1)
+        for index, score, (begin, end) in zip(
+            scores.argmax(axis=1), scores.max(axis=1).tolist(), pairwise(bounds), strict=True
+        )
+    ]
+    if strategy == "none":
+        named = [(one.label, [one]) for one in tagged]
+    else:
+        named = [(_name(run[0].label), run) for run in _runs(tagged)]
+    return [_entity(tokens, run, name, join) for name, run in named if name not in ignore]
+
+
+def without_overlaps(entities: Sequence[Entity]) -> list[Entity]:
+    """The entities of a text that was read in overlapping parts, in their order, each once.
+
+    Of two that overlap the longer one is kept, since the other was cut off by the end of its part;
+    of equally long ones the likelier.
+    """
+    kept: list[Entity] = []
+    for entity in sorted(entities, key=lambda one: one.start):
+        if not kept or entity.start >= kept[-1].end:
+            kept.append(entity)
+        elif _weight(entity) > _weight(kept[-1]):
+            kept[-1] = entity
+    return kept
+
+
+def word_sizes(words: Sequence[int]) -> list[int]:
+    """Tokens of each word, given the word of each token.
+
+    >>> word_sizes([4, 4, 5, 6, 6, 6])
+    [2, 1, 3]
+    """
+    begins = [at for at, word in enumerate(words) if at == 0 or word != words[at - 1]]
+    return [after - begin for begin, after in pairwise([*begins, len(words)])]
+
+
+def _weight(entity: Entity) -> tuple[int, float]:
+    return entity.end - entity.start, entity.score
+
+
+def _first(scores: Scores) -> Scores:
+    row: Scores = scores[0]
+    return row
+
+
+def _mean(scores: Scores) -> Scores:
+    mean: Scores = scores.mean(axis=0)
+    return mean
+
+
+def _surest(scores: Scores) -> Scores:
+    row: Scores = scores[scores.max(axis=1).argmax()]
+    return row
+
+
+# The tokens of a word, float64 (T, C) -> the word, (C,).
+_OF_WORD: Final[dict[Strategy, Callable[[Scores], Scores]]] = {
+    "first": _first,
+    "average": _mean,
+    "max": _surest,
+}
+
+
+def _runs(tagged: Sequence[_Tagged]) -> list[list[_Tagged]]:
+    """Neighbours of one group together; a label that starts with B- starts a new run."""
+    runs: list[list[_Tagged]] = []
+    for one in tagged:
+        joins = bool(runs) and not one.label.startswith("B-")
+        if joins and _kind(one.label) == _kind(runs[-1][-1].label):
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
+
+
+def _kind(label: str) -> str:
+    """What neighbours of one group have in common.
+
+    >>> _kind("B-PER"), _kind("I-PER"), _kind("O")
+    ('PER', 'PER', 'O')
+    """
+    return label[2:] if label.startswith(("B-", "I-")) else label
+
+
+def _name(label: str) -> str:
+    """A group's name; that of labels in other schemes too, such as S-PER of BIOES.
+
+    >>> _name("B-PER"), _name("S-PER"), _name("O")
+    ('PER', 'PER', 'O')
+    """
+    return label.split("-", 1)[-1]
+
+
+def _entity(
+    tokens: Tokens, run: Sequence[_Tagged], label: str, join: Callable[[Sequence[str]], str]
+) -> Entity:
+    first, last = run[0].first, run[-1].last
+    return Entity(
+        label=label,
+        score=sum(one.score for one in run) / len(run),
+        word=join(tokens.texts[first : last + 1]),
+        start=tokens.spans[first][0],
+        end=tokens.spans[last][1],
+        first=first,
+    )

@@ -1,0 +1,34 @@
+"""A text longer than the model reads in, overlapping parts that it can read out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.errors import TooManyInputs
+
+Window = tuple[int, int]
+"""First piece, and the one after the last."""
+
+
+def windows(length: int, room: int, overlap: int) -> list[Window]:
+    """Parts of `room` pieces, each sharing `overlap` of them with the one before.
+
+    A piece of the text is in some part with at least `overlap // 2` neighbours on either side,
+    where the text has as many.
+
+    >>> windows(10, 4, 1), windows(3, 4, 1)
+    ([(0, 4), (3, 7), (6, 10)], [(0, 3)])
+    """
+    step = room - overlap
+    count = 1 + max(0, -(-(length - room) // step))
+    return [(start, min(start + room, length)) for start in range(0, count * step, step)]
+
+
+def require_few(parts: Sequence[Sequence[Window]], most: int) -> None:
+    """Raise `TooManyInputs` when the texts of a request fall into more than `most` parts."""
+    if sum(len(own) for own in parts) > most:
+        raise TooManyInputs(
+            f"The texts fall into more than {most} overlapping parts; send fewer, shorter ones, "
+            "or let the parts overlap less.",
+            param="inputs",
+        )
