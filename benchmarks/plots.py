@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
@@ -21,7 +22,7 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 
 SIZE_INCHES = (7.0, 4.2)
 # The same drawing gives the same file, and text stays text.
-STYLE = {"svg.hashsalt": "cloze", "svg.fonttype": "none", "font.family": "sans-serif"}
+STYLE: dict[Any, Any] = {"svg.hashsalt": "cloze", "svg.fonttype": "none", "font.family": "sans-serif"}
 
 
 @dataclass(frozen=True)

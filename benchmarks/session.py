@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench
 from benchmarks.machine import Conditions
-from benchmarks.report import markdown, write
+from benchmarks.report import write
 from benchmarks.results import Results
 from benchmarks.sections import SECTIONS
 from benchmarks.subjects import Spec, Subject, running
@@ -57,9 +57,8 @@ def run(
             results.add(section, SECTIONS[section](bench))
         rounds = {"rounds": f"{number + 1} of {options.rounds}, {bench.seconds:g} s each"}
         write(options.results, name, results.figures(), conditions | rounds, references)
-    print()
-    print(markdown(results.figures(), conditions, references))
-    print(f"written to {options.results}/{name}.md and .json")
+    written = options.results / f"{name}.md"
+    print(f"\n{written.read_text()}\nwritten to {written} and .json")
 
 
 def bench_of(subjects: Sequence[Subject], tokenizer: Path, options: argparse.Namespace) -> Bench:
