@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve export train bench info test test-all test-container check format docs lock clean
+.PHONY: help serve export train bench bench-peers plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,14 @@ export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT
 train: .venv-training/.installed  ## text -> checkpoint; ARGS="pretrain --help" shows its options
 	$(training) -m training $(ARGS)
 
-bench: .venv/.installed  ## requests per second over HTTP beside the bare session's rate
+bench: .venv/.installed  ## rates and latencies beside the bare session's; ARGS=--quick: 2 minutes
 	$(serving) -m benchmarks $(ARGS)
+
+bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
+	$(serving) -m benchmarks.peers $(ARGS)
+
+plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/performance.md
+	$(developing) -m benchmarks.plots $(ARGS)
 
 info: .venv/.installed  ## count and list what the serving install holds
 	@$(serving) -m scripts.installed
@@ -54,7 +60,7 @@ lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgr
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)
 
 clean:  ## remove the environments and caches
-	rm -rf .venv .venv-export .venv-training .venv-dev .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-export .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.installed: requirements/serve.txt
 	@scripts/install.sh serve .venv

@@ -1,22 +1,25 @@
-"""A task's texts -> how many of them a second the session alone computes, without server or HTTP.
+"""The session alone, as a loop: the same model, graph and items as in the server, no HTTP.
 
-The same model, graph, items and number of threads as in the server. Texts are tokenised beforehand,
-and batches are full from the start: what is left out is what a server has to add.
+Texts are tokenised beforehand and come in the order of the stream; batches are as large as the
+server's are when all its connections wait. What is left out is what a server has to add.
+
+Usage: python -m benchmarks.bare MODEL-FOLDER
 """
 
-import threading
-import time
+import sys
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer
 
-from benchmarks.workload import Task
+from benchmarks.loops import Step, Texts, serve
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.cores import available_cores
-from server.inference.items import Encoding, Item, MaskWant, PoolWant
+from server.inference.items import Encoding, Item, MaskResult, MaskWant, PairWant, PoolWant
+from server.inference.pipeline import InferenceOptions
 from server.inference.session import Session, SessionOptions
 
 TOP_K = 5  # /fill-mask's default
@@ -25,44 +28,48 @@ Batches = Sequence[Sequence[Item]]
 
 
 class BareSession:
-    """One session and as many threads as the server uses."""
+    """One session, on as many threads as there are cores."""
 
     def __init__(self, folder: Path) -> None:
         self.manifest = load_manifest(folder)
-        self.workers = available_cores()
+        self.threads = available_cores()
         self._session = Session(folder, self.manifest, SessionOptions())
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         self._mask = self._tokenizer.token_to_id("[MASK]")
 
-    def items(self, task: Task) -> list[Item]:
-        """Tokenise the task's texts, each into the item that the server would queue."""
-        encodings = self._tokenizer.encode_batch(list(task.texts))
-        return [self._item(task, encoding.ids) for encoding in encodings]
+    def items(self, task: str, texts: Texts) -> list[Item]:
+        """Tokenise, each text or pair into the item that the server would queue."""
+        inputs = [tuple(text) if len(text) == 2 else text[0] for text in texts]
+        return [self._item(task, tokens) for tokens in self._tokenizer.encode_batch(inputs)]
 
-    def rate(self, batches: Batches, seconds: float) -> float:
-        """Run the batches in turn on all threads for so long; return texts per second."""
-        numbers = count()
-        done = [0] * self.workers
-        started = time.perf_counter()
+    def prepare(self, task: str, texts: Texts, waiting: int) -> Step:
+        """Lay out the batches: each thread's share of what waits, in the order of the stream."""
+        items = self.items(task, texts)
+        share = sum(len(item.encoding) for item in items) / len(items) * waiting / self.threads
+        batches = packed(items, min(int(share), InferenceOptions.batch_tokens))
 
-        def work(worker: int) -> None:
-            while time.perf_counter() - started < seconds:
-                batch = batches[next(numbers) % len(batches)]
-                self._session.run(batch)
-                done[worker] += len(batch)
+        def step(number: int) -> int:
+            batch = batches[number % len(batches)]
+            self._session.run(batch)
+            return len(batch)
 
-        threads = [threading.Thread(target=work, args=(n,)) for n in range(self.workers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return sum(done) / (time.perf_counter() - started)
+        return step
 
-    def _item(self, task: Task, ids: Sequence[int]) -> Item:
-        encoding = Encoding(np.array(ids, np.int64), np.zeros(len(ids), np.int64))
-        if task.name == "embed":
+    def answers(self, task: str, texts: Texts) -> list[Any]:
+        """Answer each text by itself."""
+        results = [self._session.run([item])[0] for item in self.items(task, texts)]
+        return [
+            int(result.ids[0, 0]) if isinstance(result, MaskResult) else result.tolist()
+            for result in results
+        ]
+
+    def _item(self, task: str, tokens: Tokens) -> Item:
+        encoding = Encoding(np.array(tokens.ids, np.int64), np.array(tokens.type_ids, np.int64))
+        if task == "embed":
             return Item(encoding, PoolWant(self.manifest.pooling.mode))
-        rows = tuple(row for row, token in enumerate(ids) if token == self._mask)
+        if task == "nsp":
+            return Item(encoding, PairWant())
+        rows = tuple(row for row, token in enumerate(tokens.ids) if token == self._mask)
         return Item(encoding, MaskWant(rows, TOP_K))
 
 
@@ -82,3 +89,7 @@ def packed(items: Sequence[Item], tokens: int) -> Batches:
         batches[-1].append(item)
         room -= len(item.encoding)
     return batches
+
+
+if __name__ == "__main__":
+    serve(BareSession(Path(sys.argv[1])))

@@ -4,9 +4,13 @@ Usage: python -m benchmarks.ceiling; prints its base URL and serves until it is 
 """
 
 import asyncio
+import subprocess
+import sys
 from typing import cast
 
 import uvloop
+
+from benchmarks.offer import Stream, offer
 
 BODY = b"[" + b"0.123456789," * 40 + b"0]"  # about as long as a fill-mask answer
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
@@ -32,6 +36,18 @@ async def serve() -> None:
     server = await loop.create_server(Answering, "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
+
+
+def ceiling_rate(connections: int, seconds: float = 1.0) -> float:
+    """Return the requests per second of the load generator against this server."""
+    command = [sys.executable, "-m", "benchmarks.ceiling"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url = process.stdout.readline().strip() if process.stdout else ""
+            stream = Stream([("/", "{}")], connections)
+            return offer(url, {"all": stream}, warm_s=0.2, seconds=seconds).seen["all"].rate
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":

@@ -1,84 +1,111 @@
-"""Measured rounds -> the printed table and the JSON file, with what is needed to compare them."""
+"""Figures and conditions -> Markdown for people, JSON for programs, and JSON back to figures."""
 
 import json
-import os
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-PACKAGES = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn", "uvloop")
+from benchmarks.results import UNITS, Figure, ratio
 
-
-@dataclass(frozen=True)
-class Measurement:
-    """One figure of the table: its rounds, in the order in which they ran."""
-
-    name: str
-    unit: str
-    rounds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The middle round."""
-        return median(self.rounds)
-
-    def line(self) -> str:
-        """Write the median and the spread.
-
-        >>> Measurement("embed, HTTP", "/s", (900.0, 1000.0, 950.0)).line()
-        'embed, HTTP                          950.0 /s     900.0 to 1000.0'
-        """
-        spread = f"{min(self.rounds):.1f} to {max(self.rounds):.1f}"
-        return f"{self.name:32} {self.median:9.1f} {self.unit:6} {spread}"
+Conditions = Mapping[str, str]
 
 
-def ratio(name: str, parts: Sequence[float], wholes: Sequence[float]) -> Measurement:
-    """Divide round by round, in percent.
+def markdown(
+    figures: Sequence[Figure], conditions: Conditions, references: Sequence[str] = ()
+) -> str:
+    """Write everything; rates also as how many times the subject's rate each reference has."""
+    head = [f"- {name}: {value}" for name, value in conditions.items()]
+    note = "Medians of the rounds, and in brackets their spread; ratios are taken round by round."
+    parts = ["\n".join(head), note]
+    for section, members in groupby(figures, lambda figure: figure.section):
+        parts += [f"## {section}", table(list(members), references)]
+    return "\n\n".join(parts) + "\n"
 
-    >>> ratio("share", [7.0, 8.0], [10.0, 10.0]).rounds
-    (70.0, 80.0)
+
+def table(figures: Sequence[Figure], references: Sequence[str] = ()) -> str:
+    """Write one section: a row for each workload and subject, a column for each measure.
+
+    >>> rates = Figure("load", "short", "cloze", "rate", (90.0, 100.0, 110.0))
+    >>> print(table([rates]))
+    | workload | subject | rate (per second) |
+    | --- | --- | --- |
+    | short | cloze | 100 (90.0 to 110) |
     """
-    shares = (100 * part / whole for part, whole in zip(parts, wholes, strict=True))
-    return Measurement(name, "%", tuple(shares))
-
-
-def machine() -> dict[str, str | int]:
-    """Describe what the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    models = [
-        line.partition(":")[2].strip()
-        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
-        if line.startswith("model name")
+    measures = list(dict.fromkeys(figure.measure for figure in figures))
+    cells = {(figure.workload, figure.subject, figure.measure): figure for figure in figures}
+    rows = list(dict.fromkeys((figure.workload, figure.subject) for figure in figures))
+    compared = [
+        name for name in references if "rate" in measures and len({row[1] for row in rows}) > 1
     ]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-    }
+    titles = [f"{measure} ({UNITS[measure]})" for measure in measures]
+    lines = [["workload", "subject", *titles, *(f"{name} / this" for name in compared)]]
+    for row in rows:
+        shown = [cell(cells.get((*row, measure))) for measure in measures]
+        rates = [
+            (cells.get((row[0], name, "rate")), cells.get((*row, "rate"))) for name in compared
+        ]
+        lines.append([*row, *shown, *(times(one, other) for one, other in rates)])
+    written = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([written[0], "|" + " --- |" * len(lines[0]), *written[1:]])
 
 
-def table(measurements: Sequence[Measurement], conditions: Mapping[str, object]) -> str:
-    """Write everything as text for people."""
-    head = [f"{name}: {value}" for name, value in conditions.items()]
-    columns = f"{'':32} {'median':>9} {'':6} spread of {len(measurements[0].rounds)} rounds"
-    return "\n".join([*head, "", columns, *(measurement.line() for measurement in measurements)])
+def cell(figure: Figure | None) -> str:
+    """Write a median and its spread, nothing for what was not measured."""
+    if figure is None:
+        return ""
+    low, high = figure.spread
+    return f"{short(figure.median)} ({short(low)} to {short(high)})"
 
 
-def write_json(
-    file: Path, measurements: Sequence[Measurement], conditions: Mapping[str, object]
+def times(one: Figure | None, other: Figure | None) -> str:
+    """Write how many times the other's value the one's is."""
+    if one is None or other is None or one is other:
+        return ""
+    ratios = ratio(one, other)
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def short(value: float) -> str:
+    """Write a number with three digits that say something.
+
+    >>> short(1234.5), short(99.95), short(3.14159), short(0.0123)
+    ('1234', '100', '3.14', '0.0123')
+    """
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
+
+
+def write(
+    folder: Path,
+    name: str,
+    figures: Sequence[Figure],
+    conditions: Conditions,
+    references: Sequence[str] = (),
 ) -> None:
-    """Write everything for programs."""
-    figures = [asdict(entry) | {"median": entry.median} for entry in measurements]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({**conditions, "measurements": figures}, indent=2) + "\n")
+    """Write NAME.md and NAME.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(markdown(figures, conditions, references))
+    entries = [
+        asdict(figure) | {"unit": UNITS[figure.measure], "median": figure.median}
+        for figure in figures
+    ]
+    content = {"conditions": dict(conditions), "figures": entries}
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def read(file: Path) -> list[Figure]:
+    """Read the figures of a NAME.json."""
+    return list(_figures(json.loads(file.read_text())["figures"]))
+
+
+def _figures(entries: Iterable[Mapping[str, Any]]) -> Iterable[Figure]:
+    for entry in entries:
+        yield Figure(
+            entry["section"],
+            entry["workload"],
+            entry["subject"],
+            entry["measure"],
+            tuple(entry["rounds"]),
+        )

@@ -2,6 +2,7 @@
 # pyproject.toml's dependency groups -> requirements/*.txt, pinned, with hashes for every platform.
 # Usage: lock.sh [--upgrade]
 # Each file is complete for its purpose and is installed with `--require-hashes --no-deps`.
+# The peers of the benchmark have theirs in benchmarks/peers/requirements/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,8 +20,9 @@ readonly CUDA_EXCLUDES='cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas
     nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13
     nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton'
 
-lock() {  # lock NAME EXCLUDED-PACKAGES UV-ARGUMENTS...
-    local file="requirements/$1.txt" excludes
+lock() {  # lock NAME-OR-PATH EXCLUDED-PACKAGES UV-ARGUMENTS...
+    local file="$1.txt" excludes
+    [[ $file == */* ]] || file="requirements/$file"
     excludes=$(tr -s ' \n' '\n' <<<"$2")
     shift 2
     # An existing file keeps its pins, unless --upgrade is given.
@@ -41,3 +43,8 @@ torch=$(grep -o -m1 'torch==[0-9.]*' pyproject.toml)
 mapfile -t without_cuda < <(sed -n 's/^\([a-z][^= ]*\)==.*/\1/p' requirements/test.txt)
 lock torch "${without_cuda[*]}" "$@" - <<<"$torch"
 echo "$torch+cpu --hash=sha256:$TORCH_CPU_SHA256" >requirements/torch-cpu.txt
+
+# Each peer is resolved by itself: they do not agree on versions, and need not.
+for declared in benchmarks/peers/requirements/*.in; do
+    lock "${declared%.in}" "$CUDA_EXCLUDES" "$declared" --no-emit-package torch "$@"
+done

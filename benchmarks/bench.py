@@ -1,0 +1,61 @@
+"""Subjects and workloads -> what the sections ask of them: closed loops, capacities, durations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.results import Sample
+from benchmarks.subjects import Server, Subject
+from benchmarks.workloads import Workload, Workloads
+
+
+@dataclass
+class Bench:
+    """The subjects, what they are asked, and for how long each time."""
+
+    subjects: Sequence[Subject]
+    workloads: Workloads
+    connections: int
+    seconds: float
+    quick: bool = False
+    _capacities: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    @property
+    def warm_s(self) -> float:
+        """Seconds of load before each measurement."""
+        return self.seconds / 4
+
+    @property
+    def servers(self) -> Sequence[Server]:
+        """The subjects that answer over HTTP."""
+        return [subject for subject in self.subjects if isinstance(subject, Server)]
+
+    def saturate(
+        self, subject: Subject, workload: Workload, *, connections: int = 0, share: float = 1.0
+    ) -> Iterator[Sample]:
+        """Measure a closed loop, for a share of the seconds."""
+        done = subject.saturate(
+            workload,
+            connections or self.connections,
+            warm_s=self.warm_s * share,
+            seconds=self.seconds * share,
+        )
+        yield Sample(workload.name, subject.name, "rate", done.rate)
+        if done.seen:
+            yield Sample(workload.name, subject.name, "p50", done.seen.p50_ms)
+            yield Sample(workload.name, subject.name, "p99", done.seen.p99_ms)
+        yield Sample(workload.name, subject.name, "CPU", done.cpu_s)
+
+    def rate(self, subject: Subject, workload: Workload, share: float = 1.0) -> float:
+        """Return what a closed loop reaches."""
+        return next(
+            sample.value
+            for sample in self.saturate(subject, workload, share=share)
+            if sample.measure == "rate"
+        )
+
+    def capacity(self, server: Server, workload: Workload) -> float:
+        """Return what a closed loop reached when first asked: the same in all rounds."""
+        key = (server.name, workload.name)
+        if key not in self._capacities:
+            self._capacities[key] = self.rate(server, workload)
+        return self._capacities[key]

@@ -1,0 +1,81 @@
+"""A bare loop's side of a measurement: texts in, texts per second out, no HTTP.
+
+A loop is a program that keeps a model loaded, reads one JSON object a line and answers with one.
+This module needs nothing installed, so that every peer's environment can run it.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+
+Texts = Sequence[Sequence[str]]
+"""One text each, or two for a pair."""
+Step = Callable[[int], int]
+"""Computes the batch of a number, from 0 on and for ever, and returns how many texts it has."""
+
+
+class Computer(Protocol):
+    """A loaded model."""
+
+    threads: int
+    """Python threads that compute batches side by side."""
+
+    def prepare(self, task: str, texts: Texts, waiting: int) -> Step:
+        """Tokenise, and lay out the batches of a stream of which so many texts always wait."""
+
+    def answers(self, task: str, texts: Texts) -> list[Any]:
+        """Answer each text: the id of the likeliest token for its mask, or its vector."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a loop computed in the measured time; `served` counts the warm-up too."""
+
+    texts: int
+    seconds: float
+    served: int
+
+
+def run(step: Step, threads: int, warm_s: float, seconds: float) -> Ran:
+    """Compute batches on so many threads for so long."""
+    numbers = count()
+    finished: list[tuple[float, int]] = []
+    begins = time.perf_counter() + warm_s
+
+    def work() -> None:
+        while time.perf_counter() < begins + seconds:
+            texts = step(next(numbers))
+            finished.append((time.perf_counter(), texts))
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    # From the end of the warm-up to the end of the last batch, each thread in full.
+    served = sum(texts for _, texts in finished)
+    measured = sum(texts for end, texts in finished if end >= begins)
+    return Ran(measured, max(end for end, _ in finished) - begins, served)
+
+
+def serve(computer: Computer) -> None:
+    """Answer what comes in until the input ends; say first that the model is loaded."""
+    _say({"ready": True})
+    for line in sys.stdin:
+        asked = json.loads(line)
+        task, texts = asked["task"], asked["texts"]
+        if asked["seconds"] is None:
+            _say({"answers": computer.answers(task, texts)})
+        else:
+            step = computer.prepare(task, texts, asked["waiting"])
+            ran = run(step, computer.threads, asked["warm_s"], asked["seconds"])
+            _say({"texts": ran.texts, "seconds": ran.seconds, "served": ran.served})
+
+
+def _say(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)

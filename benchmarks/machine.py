@@ -1,0 +1,64 @@
+"""This machine -> the conditions that stand beside every figure."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn", "uvloop")
+
+Conditions = dict[str, str]
+
+
+def conditions(cores: Sequence[int]) -> Conditions:
+    """Describe when and on what it is measured, and how many threads a subject may use."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": processor(),
+        "cores of each subject": f"{len(cores)} ({', '.join(map(str, cores))})",
+        "cores of the load generator": generator_cores(cores),
+        "other load when it began": f"{os.getloadavg()[0]:.1f} cores",
+        "system": platform.platform(terse=True),
+        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "Python": platform.python_version(),
+    }
+
+
+def processor() -> str:
+    """Return the processor's name, and the instructions for int8 and bf16 that it has."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    names = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")]
+    known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16") if flag in text]
+    return f"{names[0] if names else platform.processor()} ({', '.join(known) or 'no AVX2'})"
+
+
+def generator_cores(cores: Sequence[int]) -> str:
+    """Say where the load generator runs, and that it disturbs where it shares."""
+    mine = os.sched_getaffinity(0)
+    shared = " (shared with the subject)" if mine & set(cores) else ""
+    return ", ".join(map(str, sorted(mine))) + shared
+
+
+def leave(cores: Sequence[int]) -> None:
+    """Move this process, and so the load generator, off the subjects' cores, if there are others.
+
+    Raises:
+        ValueError: a core that this process may not use.
+    """
+    mine = os.sched_getaffinity(0)
+    if not set(cores) <= mine:
+        raise ValueError(f"expected cores among {sorted(mine)}, found {sorted(cores)}")
+    os.sched_setaffinity(0, mine - set(cores) or mine)
+
+
+def core_list(text: str) -> list[int]:
+    """Read a list of cores as `taskset` writes it.
+
+    >>> core_list("0-2,5")
+    [0, 1, 2, 5]
+    """
+    parts = (part.partition("-") for part in text.split(","))
+    return [core for first, _, last in parts for core in range(int(first), int(last or first) + 1)]

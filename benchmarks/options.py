@@ -1,0 +1,54 @@
+"""The command line that both benchmarks share -> what to measure, how often and for how long."""
+
+import argparse
+import os
+from pathlib import Path
+
+from benchmarks.machine import core_list
+from benchmarks.sections import SECTIONS
+from server.inference.cores import available_cores
+
+RESULTS = Path(__file__).parent / "results"
+QUICK = {"rounds": 2, "seconds": 1.0}
+FULL = {"rounds": 5, "seconds": 4.0}
+
+
+def parser(program: str, purpose: str) -> argparse.ArgumentParser:
+    """Return the parser with the options that both commands have."""
+    names = ", ".join(SECTIONS)
+    made = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose)
+    made.add_argument("--only", type=_names, default=None, help=f"sections, of: {names}")
+    made.add_argument("--quick", action="store_true", help="fewer workloads, 2 rounds of 1 s")
+    made.add_argument("--rounds", type=int, help=f"{FULL['rounds']} if not given")
+    made.add_argument(
+        "--seconds", type=float, help=f"of each measurement, {FULL['seconds']:g} if not given"
+    )
+    made.add_argument("--connections", type=int, default=32, help="busy ones of a closed loop")
+    made.add_argument(
+        "--cores",
+        type=core_list,
+        default=sorted(os.sched_getaffinity(0))[: available_cores()],
+        help="of each subject, like 0-3; the load generator takes the others, if there are any",
+    )
+    made.add_argument("--results", type=Path, default=RESULTS, help="folder of the report")
+    return made
+
+
+def complete(options: argparse.Namespace, default_sections: tuple[str, ...]) -> argparse.Namespace:
+    """Fill in what was not given.
+
+    Raises:
+        SystemExit: a section that does not exist.
+    """
+    for name, value in (QUICK if options.quick else FULL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    options.only = options.only or default_sections
+    unknown = set(options.only) - set(SECTIONS)
+    if unknown:
+        raise SystemExit(f"--only: unknown {sorted(unknown)}; choose from {', '.join(SECTIONS)}")
+    return options
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))

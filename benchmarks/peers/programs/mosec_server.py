@@ -1,0 +1,54 @@
+"""mosec in front of the same padded ONNX model: its own batching, HTTP in Rust.
+
+Usage: mosec_server.py FOLDER PORT THREADS
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mosec import Runtime, Server, Worker
+
+from benchmarks.peers.programs.padded import Padded
+from benchmarks.peers.programs.pooling import LARGEST_BATCH
+
+FOLDER, PORT, THREADS = sys.argv[1:4]
+WAIT_MS = 1  # for a batch to fill
+
+
+class Task(Worker):  # type: ignore[misc] # mosec comes without types
+    """Answers batches of one task."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self._model = Padded(Path(FOLDER), int(THREADS))
+
+    def forward(self, data: list[dict[str, Any]]) -> list[Any]:
+        """Answer a batch."""
+        return self._model.answer(self.name, [body["inputs"] for body in data])
+
+
+class FillMask(Task):
+    """Fills masks."""
+
+    name = "fill-mask"
+
+
+class Embed(Task):
+    """Embeds texts."""
+
+    name = "embed"
+
+    def forward(self, data: list[dict[str, Any]]) -> list[Any]:
+        """Answer a batch with a list of one vector for each text."""
+        return [[vector] for vector in super().forward(data)]
+
+
+if __name__ == "__main__":
+    sys.argv = [sys.argv[0], "--port", PORT, "--address", "127.0.0.1"]
+    server = Server()
+    for worker in (FillMask, Embed):
+        runtime = Runtime(worker, 1, max_batch_size=LARGEST_BATCH, max_wait_time=WAIT_MS)
+        server.register_runtime({f"/{worker.name}": [runtime]})
+    server.run()

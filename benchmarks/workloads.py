@@ -1,0 +1,90 @@
+"""Texts -> the workloads that are measured: what is asked, in which order, but not over HTTP."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import Tokenizer
+
+from benchmarks.texts import Count, long_lengths, masked, mixed_lengths, of_lengths, sentences
+
+Task = Literal["fill-mask", "embed", "nsp"]
+TASKS: tuple[Task, ...] = ("fill-mask", "embed", "nsp")
+
+MANY, FEW = 256, 64  # texts of a workload: in general, and where each is long
+LIST = 512  # texts in the list that one client sends
+LENGTHS = (8, 16, 32, 64, 128, 256, 500)  # tokens, of the plot of throughput against length
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request: texts, or for nsp the two texts of each pair in turn."""
+
+    task: Task
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Questions of one kind."""
+
+    name: str
+    questions: tuple[Question, ...]
+
+    @property
+    def tasks(self) -> frozenset[Task]:
+        """The tasks that a subject must serve."""
+        return frozenset(question.task for question in self.questions)
+
+
+class Workloads:
+    """All workloads, for the tokenizer of one model."""
+
+    def __init__(self, tokenizer: Path) -> None:
+        loaded = Tokenizer.from_file(str(tokenizer))
+        count: Count = lambda text: len(loaded.encode(text).ids)  # noqa: E731
+        self._texts: Mapping[str, tuple[str, ...]] = {
+            "short": sentences(),
+            "mixed": of_lengths(mixed_lengths(MANY), count),
+            "long": of_lengths(long_lengths(FEW), count),
+        }
+        self._count = count
+
+    def of(self, length: str, task: Task) -> Workload:
+        """Return the single requests of one task, with "short", "mixed" or "long" texts."""
+        texts = self._texts[length]
+        if task == "nsp":
+            return Workload(f"{length} pairs", questions("nsp", texts))
+        return Workload(f"{length} {task}", questions(task, texts))
+
+    def three_tasks(self) -> Workload:
+        """Return short requests of the three tasks in turn."""
+        parts = [self.of("short", task).questions for task in TASKS]
+        return Workload("three tasks", tuple(chain.from_iterable(zip(*parts, strict=False))))
+
+    def lists(self) -> Workload:
+        """Return one request of many short texts to embed."""
+        texts = self._texts["short"]
+        many = (texts * (LIST // len(texts) + 1))[:LIST]
+        return Workload(f"list of {LIST}", (Question("embed", many),))
+
+    def of_tokens(self, tokens: int, task: Task) -> Workload:
+        """Return requests whose texts have (nearly) so many tokens."""
+        texts = of_lengths([tokens] * FEW, self._count)
+        return Workload(f"{task} of {tokens} tokens", questions(task, texts))
+
+
+def questions(task: Task, texts: Sequence[str]) -> tuple[Question, ...]:
+    """Ask for each text by itself, for nsp with the text after it.
+
+    >>> questions("fill-mask", ["Rain fell."])
+    (Question(task='fill-mask', texts=('[MASK] fell.',)),)
+    >>> questions("nsp", ["One.", "Two."])
+    (Question(task='nsp', texts=('One.', 'Two.')),)
+    """
+    if task == "nsp":
+        return tuple(Question(task, pair) for pair in pairwise(texts))
+    prepared = map(masked, texts) if task == "fill-mask" else texts
+    return tuple(Question(task, (text,)) for text in prepared)

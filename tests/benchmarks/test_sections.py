@@ -1,0 +1,84 @@
+"""The order of measurements, with subjects that only note when they are asked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.bench import Bench
+from benchmarks.latencies import Seen
+from benchmarks.sections import SECTIONS, alone, harmonic, load, throughput
+from benchmarks.subjects import Server, Throughput
+from benchmarks.workloads import Task, Workload, Workloads
+
+SEEN = Seen(100, 0, 0, 1.0, 2.0, 3.0, 4.0, 120, 0.0)
+
+
+class Noting(Server):
+    """A server that computes nothing."""
+
+    def __init__(self, name: str, tasks: frozenset[Task], calls: list[tuple[str, str]]) -> None:
+        self.name, self.tasks, self.calls = name, tasks, calls
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        yield
+
+    def posts(self, workload: Workload) -> list[tuple[str, str]]:
+        return [("/", workload.name)]
+
+    def saturate(self, workload: Workload, *_: object, **__: object) -> Throughput:
+        self.calls.append((self.name, workload.name))
+        return Throughput(rate=200.0, cpu_s=1.0, seen=SEEN)
+
+    def offer(self, streams: Any, **_: object) -> Any:
+        (stream,) = streams.values()
+        self.calls.append((self.name, f"{len(stream.due_s)} requests"))
+        return dict.fromkeys(streams, SEEN)
+
+
+@pytest.fixture
+def calls() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def bench(default_model: Path, calls: list[tuple[str, str]]) -> Bench:
+    everything: frozenset[Task] = frozenset({"fill-mask", "embed", "nsp"})
+    subjects = [Noting("A", everything, calls), Noting("B", frozenset({"embed"}), calls)]
+    return Bench(subjects, Workloads(default_model / "tokenizer.json"), 32, 1.0, quick=True)
+
+
+def test_subjects_take_turns_and_only_at_what_they_can_do(
+    bench: Bench, calls: list[tuple[str, str]]
+) -> None:
+    for _ in range(2):
+        list(throughput(bench))
+    once = [("A", "short fill-mask"), ("A", "short embed"), ("B", "short embed")]
+    assert calls == once * 2
+
+
+def test_one_connection_is_measured_in_half_the_time(bench: Bench) -> None:
+    samples = list(alone(bench))
+    assert {sample.measure for sample in samples} == {"rate", "p50", "p99", "CPU"}
+
+
+def test_offered_rates_are_shares_of_capacity_and_stay_the_same(
+    bench: Bench, calls: list[tuple[str, str]]
+) -> None:
+    first, second = list(load(bench)), list(load(bench))
+    rates = [sample.value for sample in first if sample.measure == "rate"]
+    assert rates[0] == 100.0
+    assert rates == [sample.value for sample in second if sample.measure == "rate"]
+    # 200 a second, at 50 and 80 %, for a quarter second of warm-up and a second.
+    assert calls[1:3] == [("A", "125 requests"), ("A", "200 requests")]
+
+
+def test_separate_phases_of_equal_numbers_have_the_harmonic_mean() -> None:
+    assert harmonic([60.0, 30.0, 20.0]) == pytest.approx(30.0)
+
+
+def test_every_section_says_what_it_measures() -> None:
+    assert all(section.__doc__ for section in SECTIONS.values())
