@@ -22,7 +22,11 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 
 SIZE_INCHES = (7.0, 4.2)
 # The same drawing gives the same file, and text stays text.
-STYLE: dict[Any, Any] = {"svg.hashsalt": "cloze", "svg.fonttype": "none", "font.family": "sans-serif"}
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "cloze",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+}
 
 
 @dataclass(frozen=True)
