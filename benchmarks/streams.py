@@ -83,18 +83,25 @@ class ClosedLoop:
         self._requests = cycle(requests)
         self._connections = connections
         self._window = window
+        self._busy = 0
+        self._all_answered = asyncio.Event()
         self.tally = Tally(window)
 
     async def run(self, host: str, port: int) -> None:
-        """Offer load until the window ends."""
+        """Offer load until the window ends, then wait for the answers still under way."""
         loop = asyncio.get_running_loop()
         opened = [
             (await loop.create_connection(lambda: Connection(self._next), host, port))[1]
             for _ in range(self._connections)
         ]
+        self._busy = len(opened)
         for connection in opened:
             self._send(connection)
-        await asyncio.sleep(self._window.ends - time.perf_counter())
+        # A server that is left with unanswered requests goes on computing them, which would be
+        # counted against whatever is measured next.
+        with contextlib.suppress(TimeoutError):
+            limit_s = self._window.ends - time.perf_counter() + PATIENCE_S
+            await asyncio.wait_for(self._all_answered.wait(), limit_s)
         for connection in opened:
             connection.close()
 
@@ -103,6 +110,10 @@ class ClosedLoop:
         self.tally.answered(connection.due, status, by=now)
         if status != LOST and now < self._window.ends:
             self._send(connection)
+            return
+        self._busy -= 1
+        if not self._busy:
+            self._all_answered.set()
 
     def _send(self, connection: Connection) -> None:
         connection.send(next(self._requests), time.perf_counter())

@@ -58,6 +58,7 @@ def infinity(engine: str, *make: Make) -> Peer:
     """Return Infinity with one engine; its cache would answer repeated texts without computing."""
     where = ["--model-id", "{checkpoint}", "--served-model-name", "peer", "--port", "{port}"]
     how = ["--engine", engine, "--device", "cpu", "--dtype", "float32", "--no-vector-disk-cache"]
+    how += ["--pooling-method", "mean"]  # which the optimum engine guesses from the model's name
     quiet = ["--log-level", "warning", "--host", "127.0.0.1"]
     return Peer(
         f"infinity {engine}",

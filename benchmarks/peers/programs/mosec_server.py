@@ -3,6 +3,7 @@
 Usage: mosec_server.py FOLDER PORT THREADS
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from mosec import Runtime, Server, Worker
 from benchmarks.peers.programs.padded import Padded
 from benchmarks.peers.programs.pooling import LARGEST_BATCH
 
-FOLDER, PORT, THREADS = sys.argv[1:4]
+FOLDER, THREADS = "CLOZE_PEER_FOLDER", "CLOZE_PEER_THREADS"  # environment of the workers
 WAIT_MS = 1  # for a batch to fill
 
 
@@ -22,7 +23,7 @@ class Task(Worker):  # type: ignore[misc] # mosec comes without types
     name = ""
 
     def __init__(self) -> None:
-        self._model = Padded(Path(FOLDER), int(THREADS))
+        self._model = Padded(Path(os.environ[FOLDER]), int(os.environ[THREADS]))
 
     def forward(self, data: list[dict[str, Any]]) -> list[Any]:
         """Answer a batch."""
@@ -46,9 +47,15 @@ class Embed(Task):
 
 
 if __name__ == "__main__":
-    sys.argv = [sys.argv[0], "--port", PORT, "--address", "127.0.0.1"]
+    os.environ[FOLDER], port, os.environ[THREADS] = sys.argv[1:4]
+    sys.argv = [sys.argv[0], "--port", port, "--address", "127.0.0.1"]  # which mosec reads
     server = Server()
-    for worker in (FillMask, Embed):
-        runtime = Runtime(worker, 1, max_batch_size=LARGEST_BATCH, max_wait_time=WAIT_MS)
-        server.register_runtime({f"/{worker.name}": [runtime]})
+    server.register_runtime(
+        {
+            f"/{worker.name}": [
+                Runtime(worker, 1, max_batch_size=LARGEST_BATCH, max_wait_time=WAIT_MS)
+            ]
+            for worker in (FillMask, Embed)
+        }
+    )
     server.run()
