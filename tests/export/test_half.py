@@ -28,8 +28,8 @@ from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, real_texts
 
 TINY = 0.1  # absolute, every output of tiny random models, whose attention is sharp
 REAL = 0.03  # the same of real weights: 0.006 and 0.014 were measured
-# A text against itself in another batch. 0 was measured; where sums of another order fall to the
-# other side of a rounding, a row changes by a step of float16, 0.002 for numbers up to 4.
+# A text against itself in another batch. 1e-8 was measured; where sums of another order fall to
+# the other side of a rounding, a row changes by a step of float16, 0.002 for numbers up to 4.
 SAME = 0.01
 COSINE = 0.99999  # worst, of mean-pooled vectors in float16 and float32
 AGREEMENT = 0.99  # of the best word at the stand-in's masks
