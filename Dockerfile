@@ -1,12 +1,14 @@
 # The serving image: the locked serving install, the server and the default model; nothing else.
 # To pin the base image, build with --build-arg PYTHON_IMAGE=docker.io/library/python@sha256:...
+# For NVIDIA GPUs, build with --build-arg LOCK=serve-cuda; CUDA and cuDNN come with it.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS builder
-COPY requirements/serve.txt /tmp/
+ARG LOCK=serve
+COPY requirements/${LOCK}.txt /tmp/lock.txt
 RUN python -m venv /opt/venv \
  && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --no-deps --only-binary :all: -r /tmp/serve.txt \
+        --require-hashes --no-deps --only-binary :all: -r /tmp/lock.txt \
  && /opt/venv/bin/python -m pip uninstall --yes setuptools pip
 WORKDIR /opt/cloze
 COPY scripts/healthcheck.py ./

@@ -8,13 +8,16 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve export train bench bench-peers plots info test test-all test-container check format docs lock clean
+.PHONY: help serve serve-cuda export train bench bench-peers plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: .venv/.installed  ## start the server on port 8080; ARGS="--help" shows its options
 	$(serving) -m server $(ARGS)
+
+serve-cuda: .venv-cuda/.installed  ## the same with an NVIDIA GPU; see docs/gpu.md
+	.venv-cuda/bin/python -m server $(ARGS)
 
 export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT models/NAME"
 	$(exporting) -m export $(ARGS)
@@ -60,10 +63,13 @@ lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgr
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)
 
 clean:  ## remove the environments and caches
-	rm -rf .venv .venv-export .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-cuda .venv-export .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.installed: requirements/serve.txt
 	@scripts/install.sh serve .venv
+
+.venv-cuda/.installed: requirements/serve-cuda.txt
+	@scripts/install.sh serve-cuda .venv-cuda
 
 .venv-export/.installed: requirements/export.txt
 	@scripts/install.sh export .venv-export

@@ -19,7 +19,7 @@ from benchmarks.loops import Step, Texts, serve
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.cores import available_cores
 from server.inference.items import Encoding, Item, MaskResult, MaskWant, PairWant, PoolWant
-from server.inference.pipeline import InferenceOptions
+from server.inference.pipeline import BATCH_TOKENS
 from server.inference.session import Session, SessionOptions
 
 TOP_K = 5  # /fill-mask's default
@@ -46,7 +46,7 @@ class BareSession:
         """Lay out the batches: each thread's share of what waits, in the order of the stream."""
         items = self.items(task, texts)
         share = sum(len(item.encoding) for item in items) / len(items) * waiting / self.threads
-        batches = packed(items, min(int(share), InferenceOptions.batch_tokens))
+        batches = packed(items, min(int(share), BATCH_TOKENS["cpu"]))
 
         def step(number: int) -> int:
             batch = batches[number % len(batches)]

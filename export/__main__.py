@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.errors import ExportError
-from export.folder import export_model
+from export.folder import LINEARS, export_model
 from export.parameters import parameter_table
 from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
 
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "or Google's TensorFlow checkpoint (its folder, or .../bert_model.ckpt)",
     )
     add("out", metavar="OUT", type=Path, help="the folder to create, such as models/my-bert")
-    add("--precision", choices=("fp32", "int8"), default="fp32", help="default: %(default)s")
+    add("--precision", choices=tuple(LINEARS), default="fp32", help="default: %(default)s")
     add("--name", help="the model's name in requests; default: OUT's last part")
     add("--revision", help="branch, tag or commit of a model on the hub")
     add("--licence", help="default: what the checkpoint's model card says, else unknown")

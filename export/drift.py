@@ -1,4 +1,4 @@
-"""An int8 graph and its float32 checkpoint in, what quantisation changed out, on real sentences.
+"""An int8 or float16 graph and its checkpoint in, what rounding changed out, on real sentences.
 
 Measured on the sentences of `data/sentences.txt`, tokenised as the server would: agreement of the
 best word at masks, cosine of the mean-pooled vectors, and the largest change of a logit or score.

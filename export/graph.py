@@ -80,7 +80,7 @@ class BertGraph:
     # --- embeddings ---------------------------------------------------------------------------
 
     def _embeddings(self) -> str:
-        """Word + position + segment vectors, normalised: float32 (T, H)."""
+        """Word + position + segment vectors, normalised: (T, H)."""
         graph = self.graph
         ids = graph.input("input_ids", INT64, ["tokens"])
         types = graph.input("token_type_ids", INT64, ["tokens"])
@@ -108,7 +108,7 @@ class BertGraph:
     # --- encoder ------------------------------------------------------------------------------
 
     def _layer(self, index: int, rows: str, inputs: Inputs) -> str:
-        """One encoder layer on all rows: float32 (T, H) -> (T, H)."""
+        """One encoder layer on all rows: (T, H) -> (T, H)."""
         name = f"layers.{index}"
         with self.graph.scope(name):
             with self.graph.scope("attention"):
@@ -185,22 +185,26 @@ class BertGraph:
             case other:
                 raise ValueError(f"expected an activation that BertConfig allows, found {other!r}")
 
-    def _norm(self, rows: str, name: str) -> str:
+    def _norm(self, rows: str, name: str, *, exact: bool = False) -> str:
+        """Layer normalisation; the operator computes in float32 whatever the type of the rows."""
+        weight = self._exact_weight if exact else self.linear.weight
         return self.graph.node(
             "LayerNormalization",
             rows,
-            self._weight(f"{name}.weight"),
-            self._weight(f"{name}.bias"),
+            weight(f"{name}.weight"),
+            weight(f"{name}.bias"),
             axis=-1,
             epsilon=self.config.layer_norm_eps,
         )
 
-    def _weight(self, name: str) -> str:
+    def _exact_weight(self, name: str) -> str:
         return self.graph.weight(name, self.weights[name])
 
     # --- heads --------------------------------------------------------------------------------
 
     def _heads(self, read_rows: str, tapped: Sequence[str]) -> None:
+        """Pooling and every head, in float32: the rows they read are few."""
+        read_rows = self.linear.widen(read_rows)
         self._pooling(read_rows, tapped)
         heads = self.spec.heads
         if "mlm" in heads:
@@ -231,6 +235,7 @@ class BertGraph:
                     graph.node("Gather", rows, graph.input(name, INT64, [f"{name}_rows"]), axis=0)
                     for rows, name in zip(tapped, tap_inputs(self.spec.layers), strict=True)
                 ]
+                taps = [self.linear.widen(rows) for rows in taps]
                 source = graph.node("Concat", read_rows, *taps, axis=0)
             index = graph.input("pool_index", INT64, ["pooled", "pool_rows"])
             weights = graph.input("pool_weights", FLOAT, ["pooled", 1, "pool_rows"])
@@ -269,7 +274,7 @@ class BertGraph:
         with graph.scope("mlm"):
             rows = graph.node("Gather", read_rows, mlm_index, axis=0)
             rows = self._activation(self.linear.exact(rows, "mlm.transform"))
-            rows = self._norm(rows, "mlm.norm")
+            rows = self._norm(rows, "mlm.norm", exact=True)
             logits = self.linear.decode(rows)
             log_probabilities = graph.node("LogSoftmax", logits, axis=-1)
             values, ids = graph.nodes("TopK", log_probabilities, top_k, outputs=2, axis=-1)

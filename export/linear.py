@@ -1,4 +1,4 @@
-"""How a linear layer becomes graph nodes: in float32 here, in int8 in `quantize`.
+"""How a linear layer becomes graph nodes: in float32 here, float16 in `half`, int8 in `quantize`.
 
 `BertGraph` asks a `Linear` for every table lookup and matrix product and does not know which
 precision it gets.
@@ -16,7 +16,7 @@ from export.checkpoint import Weights
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows prepared for products: the float32 values and, in int8, their quantised form."""
+    """Rows prepared for products: their values and, in int8, their quantised form."""
 
     values: str
     quantised: str = ""
@@ -24,10 +24,13 @@ class Rows:
 
 
 class Linear(Protocol):
-    """Lookups and products of one precision. Weights are named as in the canonical checkpoint."""
+    """Lookups and products of one precision. Weights are named as in the canonical checkpoint.
+
+    Rows of the encoder are float16 in float16 and float32 otherwise; what heads get is float32.
+    """
 
     def rows(self, values: str) -> Rows:
-        """Prepare float32 (rows, in) for one or more products."""
+        """Prepare (rows, in) for one or more products."""
 
     def gather(self, rows: Rows, index: str) -> Rows:
         """Pick prepared rows."""
@@ -46,10 +49,16 @@ class Linear(Protocol):
         """A product kept in float32 in every precision: the small heads."""
 
     def lookup(self, name: str, index: str) -> str:
-        """Rows of an embedding table: float32 (tokens, H)."""
+        """Rows of an embedding table: (tokens, H)."""
 
     def decode(self, values: str) -> str:
-        """The vocabulary product, tied or separate: (masks, H) -> (masks, V)."""
+        """The vocabulary product, tied or separate: float32 (masks, H) -> (masks, V)."""
+
+    def widen(self, values: str) -> str:
+        """Rows of the encoder as float32, for heads and outputs."""
+
+    def weight(self, name: str) -> str:
+        """A vector of the encoder in the type of its rows: what a norm multiplies by or adds."""
 
 
 class FloatLinear:
@@ -95,6 +104,10 @@ class FloatLinear:
         tied = "mlm.decoder.weight" not in self.weights
         weight = self.weight("embeddings.word" if tied else "mlm.decoder.weight")
         return self.graph.node("Gemm", values, weight, self.weight("mlm.decoder.bias"), transB=1)
+
+    def widen(self, values: str) -> str:
+        """Nothing to widen."""
+        return values
 
     def weight(self, name: str) -> str:
         """The checkpoint's tensor as it is."""

@@ -125,6 +125,14 @@ class Int8Linear:
         product = self.graph.node("Mul", product, rows.scale)
         return self.graph.node("Add", product, self.float.weight("mlm.decoder.bias"))
 
+    def widen(self, values: str) -> str:
+        """Rows are float32 between products."""
+        return values
+
+    def weight(self, name: str) -> str:
+        """float32."""
+        return self.float.weight(name)
+
     def _columns(self, name: str) -> tuple[str, str]:
         """int8 (in, out) and the float32 (out,) scales of a layer."""
         quantised = quantise_rows(self.weights[f"{name}.weight"])

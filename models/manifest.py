@@ -83,15 +83,16 @@ class ModelManifest:
     max_tokens: int
     """Longest text or pair in tokens, special tokens included."""
     precision: str
+    """"fp32", "fp16" or "int8"."""
     opset: int
     layers: tuple[int, ...]
     """Hidden layers that can be pooled besides the last, as negative indices."""
     parameters: Mapping[str, int]
     """Exact counts by part, their "total", and the "textbook" estimate V·H + L·12·H²."""
     parity: Mapping[str, float]
-    """Largest absolute difference from the NumPy reference in float32, by output."""
+    """Largest absolute difference from the NumPy reference, by output; empty in int8."""
     drift: Mapping[str, float]
-    """What int8 changed, as agreement and cosine against float32; empty in float32."""
+    """What int8 or float16 changed, as agreement and cosine against float32; empty in float32."""
     files: Mapping[str, FileRecord]
     regression: bool = False
     """The classifier gives numbers to be read as they are, not the logits of probabilities."""

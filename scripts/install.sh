@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A lock file of requirements/ -> a fresh virtual environment, wheels only, every hash checked.
-# Usage: install.sh serve|export|training|test VENV
+# Usage: install.sh serve|serve-cuda|export|training|test VENV
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly group=$1 venv=$2
@@ -30,7 +30,7 @@ echo "Installing requirements/$group.txt into $venv with $("$python" --version)"
 "$python" -m venv --clear "$venv"
 pip_install "requirements/$group.txt"
 case $group in
-serve) # a server installs nothing
+serve | serve-cuda) # a server installs nothing
     "$venv/bin/python" -m pip uninstall --quiet --yes setuptools pip 2>/dev/null
     ;;
 training | test) # where pip is configured to find PyTorch's small CPU build, that one

@@ -35,6 +35,7 @@ lock() {  # lock NAME-OR-PATH EXCLUDED-PACKAGES UV-ARGUMENTS...
 # test.txt is the widest set: resolved first, it decides the versions that the others share.
 lock test "$CUDA_EXCLUDES" --group test --no-emit-package torch "$@"
 lock serve "$SERVE_EXCLUDES" --group serve --constraints requirements/test.txt "$@"
+lock serve-cuda "$SERVE_EXCLUDES" --group serve-cuda --constraints requirements/test.txt "$@"
 lock export "" --group export --constraints requirements/test.txt "$@"
 lock training "$CUDA_EXCLUDES" --group training --no-emit-package torch \
     --constraints requirements/test.txt "$@"

@@ -1,7 +1,7 @@
 """`python -m server`: settings in, a listening server out, until a signal ends it.
 
 Exit codes: 0 after a drain, 1 when the address cannot be listened on, 2 for a mistake in the
-settings, 3 when a model folder is refused.
+settings or a device that is not there, 3 when a model folder is refused.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
+import onnxruntime as ort
 import uvicorn
 from starlette.types import ASGIApp
 
-from models.manifest import ManifestError
-from server.app import create_app
+from server.app import Refusal, create_app
+from server.inference.devices import DeviceError, choose_device
 from server.logs import set_up_logging
 from server.registry import Phase, Registry
-from server.settings import Settings, read_settings
+from server.settings import EXIT_BAD_SETTINGS, Settings, read_settings, refuse
 
 logger = logging.getLogger("cloze")
 
@@ -69,16 +70,21 @@ class Server(uvicorn.Server):
         """Stops accepting connections and ends once the admitted work is done."""
         self.should_exit = True
 
-    def refuse(self, error: ManifestError | OSError) -> None:
-        """Ends because a model folder cannot be served."""
-        logger.error("model refused: %s", error)
-        self.exit_code = EXIT_MODEL_REFUSED
+    def refuse(self, error: Refusal) -> None:
+        """Ends because a model folder cannot be served, or not on the device asked for."""
+        if isinstance(error, DeviceError):
+            logger.error("--device: %s", error)
+            self.exit_code = EXIT_BAD_SETTINGS
+        else:
+            logger.error("model refused: %s", error)
+            self.exit_code = EXIT_MODEL_REFUSED
         self.close()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serves until told to stop; returns the exit code."""
     settings = read_settings(arguments)
+    _require_device(settings)
     sys.setswitchinterval(_SWITCH_S)
     set_up_logging(settings.log_level, settings.log_format)
     try:
@@ -98,11 +104,19 @@ def main(arguments: Sequence[str]) -> int:
     return server.exit_code
 
 
+def _require_device(settings: Settings) -> None:
+    """Refuses a GPU that this onnxruntime knows nothing of before anything is opened."""
+    try:
+        choose_device(settings.device, ort.get_available_providers())
+    except DeviceError as error:
+        refuse([f"--device (CLOZE_DEVICE): {error}"])
+
+
 def _server(settings: Settings) -> Server:
-    def refuse(error: ManifestError | OSError) -> None:
+    def end(error: Refusal) -> None:
         server.refuse(error)
 
-    app, registry = create_app(settings, on_refused=refuse)
+    app, registry = create_app(settings, on_refused=end)
     server = Server(_config(app, settings), registry, settings.drain_delay_s)
     return server
 

@@ -37,12 +37,16 @@ from server.api.limits import BodyLimits
 from server.api.routing import MODEL_PREFIX, NAMED, TaskRoute
 from server.api.shortcut import Shortcut
 from server.errors import ClozeError
+from server.inference.devices import Device, DeviceError, find_device
 from server.inference.pipeline import InferenceOptions
 from server.metrics import Metrics
 from server.registry import Registry
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
+
+Refusal = ManifestError | DeviceError | OSError
+"""Why the server cannot serve: a model folder, or the device."""
 
 # Every route of these answers at the root for the default model and at /models/{model} for any.
 # The busiest come first: paths are compared in this order.
@@ -75,13 +79,13 @@ and, when inputs were cut because `truncate` was set, their indices in `x-trunca
 
 
 def create_app(
-    settings: Settings, on_refused: Callable[[ManifestError | OSError], None]
+    settings: Settings, on_refused: Callable[[Refusal], None]
 ) -> tuple[ASGIApp, Registry]:
     """Builds the application, layers included, and the registry of its models.
 
     Args:
         settings: all options.
-        on_refused: called when a model folder is refused; the server should stop then.
+        on_refused: called when a model folder or the device is; the server should stop then.
     """
     registry = Registry()
     service = Service(settings, registry, Metrics(lambda: registry.pipelines))
@@ -111,11 +115,13 @@ def create_app(
 
 
 async def _load(
-    registry: Registry, settings: Settings, on_refused: Callable[[ManifestError | OSError], None]
+    registry: Registry, settings: Settings, on_refused: Callable[[Refusal], None]
 ) -> None:
     try:
-        await registry.load(settings.models, settings.default_model, inference_options(settings))
-    except (ManifestError, OSError) as error:
+        device = await asyncio.to_thread(find_device, settings.device)
+        options = inference_options(settings, device)
+        await registry.load(settings.models, settings.default_model, options)
+    except (ManifestError, DeviceError, OSError) as error:
         on_refused(error)
         return
     # What is loaded stays. Left to the garbage collector it would be looked through again and
@@ -133,7 +139,7 @@ async def _drain(registry: Registry) -> None:
         logger.warning("a batch did not finish in time")
 
 
-def inference_options(settings: Settings) -> InferenceOptions:
+def inference_options(settings: Settings, device: Device) -> InferenceOptions:
     """Picks out what the inference layer is told."""
     return InferenceOptions(
         threads=settings.threads,
@@ -144,6 +150,7 @@ def inference_options(settings: Settings) -> InferenceOptions:
         max_masks=settings.max_masks,
         max_targets=settings.max_targets,
         max_top_k=settings.max_top_k,
+        device=device,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.manifest import ManifestError
 from server.errors import ModelNotFound, NotReady
+from server.inference.devices import DeviceError
 from server.inference.pipeline import InferenceOptions, Pipeline, load_pipeline, worker_count
 
 logger = logging.getLogger("cloze")
@@ -62,12 +63,13 @@ class Registry:
 
         Raises:
             ManifestError: a model folder is missing, damaged or not what its manifest says.
+            DeviceError: a model does not run on the device that was asked for.
         """
         found = model_folders(folder)
         if default is not None and default not in found:
             raise ManifestError(f"no model folder is named as the default model, {default!r}")
         # All models share the cores: together they run no more batches than one alone would.
-        slots = threading.Semaphore(worker_count(options))
+        slots = threading.Semaphore(worker_count(options, options.device))
         pipelines = {name: await _running(path, options, slots) for name, path in found.items()}
         self.default = default or next(iter(pipelines))
         self._pipelines = pipelines
@@ -87,11 +89,12 @@ async def _running(folder: Path, options: InferenceOptions, slots: threading.Sem
         pipeline = await asyncio.to_thread(load_pipeline, folder, options, slots)
         pipeline.start()
         await asyncio.to_thread(pipeline.warm)
-    except ManifestError:
+    except (ManifestError, DeviceError):
         raise
     except Exception as error:
         raise ManifestError(f"{folder.name} is intact, but does not run: {error}") from error
-    logger.info("model ready", extra={"model": folder.name, "heads": pipeline.manifest.heads})
+    ready = {"heads": pipeline.manifest.heads, "device": pipeline.device.name}
+    logger.info("model ready", extra={"model": folder.name, **ready})
     return pipeline
 
 

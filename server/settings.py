@@ -50,9 +50,10 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
 
-    threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for one more than the cores that the container may use")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run: cuda for an NVIDIA GPU, auto for one if it is there and otherwise the CPU")
+    threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for one more than the cores that the container may use, 2 with a GPU")
     intra_op: int = Field(1, ge=1, le=1024, description="cores that one inference run uses; more helps single requests to big models")
-    batch_tokens: int = Field(512, ge=1, description="most tokens that one worker takes at a time")
+    batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
     queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait; beyond them requests are refused with 429")
 
     max_body_bytes: int = Field(2_000_000, ge=1, description="largest request body, in bytes")
@@ -105,9 +106,9 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     try:
         return Settings(_cli_settings_source=source)
     except ValidationError as mistakes:
-        _refuse([_mistake(error["loc"], error["msg"]) for error in mistakes.errors()])
+        refuse([_mistake(error["loc"], error["msg"]) for error in mistakes.errors()])
     except SettingsError as mistake:
-        _refuse([str(mistake)])
+        refuse([str(mistake)])
 
 
 def _mistake(location: tuple[int | str, ...], message: str) -> str:
@@ -117,6 +118,7 @@ def _mistake(location: tuple[int | str, ...], message: str) -> str:
     return f"--{field.replace('_', '-')} ({ENV_PREFIX}{field.upper()}): {message}"
 
 
-def _refuse(mistakes: Sequence[str]) -> NoReturn:
+def refuse(mistakes: Sequence[str]) -> NoReturn:
+    """Ends the program with code 2, with one line per mistake."""
     sys.stderr.writelines(f"error: {mistake}\n" for mistake in mistakes)
     raise SystemExit(EXIT_BAD_SETTINGS)

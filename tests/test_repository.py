@@ -26,11 +26,14 @@ INFERENCE_MAY_IMPORT = ("server.inference", "server.alarm", "server.errors", "mo
 
 # Distribution -> module, where the two differ.
 MODULE_OF = {
+    "onnxruntime-gpu": "onnxruntime",
     "huggingface-hub": "huggingface_hub",
     "ml-dtypes": "ml_dtypes",
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
 }
+# The locks that a server is installed from -> their ONNX Runtime.
+SERVING = {"serve": "onnxruntime", "serve-cuda": "onnxruntime-gpu"}
 # Installed with a declared package, whose own documentation has one import them directly.
 COMES_WITH = {"fastapi": {"starlette"}, "pydantic": {"pydantic_core"}}
 
@@ -72,9 +75,11 @@ def declared(group: str) -> set[str]:
     """Return the modules that a group or an extra of pyproject.toml brings."""
     pyproject = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     groups = {**pyproject["dependency-groups"], **pyproject["project"]["optional-dependencies"]}
-    names = [re.split(r"[<>=]", entry)[0] for entry in groups[group]]
+    included = [entry["include-group"] for entry in groups[group] if isinstance(entry, dict)]
+    names = [re.split(r"[<>=[]", entry)[0] for entry in groups[group] if isinstance(entry, str)]
     modules = {MODULE_OF.get(name, name) for name in names}
-    return modules.union(*(COMES_WITH.get(name, set()) for name in names))
+    modules = modules.union(*(COMES_WITH.get(name, set()) for name in names))
+    return modules.union(*map(declared, included))
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -102,6 +107,7 @@ def test_api_knows_nothing_of_sessions() -> None:
 
 def test_server_imports_only_what_the_serving_install_declares() -> None:
     assert third_party("server") | third_party("models") <= declared("serve")
+    assert declared("serve-cuda") == declared("serve")
 
 
 def test_export_imports_only_what_its_install_declares() -> None:
@@ -119,7 +125,7 @@ def test_benchmarks_run_in_the_serving_install() -> None:
     assert third_party_of(files("benchmarks/plots.py")) <= declared("plots")
 
 
-@pytest.mark.parametrize("lock", ["serve", "export", "training", "test", "torch"])
+@pytest.mark.parametrize("lock", ["serve", "serve-cuda", "export", "training", "test", "torch"])
 def test_every_locked_package_has_a_hash_and_no_address(lock: str) -> None:
     text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()
     pins = re.findall(r"^[a-z][^#\n]*==.*\n(.*)", text, flags=re.MULTILINE)
@@ -128,11 +134,31 @@ def test_every_locked_package_has_a_hash_and_no_address(lock: str) -> None:
     assert "://" not in text
 
 
-def test_serving_lock_has_no_training_framework_and_no_hub_client() -> None:
-    text = (REPOSITORY / "requirements" / "serve.txt").read_text()
-    locked = set(re.findall(r"^([a-z][a-z0-9-]*)==", text, flags=re.MULTILINE))
-    assert {"onnxruntime", "tokenizers", "uvicorn"} <= locked
+def pins(lock: str) -> dict[str, str]:
+    """Return the packages of a lock file with their versions."""
+    text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()
+    return dict(re.findall(r"^([a-z][a-z0-9-]*)==(\S+)", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(("lock", "runtime"), SERVING.items())
+def test_serving_lock_has_no_training_framework_and_no_hub_client(lock: str, runtime: str) -> None:
+    locked = set(pins(lock))
+    assert {runtime, "tokenizers", "uvicorn"} <= locked
     assert not {"torch", "transformers", "huggingface-hub", "onnx", "requests"} & locked
+    # Both runtimes are one module: installed side by side, either may be the one that loads.
+    assert len(locked & set(SERVING.values())) == 1
+
+
+def test_gpu_lock_is_the_serving_lock_with_another_runtime_and_cuda() -> None:
+    serve, cuda = pins("serve"), pins("serve-cuda")
+    assert serve.keys() - cuda.keys() == {"onnxruntime"}
+    assert {name: cuda[name] for name in serve.keys() & cuda.keys()} == {
+        name: version for name, version in serve.items() if name != "onnxruntime"
+    }
+    added = cuda.keys() - serve.keys()
+    assert "onnxruntime-gpu" in added
+    assert {"nvidia-cublas", "nvidia-cuda-runtime", "nvidia-curand", "nvidia-cudnn-cu13"} <= added
+    assert all(name.startswith("nvidia-") for name in added - {"onnxruntime-gpu"})
 
 
 def test_no_file_names_the_machine_it_was_written_on() -> None:

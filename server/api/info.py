@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -26,7 +26,15 @@ _ROUTES: Final = {
     "token": "/token-classification",
     "qa": "/question-answering",
 }
-_PACKAGES: Final = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn")
+# One of the first two: the package for GPUs replaces the other.
+_PACKAGES: Final = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tokenizers",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+)
 
 
 class InfoAnswer(Answer):
@@ -46,6 +54,7 @@ class InfoAnswer(Answer):
     layers: list[int] = Field(description="further layers that can be pooled")
     max_tokens: int
     precision: str
+    device: str = Field(description="what it runs on: cpu or cuda")
     parameters: dict[str, int] = Field(
         description="exact counts by part, beside the textbook's vocab·H + L·12·H²"
     )
@@ -82,6 +91,7 @@ async def info(call: Call) -> Response:
             "layers": manifest.layers,
             "max_tokens": manifest.max_tokens,
             "precision": manifest.precision,
+            "device": pipeline.device.name,
             "parameters": dict(manifest.parameters),
             "parity": dict(manifest.parity),
             "drift": dict(manifest.drift),
@@ -98,5 +108,13 @@ async def info(call: Call) -> Response:
 @cache
 def versions() -> dict[str, str]:
     """Returns the version of Cloze, of Python and of the packages that shape answers."""
-    packages = {name: version(name) for name in _PACKAGES}
-    return {"cloze": server.__version__, "python": platform.python_version(), **packages}
+    packages = {name: _version(name) for name in _PACKAGES}
+    installed = {name: found for name, found in packages.items() if found}
+    return {"cloze": server.__version__, "python": platform.python_version(), **installed}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

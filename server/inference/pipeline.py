@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -23,6 +23,7 @@ from models.manifest import ModelManifest, load_manifest
 from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
 from server.inference.batcher import Batcher, BatcherStats
 from server.inference.cores import available_cores
+from server.inference.devices import Device, cpu_device, device_for
 from server.inference.queue import CostModel
 from server.inference.session import Session, SessionOptions
 from server.inference.tasks.embed import EmbedOptions, check_embed, plan_embed
@@ -62,17 +63,21 @@ INLINE_CHARACTERS = 2000  # tokenised on the event loop; a hop to a thread costs
 CHARACTERS_PER_ESTIMATE = 4  # of English per token, to judge room in the queue beforehand
 FOREVER_S = 3600.0  # deadline of a caller that named none
 
+# A GPU is filled by large batches; one worker lays out the next while the other's is computed.
+GPU_WORKERS = 2
+BATCH_TOKENS = {"cpu": 512, "cuda": 8192}  # a GPU's is an estimate, not measured
+
 
 @dataclass(frozen=True)
 class InferenceOptions:
     """How a model is run and what one request may ask of it."""
 
     threads: int = 0
-    """Worker threads; 0 for the cores that the process may use by `intra_op`, and one more."""
+    """Worker threads; 0 for as many as suit the device."""
     intra_op: int = 1
     """Threads inside one run of the session."""
-    batch_tokens: int = 512
-    """Most packed tokens of one batch."""
+    batch_tokens: int = 0
+    """Most packed tokens of one batch; 0 for as many as suit the device."""
     queue_tokens: int = 65_536
     """Most tokens that wait."""
     max_items: int = 512
@@ -80,6 +85,7 @@ class InferenceOptions:
     max_masks: int = 512
     max_targets: int = 1000
     max_top_k: int = 1000
+    device: Device = field(default_factory=cpu_device)
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,9 @@ class Pipeline:
     ) -> None:
         self.manifest: ModelManifest = load_manifest(folder)
         self._tokenizer = Tokenizer(folder / "tokenizer.json")
-        self._session = Session(folder, self.manifest, SessionOptions(options.intra_op))
+        device = device_for(options.device, folder.name, self.manifest.precision)
+        self._session = Session(folder, self.manifest, SessionOptions(options.intra_op, device))
+        self.device = self._session.device
         self._options = options
         self.limits = Limits(
             max_tokens=self.manifest.max_tokens,
@@ -124,8 +132,8 @@ class Pipeline:
         self._batcher = Batcher(
             self._session.run,
             CostModel(self.manifest.architecture.hidden_size),
-            workers=worker_count(options),
-            batch_tokens=options.batch_tokens,
+            workers=worker_count(options, self.device),
+            batch_tokens=batch_tokens(options, self.device),
             queue_tokens=options.queue_tokens,
             slots=slots,
         )
@@ -327,7 +335,7 @@ class Pipeline:
 
     def warm(self) -> None:
         """Run every head once, so that the first request is as fast as the rest (blocking)."""
-        self._session.warm(self._options.batch_tokens)
+        self._session.warm(batch_tokens(self._options, self.device))
 
     async def drain(self) -> None:
         """Admit nothing more; return when all admitted requests are answered."""
@@ -345,13 +353,20 @@ class Pipeline:
         return self._batcher.stats()
 
 
-def worker_count(options: InferenceOptions) -> int:
-    """Worker threads: as asked, or one more than keeps the cores busy.
+def worker_count(options: InferenceOptions, device: Device) -> int:
+    """Worker threads: as asked, or one more than keeps the cores, or the GPU, busy.
 
     While one waits for the interpreter's lock, to lay out its batch or to split its results, the
     others compute.
     """
-    return options.threads or available_cores() // options.intra_op + 1
+    if options.threads or device.name == "cuda":
+        return options.threads or GPU_WORKERS
+    return available_cores() // options.intra_op + 1
+
+
+def batch_tokens(options: InferenceOptions, device: Device) -> int:
+    """Most packed tokens of one batch: as asked, or as many as suit the device."""
+    return options.batch_tokens or BATCH_TOKENS[device.name]
 
 
 def load_pipeline(

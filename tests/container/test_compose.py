@@ -67,6 +67,15 @@ def test_models_are_mounted_where_the_image_looks_and_read_only() -> None:
     assert f"CLOZE_MODELS={mount['target']}" in dockerfile()
 
 
+def test_image_is_for_the_cpu_unless_the_build_says_otherwise() -> None:
+    assert re.search(r"^ARG LOCK=serve$", dockerfile(), flags=re.MULTILINE)
+    assert "args" not in str(service()["build"])
+    sent = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    for lock in ("serve", "serve-cuda"):
+        assert (REPOSITORY / "requirements" / f"{lock}.txt").is_file()
+        assert f"!requirements/{lock}.txt" in sent
+
+
 def test_grace_time_is_longer_than_the_drain() -> None:
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     drain_s = defaults["drain_delay_s"] + defaults["drain_timeout_s"]

@@ -24,7 +24,7 @@ from export.errors import ExportError
 from export.folder import export_model
 from export.layout import canonical_shapes
 from export.parameters import count_parameters
-from export.parity import TOLERANCE, packed_feeds, run_feeds
+from export.parity import TOLERANCE, TOLERANCES, packed_feeds, run_feeds
 from export.reference import Float32
 from models.manifest import Architecture, ModelManifest, load_manifest
 from tests.export.built_graph import BuiltGraph, MemoryWeights, difference
@@ -92,7 +92,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "models" / "tiny"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_folder_is_complete_and_verifies(checkpoint: Checkpoint, out: Path, precision: str) -> None:
     manifest = export(checkpoint, out, precision)
     assert {path.name for path in out.iterdir()} == FILES
@@ -128,6 +128,14 @@ def test_float32_folder_records_parity_and_int8_drift(checkpoint: Checkpoint, ou
     assert int8.parity == {}
     assert 0.9 < int8.drift["embedding_cosine_mean"] < 1
     assert int8.drift["mlm_log_probabilities_max_abs"] > TOLERANCE
+
+
+def test_float16_folder_records_parity_and_drift(checkpoint: Checkpoint, out: Path) -> None:
+    manifest = export(checkpoint, out, "fp16")
+    assert manifest.precision == "fp16"
+    assert TOLERANCE < max(manifest.parity.values()) <= TOLERANCES["fp16"]
+    assert 0.999 < manifest.drift["embedding_cosine_worst"] < 1
+    assert 0 < manifest.drift["mlm_log_probability_mean_abs"] <= TOLERANCES["fp16"]
 
 
 def test_labels_reach_the_manifest(save: Save, out: Path) -> None:
@@ -218,6 +226,15 @@ def test_graph_unlike_the_reference_leaves_nothing(
     altered = dataclasses.replace(checkpoint, weights=Altered(checkpoint, name, 0.01))
     with pytest.raises(ExportError, match=r"differ from the reference by .*, more than 0\.0001"):
         export(altered, out)
+    assert list(out.parent.iterdir()) == []
+
+
+def test_float16_graph_unlike_the_reference_leaves_nothing(
+    checkpoint: Checkpoint, out: Path
+) -> None:
+    altered = dataclasses.replace(checkpoint, weights=Altered(checkpoint, "nsp.bias", 0.25))
+    with pytest.raises(ExportError, match=r"The graph's nsp_logits differ .*, more than 0\.1"):
+        export(altered, out, "fp16")
     assert list(out.parent.iterdir()) == []
 
 

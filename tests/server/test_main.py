@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -14,12 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import onnxruntime as ort
 import pytest
 
 from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
 
 BODY = {"inputs": "Paris is the [MASK] of France."}
+FALLS_BACK = """
+import onnxruntime
+
+class OnTheCpu(onnxruntime.InferenceSession):
+    def __init__(self, *arguments, providers, **options):
+        super().__init__(*arguments, providers=["CPUExecutionProvider"], **options)
+
+onnxruntime.InferenceSession = OnTheCpu
+onnxruntime.preload_dlls = lambda: None
+onnxruntime.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+"""
 
 
 def test_it_listens_at_once_and_is_ready_when_its_models_are(
@@ -133,6 +146,41 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2() -> None:
     first, second = finished.stderr.splitlines()
     assert "--port (CLOZE_PORT)" in first
     assert "--max-inputs (CLOZE_MAX_INPUTS)" in second
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="has CUDA")
+def test_a_gpu_that_this_install_cannot_use_is_one_line_and_exit_code_2(
+    default_model: Path,
+) -> None:
+    finished = run("--port", 0, "--models", default_model, "--device", "cuda")
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        "error: --device (CLOZE_DEVICE): this onnxruntime has no CUDA provider; "
+        "install requirements/serve-cuda.txt\n"
+    )
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="has CUDA")
+def test_without_a_gpu_the_log_says_once_why_it_is_the_cpu(
+    serve: Serve, default_model: Path
+) -> None:
+    lines = serve(default_model).log_lines()
+    (why,) = [line for line in lines if line["message"].startswith("computing on the CPU: ")]
+    assert "no CUDA provider" in why["message"]
+    (ready,) = [line for line in lines if line["message"] == "model ready"]
+    assert ready["device"] == "cpu"
+
+
+def test_a_device_that_fails_late_ends_with_2_as_a_wrong_setting_does(
+    default_model: Path, tmp_path: Path
+) -> None:
+    # A CUDA provider that is built in and does not load, as on a machine without a driver.
+    (tmp_path / "sitecustomize.py").write_text(FALLS_BACK)
+    environment = dict(os.environ, PYTHONPATH=str(tmp_path))
+    finished = run("--port", 0, "--models", default_model, "--device", "cuda", **environment)
+    assert finished.returncode == 2
+    assert "--device: the CUDA provider does not load" in finished.stderr
+    assert "Traceback" not in finished.stderr
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

@@ -20,6 +20,14 @@ def test_defaults_serve_this_machine_on_8080() -> None:
     assert (settings.host, settings.port, settings.models) == ("127.0.0.1", 8080, Path("models"))
 
 
+def test_device_is_one_of_three() -> None:
+    assert read_settings([]).device == "auto"
+    assert read_settings(["--device", "cuda"]).device == "cuda"
+    with pytest.raises(SystemExit) as end:
+        read_settings(["--device", "tpu"])
+    assert end.value.code == 2
+
+
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOZE_PORT", "1111")
     assert read_settings([]).port == 1111

@@ -48,6 +48,18 @@ def standin_model(standin_checkpoint: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
+def minilm_half_model(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder made from MiniLM, in float16."""
+    folder = tmp_path_factory.mktemp("models") / "minilm-half"
+    subprocess.run(
+        [sys.executable, "-m", "export", minilm_checkpoint, folder, "--precision", "fp16"],
+        cwd=REPOSITORY,
+        check=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cloze_session(default_model: Path) -> Session:
     """The committed model, in int8."""
     return load_session(default_model)

@@ -23,10 +23,12 @@ from server.errors import (
     TooLong,
     TooManyInputs,
 )
+from server.inference.devices import choose_device, cpu_device
 from server.inference.pipeline import (
     INLINE_CHARACTERS,
     InferenceOptions,
     Pipeline,
+    batch_tokens,
     load_pipeline,
     worker_count,
 )
@@ -36,6 +38,8 @@ from tests.server.inference.samples import TEXTS
 
 PARITY = 1e-4  # largest difference of a number of a vector from sentence-transformers in float32
 SAMENESS = 1e-5  # and from the same text in another request
+HALF = 0.002  # of a number of a normalised vector in float16 from float32; 0.0003 was measured
+GPU = choose_device("cuda", ["CUDAExecutionProvider"])
 
 Load = Callable[..., Pipeline]
 
@@ -63,6 +67,18 @@ def test_embeddings_equal_those_of_sentence_transformers(
     np.testing.assert_allclose(answer.value, model.encode(texts), atol=PARITY)
     assert answer.value.dtype == np.float32
     assert answer.usage.truncated[-2:] == (True, True)
+
+
+def test_float16_embeds_nearly_as_float32_does(
+    minilm: Pipeline, minilm_half_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = load_pipeline(minilm_half_model, InferenceOptions(threads=1))
+    assert "minilm-half is float16" in caplog.text
+    pipeline.start()
+    half, whole = (asyncio.run(each.embed(TEXTS, truncate=True)) for each in (pipeline, minilm))
+    pipeline.close()
+    assert half.value.dtype == np.float32
+    assert 0 < np.abs(half.value - whole.value).max() <= HALF
 
 
 def test_tasks_that_run_together_get_the_answers_that_they_get_alone(cloze: Pipeline) -> None:
@@ -275,8 +291,16 @@ def test_warming_and_counting_work_before_the_first_request(load: Load) -> None:
 
 
 def test_workers_are_as_many_as_asked_for_and_at_least_one() -> None:
-    assert worker_count(InferenceOptions(threads=3)) == 3
-    assert worker_count(InferenceOptions(threads=0, intra_op=10**6)) == 1
+    for device in (cpu_device(), GPU):
+        assert worker_count(InferenceOptions(threads=3), device) == 3
+    assert worker_count(InferenceOptions(intra_op=10**6), cpu_device()) == 1
+
+
+def test_a_gpu_has_two_workers_and_larger_batches_unless_told_otherwise() -> None:
+    assert worker_count(InferenceOptions(), GPU) == 2
+    assert batch_tokens(InferenceOptions(), cpu_device()) == 512
+    assert batch_tokens(InferenceOptions(), GPU) == 8192
+    assert batch_tokens(InferenceOptions(batch_tokens=64), GPU) == 64
 
 
 def test_a_broken_model_folder_is_refused(tmp_path: Path) -> None:
