@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from server.app import Refusal, create_app
 from server.inference.devices import DeviceError, choose_device
 from server.logs import set_up_logging
+from server.protocol import OneWriteProtocol
 from server.registry import Phase, Registry
 from server.settings import EXIT_BAD_SETTINGS, Settings, read_settings, refuse
 
@@ -125,7 +126,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
