@@ -50,10 +50,11 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
 
-    threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for one more than the cores that the container may use")
+    processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
+    threads: int = Field(0, ge=0, le=1024, description="inference workers of each process; 0 for one more than its share of the cores that the container may use")
     intra_op: int = Field(1, ge=1, le=1024, description="cores that one inference run uses; more helps single requests to big models")
     batch_tokens: int = Field(512, ge=1, description="most tokens that one worker takes at a time")
-    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait; beyond them requests are refused with 429")
+    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait in each process; beyond them requests are refused with 429")
 
     max_body_bytes: int = Field(2_000_000, ge=1, description="largest request body, in bytes")
     max_inputs: int = Field(512, ge=1, description="most texts in one request")
