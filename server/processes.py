@@ -149,22 +149,34 @@ class Supervisor:
         now = time.monotonic()
         for place in [place for place, due in self._due.items() if due <= now]:
             del self._due[place]
-            self._start(place, late=True)
+            try:
+                self._start(place, late=True)
+            except OSError as error:  # no more processes or descriptors, for now
+                logger.error("cannot start a process: %s", error.strerror)  # noqa: TRY400
+                self._due[place] = now + _LONGEST_PAUSE_S
 
     def _start(self, place: int, *, late: bool) -> None:
-        listener = bound(self._settings.host, self._port)
-        if not late:
-            listener.listen(BACKLOG)  # connections wait while the process starts
         theirs, ours = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            for control in (ours, *(process.control for process in self._running.values())):
-                os.close(control)  # else it would not end with the supervisor
-            self._reserved.close()
-            self._become(listener, Member(place, self._board, theirs, late))
-        listener.close()
-        os.close(theirs)
+        try:
+            with bound(self._settings.host, self._port) as listener:
+                if not late:
+                    listener.listen(BACKLOG)  # connections wait while the process starts
+                pid = os.fork()
+                if pid == 0:
+                    self._leave_to_supervisor(ours)
+                    self._become(listener, Member(place, self._board, theirs, late))
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
         self._running[pid] = _Process(place, ours, time.monotonic())
+
+    def _leave_to_supervisor(self, own_control: int) -> None:
+        """Closes, in a new process, what must end with the supervisor alone."""
+        for control in (own_control, *(process.control for process in self._running.values())):
+            os.close(control)
+        self._reserved.close()
 
     def _become(self, listener: socket.socket, member: Member) -> NoReturn:
         code = 1
