@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve serve-cuda export train bench bench-peers plots info test test-all test-container check format docs lock clean
+.PHONY: help serve serve-cuda export train bench bench-peers scaling plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: .venv/.installed  ## rates and latencies beside the bare session's; ARGS=
 
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)
+
+scaling: .venv/.installed  ## costs of a request on two cores -> expected rates on more
+	$(serving) -m benchmarks.scaling $(ARGS)
 
 plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/performance.md
 	$(developing) -m benchmarks.plots $(ARGS)

@@ -36,12 +36,14 @@ from server.api.failures import answer_failure
 from server.api.limits import BodyLimits
 from server.api.routing import MODEL_PREFIX, NAMED, TaskRoute
 from server.api.shortcut import Shortcut
+from server.board import Member
 from server.errors import ClozeError
 from server.inference.devices import Device, DeviceError, find_device
 from server.inference.pipeline import InferenceOptions
 from server.metrics import Metrics
 from server.registry import Registry
 from server.settings import Settings
+from server.totals import POST_EVERY_S
 
 logger = logging.getLogger("cloze")
 
@@ -79,24 +81,29 @@ and, when inputs were cut because `truncate` was set, their indices in `x-trunca
 
 
 def create_app(
-    settings: Settings, on_refused: Callable[[Refusal], None]
+    settings: Settings, on_refused: Callable[[Refusal], None], member: Member | None = None
 ) -> tuple[ASGIApp, Registry]:
     """Builds the application, layers included, and the registry of its models.
 
     Args:
         settings: all options.
         on_refused: called when a model folder or the device is; the server should stop then.
+        member: of a process that is one of several.
     """
     registry = Registry()
-    service = Service(settings, registry, Metrics(lambda: registry.pipelines))
+    service = Service(settings, registry, Metrics(lambda: registry.pipelines, member))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Loading goes on beside serving, so that probes are answered from the first moment.
         loading = asyncio.create_task(_load(registry, settings, on_refused))
+        membership = asyncio.create_task(_take_part(member, service, loading))
+        if member is not None and member.late:
+            await loading
         yield
         loading.cancel()
         await _drain(registry)
+        membership.cancel()
 
     app = FastAPI(
         title="Cloze",
@@ -130,6 +137,17 @@ async def _load(
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
+
+
+async def _take_part(member: Member | None, service: Service, loading: asyncio.Task[None]) -> None:
+    """Tells the other processes, if there are any, that this one is ready, and what it counts."""
+    await loading
+    if member is None or not service.registry.pipelines:
+        return
+    member.board.set_ready(member.place, ready=True)
+    while True:
+        service.metrics.post()
+        await asyncio.sleep(POST_EVERY_S)
 
 
 async def _drain(registry: Registry) -> None:

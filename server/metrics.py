@@ -28,7 +28,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from server.totals import Totals
+
 if TYPE_CHECKING:
+    from server.board import Member
     from server.inference.pipeline import Pipeline, PipelineStats, Usage
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,13 +44,16 @@ _LIMITS: Final = (*map(floatToGoString, _BUCKETS), "+Inf")
 class Metrics:
     """What one server counts, in a registry of its own."""
 
-    def __init__(self, pipelines: Callable[[], Mapping[str, Pipeline]]) -> None:
+    def __init__(
+        self, pipelines: Callable[[], Mapping[str, Pipeline]], member: Member | None = None
+    ) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(_PipelineCollector(pipelines))
         self._requests = _RequestCollector()
         self.registry.register(self._requests)
+        self._totals = None if member is None else Totals(self.registry, member)
 
     def observe(
         self, *, route: str, status: int, model: str, seconds: float, usage: Usage | None
@@ -63,8 +69,17 @@ class Metrics:
         requests.stages["compute", model].observe(usage.compute_s)
 
     def exposition(self) -> bytes:
-        """Returns all metrics as Prometheus reads them."""
-        return generate_latest(self.registry)
+        """Returns all metrics as Prometheus reads them, of all processes if there are several."""
+        return generate_latest(self._totals or self.registry)
+
+    def post(self) -> None:
+        """Tells the other processes, if there are any, what this one counted."""
+        if self._totals is not None:
+            self._totals.post()
+
+    def silence_s(self) -> float:
+        """Seconds since the last sign of life of whichever process gives none; 0 without others."""
+        return 0.0 if self._totals is None else self._totals.silence_s()
 
 
 class _Histogram:

@@ -51,10 +51,11 @@ class Settings(BaseSettings):
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run: cuda for an NVIDIA GPU, auto for one if it is there and otherwise the CPU")
-    threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for one more than the cores that the container may use, 2 with a GPU")
+    processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
+    threads: int = Field(0, ge=0, le=1024, description="inference workers of each process; 0 for one more than its share of the cores that the container may use, 2 with a GPU")
     intra_op: int = Field(1, ge=1, le=1024, description="cores that one inference run uses; more helps single requests to big models")
     batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
-    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait; beyond them requests are refused with 429")
+    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait in each process; beyond them requests are refused with 429")
 
     max_body_bytes: int = Field(2_000_000, ge=1, description="largest request body, in bytes")
     max_inputs: int = Field(512, ge=1, description="most texts in one request")

@@ -60,6 +60,7 @@ class InfoAnswer(Answer):
     )
     parity: dict[str, float] = Field(description="largest differences from the reference")
     drift: dict[str, float] = Field(description="what the precision cost")
+    processes: int = Field(description="that share the work")
     limits: dict[str, float] = Field(description="of one request")
     versions: dict[str, str]
 
@@ -95,6 +96,7 @@ async def info(call: Call) -> Response:
             "parameters": dict(manifest.parameters),
             "parity": dict(manifest.parity),
             "drift": dict(manifest.drift),
+            "processes": service.settings.processes,
             "limits": {
                 **asdict(pipeline.limits),
                 "max_body_bytes": service.settings.max_body_bytes,

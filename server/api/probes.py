@@ -1,6 +1,7 @@
 """`/livez`, `/readyz`, `/health` and `/metrics`: what supervisors, balancers and Prometheus ask.
 
-Liveness looks at the event loop, which answers, and at the workers' signs of life; never at load.
+Liveness looks at the event loop, which answers, and at the signs of life of the workers and of the
+other processes, if there are any; never at load.
 Readiness means: loaded, warmed, and not shutting down.
 """
 
@@ -31,7 +32,7 @@ async def livez(call: Call) -> Response:
     """Succeeds unless a worker is stuck; a supervisor should restart the server then."""
     service = call.exchange.service
     ages = [p.stats().worker_heartbeat_age_s for p in service.registry.pipelines.values()]
-    if max(ages, default=0.0) > service.settings.stuck_after_s:
+    if max([*ages, service.metrics.silence_s()]) > service.settings.stuck_after_s:
         raise NotReady("A worker has shown no sign of life for too long; restart the server.")
     return call.answer({"status": "ok"})
 

@@ -1,4 +1,7 @@
-"""How many cores this process may use: affinity and cgroup quota, not what the host has."""
+"""How many cores this process may use: affinity and cgroup quota, not what the host has.
+
+Where several processes serve, each uses its share of them.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,21 @@ CGROUP_V1 = (
 )
 
 
+_sharing = 1  # processes
+
+
+def share_cores(processes: int) -> None:
+    """Says that so many processes use the cores together, this one among them."""
+    global _sharing  # noqa: PLW0603 (of the whole process, as its affinity is)
+    _sharing = processes
+
+
 def available_cores() -> int:
-    """Whole cores: the smaller of the affinity mask and the cgroup's quota, at least 1."""
+    """Whole cores: of the affinity mask or the cgroup's quota, whichever is less; at least 1."""
     affinity = len(os.sched_getaffinity(0))
     quota = _quota()
-    return affinity if quota is None else max(1, min(affinity, int(quota)))
+    cores = affinity if quota is None else min(affinity, int(quota))
+    return max(1, cores // _sharing)
 
 
 def _quota() -> float | None:

@@ -72,6 +72,12 @@ def choose_device(asked: Asked, available: Sequence[str]) -> Device:
     return _without_gpu(asked, NO_PROVIDER)
 
 
+def offered() -> list[str]:
+    """The names of the providers in this onnxruntime."""
+    names: list[str] = ort.get_available_providers()
+    return names
+
+
 def find_device(asked: Asked) -> Device:
     """The device for what was asked, on this machine (blocking: CUDA may take seconds to load).
 
@@ -80,7 +86,7 @@ def find_device(asked: Asked) -> Device:
     Raises:
         DeviceError: a GPU was asked for and cannot be had.
     """
-    device = choose_device(asked, ort.get_available_providers())
+    device = choose_device(asked, offered())
     if device.name == "cuda":
         # Finds the libraries that pip installed; they are on no path of the system's.
         ort.preload_dlls()
