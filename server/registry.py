@@ -91,7 +91,14 @@ async def _running(folder: Path, options: InferenceOptions, slots: threading.Sem
         raise
     except Exception as error:
         raise ManifestError(f"{folder.name} is intact, but does not run: {error}") from error
-    logger.info("model ready", extra={"model": folder.name, "heads": pipeline.manifest.heads})
+    logger.info(
+        "model ready",
+        extra={
+            "model": folder.name,
+            "heads": pipeline.manifest.heads,
+            "cost": str(pipeline.cost),
+        },
+    )
     return pipeline
 
 

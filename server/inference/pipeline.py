@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from models.manifest import ModelManifest, load_manifest
 from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
-from server.inference.batcher import Batcher, BatcherStats
+from server.inference.batcher import Batcher
 from server.inference.cores import available_cores
-from server.inference.queue import CostModel
+from server.inference.cost import SHAPES, by_operations, fitted, timed_runs
+from server.inference.counters import BatcherStats
 from server.inference.session import Session, SessionOptions
 from server.inference.tasks.embed import EmbedOptions, check_embed, plan_embed
 from server.inference.tasks.entities import Entity
@@ -121,10 +122,13 @@ class Pipeline:
             max_top_k=min(options.max_top_k, self._tokenizer.vocab_size),
             max_chars=self.manifest.max_tokens * CHARACTERS_PER_TOKEN,
         )
+        self.cost = by_operations(self.manifest.architecture.hidden_size)
+        """What batches are chosen by; measured while warming."""
         self._batcher = Batcher(
             self._session.run,
-            CostModel(self.manifest.architecture.hidden_size),
+            self.cost,
             workers=worker_count(options),
+            cores=runs_at_once(options),
             batch_tokens=options.batch_tokens,
             queue_tokens=options.queue_tokens,
             slots=slots,
@@ -326,8 +330,18 @@ class Pipeline:
         self._batcher.start()
 
     def warm(self) -> None:
-        """Run every head once, so that the first request is as fast as the rest (blocking)."""
+        """Run every head once, so that the first request is as fast as the rest (blocking).
+
+        Then measure what runs cost. One that stays on its thread is measured in that thread's own
+        time, which is blind to whatever else starts up on the machine.
+        """
+        longest = min(self.manifest.max_tokens, self._options.batch_tokens)
+        fills = "mlm" in self.manifest.heads
+        shapes = [one for one in SHAPES if one.length <= longest and fills >= one.masked]
+        clock = time.thread_time if self._options.intra_op == 1 else time.perf_counter
         self._session.warm(self._options.batch_tokens)
+        self.cost = fitted(timed_runs(self._session.run, shapes, clock)) or self.cost
+        self._batcher.weigh_by(self.cost)
 
     async def drain(self) -> None:
         """Admit nothing more; return when all admitted requests are answered."""
@@ -349,9 +363,14 @@ def worker_count(options: InferenceOptions) -> int:
     """Worker threads: as asked, or one more than keeps the cores busy.
 
     While one waits for the interpreter's lock, to lay out its batch or to split its results, the
-    others compute.
+    others compute; and a small request is begun at once while bulk work keeps the cores busy.
     """
     return options.threads or available_cores() // options.intra_op + 1
+
+
+def runs_at_once(options: InferenceOptions) -> int:
+    """Runs that keep all cores busy."""
+    return max(1, available_cores() // options.intra_op)
 
 
 def load_pipeline(
