@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
 
     threads: int = Field(0, ge=0, le=1024, description="inference workers; 0 for one more than the cores that the container may use")
-    intra_op: int = Field(1, ge=1, le=1024, description="cores that one inference run uses; more helps single requests to big models")
+    intra_op: int = Field(1, ge=0, le=1024, description="cores that one inference run uses; more helps single requests to big models; 0 measures at the start and uses all, where that costs less than a tenth of the throughput, or one")
     batch_tokens: int = Field(512, ge=1, description="most tokens that one worker takes at a time")
     queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait; beyond them requests are refused with 429")
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -54,6 +54,7 @@ from server.inference.tasks.token_classification import (
     check_entities,
     plan_entities,
 )
+from server.inference.threads import AUTO, measured_session
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, Tokenizer
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ class InferenceOptions:
     threads: int = 0
     """Worker threads; 0 for the cores that the process may use by `intra_op`, and one more."""
     intra_op: int = 1
-    """Threads inside one run of the session."""
+    """Threads inside one run of the session; 0 to measure whether all cores pay."""
     batch_tokens: int = 512
     """Most packed tokens of one batch."""
     queue_tokens: int = 65_536
@@ -110,8 +111,13 @@ class Pipeline:
         self, folder: Path, options: InferenceOptions, slots: threading.Semaphore | None = None
     ) -> None:
         self.manifest: ModelManifest = load_manifest(folder)
+        self._folder = folder
         self._tokenizer = Tokenizer(folder / "tokenizer.json")
-        self._session = Session(folder, self.manifest, SessionOptions(options.intra_op))
+        if options.intra_op == AUTO:
+            self._session, chosen = measured_session(self._load, available_cores())
+            options = replace(options, intra_op=chosen)
+        else:
+            self._session = self._load(options.intra_op)
         self._options = options
         self.limits = Limits(
             max_tokens=self.manifest.max_tokens,
@@ -325,6 +331,9 @@ class Pipeline:
 
     # --- life ---------------------------------------------------------------------------------
 
+    def _load(self, intra_op: int) -> Session:
+        return Session(self._folder, self.manifest, SessionOptions(intra_op))
+
     def start(self) -> None:
         """Start the workers."""
         self._batcher.start()
@@ -365,12 +374,12 @@ def worker_count(options: InferenceOptions) -> int:
     While one waits for the interpreter's lock, to lay out its batch or to split its results, the
     others compute; and a small request is begun at once while bulk work keeps the cores busy.
     """
-    return options.threads or available_cores() // options.intra_op + 1
+    return options.threads or available_cores() // max(1, options.intra_op) + 1
 
 
 def runs_at_once(options: InferenceOptions) -> int:
     """Runs that keep all cores busy."""
-    return max(1, available_cores() // options.intra_op)
+    return max(1, available_cores() // max(1, options.intra_op))
 
 
 def load_pipeline(
