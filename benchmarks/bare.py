@@ -19,7 +19,7 @@ from benchmarks.loops import Step, Texts, serve
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.cores import available_cores
 from server.inference.items import Encoding, Item, MaskResult, MaskWant, PairWant, PoolWant
-from server.inference.pipeline import BATCH_TOKENS
+from server.inference.options import BATCH_TOKENS
 from server.inference.session import Session, SessionOptions
 
 TOP_K = 5  # /fill-mask's default

@@ -39,7 +39,7 @@ from server.api.shortcut import Shortcut
 from server.board import Member
 from server.errors import ClozeError
 from server.inference.devices import Device, DeviceError, find_device
-from server.inference.pipeline import InferenceOptions
+from server.inference.options import InferenceOptions
 from server.metrics import Metrics
 from server.registry import Registry
 from server.settings import Settings

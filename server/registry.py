@@ -15,7 +15,8 @@ from pathlib import Path
 from models.manifest import ManifestError
 from server.errors import ModelNotFound, NotReady
 from server.inference.devices import DeviceError
-from server.inference.pipeline import InferenceOptions, Pipeline, load_pipeline, worker_count
+from server.inference.options import InferenceOptions, worker_count
+from server.inference.pipeline import Pipeline, load_pipeline
 
 logger = logging.getLogger("cloze")
 
@@ -93,7 +94,11 @@ async def _running(folder: Path, options: InferenceOptions, slots: threading.Sem
         raise
     except Exception as error:
         raise ManifestError(f"{folder.name} is intact, but does not run: {error}") from error
-    ready = {"heads": pipeline.manifest.heads, "device": pipeline.device.name}
+    ready = {
+        "heads": pipeline.manifest.heads,
+        "device": pipeline.device.name,
+        "cost": str(pipeline.cost),
+    }
     logger.info("model ready", extra={"model": folder.name, **ready})
     return pipeline
 

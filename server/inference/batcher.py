@@ -2,9 +2,13 @@
 
     event loop: submit -> queue            worker: take -> run -> deliver (one call back per batch)
 
-Work-conserving: a worker that is free takes what waits; nothing waits for a timer. All tasks share
-the queue and the batches. A request is a `Ticket`; it is answered when its last item is done, and
-exactly once: with its results, or with the error that ended it. Knows nothing of HTTP or ONNX.
+While a core is free a worker takes what waits; nothing waits for a timer. All tasks share the queue
+and the batches. A request is a `Ticket`; it is answered when its last item is done, and exactly
+once: with its results, or with the error that ended it. Knows nothing of HTTP or ONNX.
+
+There may be more workers than cores. While all cores are busy, another run makes theirs slower and
+is worth it in two cases only: when it is large enough to be run economically, or when a small
+request would otherwise wait for bulk work. So bulk work never takes a worker that is over.
 """
 
 from __future__ import annotations
@@ -19,14 +23,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.alarm import Alarm
-from server.errors import ClozeError, DeadlineExceeded, Draining, InternalError, QueueFull
+from server.errors import ClozeError, DeadlineExceeded, Draining, QueueFull
+from server.inference.cost import CostModel
+from server.inference.counters import BatcherStats, Counters, Outcome, snapshot
 from server.inference.isolation import RunBatch, run_isolated
 from server.inference.items import Item, Result
-from server.inference.queue import CostModel, Entry, ItemQueue
+from server.inference.queue import Entry, ItemQueue, Line
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_BUDGET = 32  # tokens; the budget is not halved below this when memory runs out
+WORTH_A_RUN = 64  # tokens; a short text alone takes twice the time that it takes among several
 
 
 class Ticket:
@@ -55,30 +62,14 @@ class Completed:
     compute_s: float
 
 
-@dataclass(frozen=True)
-class BatcherStats:
-    """Counters since start, and the state of the moment."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A batch that a worker is computing."""
 
-    queued_items: int
-    queued_tokens: int
-    running_batches: int
-    batches_total: int
-    items_total: int
-    tokens_total: int
-    cancelled_total: int
-    """Items that left the queue because their client did."""
-    expired_total: int
-    """Items that left the queue because their deadline passed."""
-    poisoned_total: int
-    """Items that failed alone, without their neighbours."""
-    memory_errors_total: int
-    batch_seconds: float
-    worker_heartbeat_age_s: float
-    """Seconds since the longest-running batch began; 0 when no worker is busy, infinite when a
-    worker has died."""
-
-
-Outcome = tuple[Entry, Result | ClozeError]
+    since: float
+    """`time.monotonic()` seconds."""
+    line: Line
+    tokens: int
 
 
 class Batcher:
@@ -92,27 +83,26 @@ class Batcher:
         workers: int,
         batch_tokens: int,
         queue_tokens: int,
+        cores: int | None = None,
         slots: threading.Semaphore | None = None,
     ) -> None:
         self._run = run
-        self._queue = ItemQueue(cost)
+        self._queue = ItemQueue(cost, batch_tokens)
         self._queue_tokens = queue_tokens
         self._budget = batch_tokens
+        self._cores = cores or workers  # runs that keep all of them busy
         self._slots = slots or contextlib.nullcontext()
         self._ready = threading.Condition()
         self._arrived: list[tuple[Ticket, float]] = []
         self._arrived_tokens = 0
         self._deadlines = Alarm(self._expire)
         self._idle = 0
-        self._busy_since: dict[int, float] = {}
+        self._runs: dict[int, _Run] = {}
         self._stopping = False
         self._draining = False
         self._unanswered = 0
         self._drained: asyncio.Event | None = None
-        self._counts = dict.fromkeys(
-            ("batches", "items", "tokens", "cancelled", "expired", "poisoned", "memory_errors"), 0
-        )
-        self._batch_seconds = 0.0
+        self._counters = Counters()
         self._threads = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
             for n in range(workers)
@@ -122,6 +112,11 @@ class Batcher:
         """Start the worker threads."""
         for thread in self._threads:
             thread.start()
+
+    def weigh_by(self, cost: CostModel) -> None:
+        """Choose company by another cost from now on."""
+        with self._ready:
+            self._queue.cost = cost
 
     def require_room(self, tokens: int) -> None:
         """Raise `QueueFull` when `tokens` more would not fit, `Draining` when none are admitted.
@@ -134,7 +129,7 @@ class Batcher:
         if waiting and waiting + tokens > self._queue_tokens:
             raise QueueFull(
                 "Too much work is waiting; send the request again later.",
-                retry_after_s=self._seconds_to_clear(waiting),
+                retry_after_s=self._counters.seconds_for(waiting, len(self._threads)),
             )
 
     async def submit(self, items: Sequence[Item], deadline: float) -> Completed:
@@ -156,7 +151,7 @@ class Batcher:
         try:
             await ticket.done
         except asyncio.CancelledError:
-            self._leave(ticket, "cancelled")
+            self._leave(ticket)
             raise
         finally:
             self._deadlines.drop(ticket)
@@ -169,20 +164,18 @@ class Batcher:
     def stats(self) -> BatcherStats:
         """A snapshot for metrics and probes."""
         with self._ready:
-            now = time.monotonic()
-            return BatcherStats(
-                queued_items=len(self._queue),
-                queued_tokens=self._queue.tokens,
-                running_batches=len(self._busy_since),
-                worker_heartbeat_age_s=self._heartbeat_age(now),
-                batch_seconds=self._batch_seconds,
-                **{f"{name}_total": count for name, count in self._counts.items()},
+            return snapshot(
+                self._counters,
+                items=len(self._queue),
+                tokens=self._queue.tokens,
+                running=len(self._runs),
+                age_s=self._heartbeat_age(time.monotonic()),
             )
 
     def _heartbeat_age(self, now: float) -> float:
         if not all(thread.is_alive() or thread.ident is None for thread in self._threads):
             return math.inf
-        return max((now - since for since in self._busy_since.values()), default=0.0)
+        return max((now - run.since for run in self._runs.values()), default=0.0)
 
     async def drain(self) -> None:
         """Admit nothing more and return when all admitted work is answered."""
@@ -204,24 +197,28 @@ class Batcher:
         with self._ready:
             for ticket, now in self._arrived:
                 self._queue.add(ticket, now)
-            self._ready.notify(len(self._queue))
+            if self._may_begin():
+                self._ready.notify(len(self._queue))
         self._arrived.clear()
         self._arrived_tokens = 0
 
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.done.done():
-            self._leave(ticket, "expired")
+            self._leave(ticket, expired=True)
             ticket.done.set_exception(_too_late())
 
-    def _leave(self, ticket: Ticket, why: str) -> None:
+    def _leave(self, ticket: Ticket, *, expired: bool = False) -> None:
         before = len(self._arrived)
         self._arrived = [(other, now) for other, now in self._arrived if other is not ticket]
         arrived = len(self._arrived) < before
         if arrived:
             self._arrived_tokens -= ticket.tokens
         with self._ready:
-            removed = self._queue.remove(ticket)
-            self._counts[why] += len(ticket.items) if arrived else removed
+            left = len(ticket.items) if arrived else self._queue.remove(ticket)
+            if expired:
+                self._counters.expired_total += left
+            else:
+                self._counters.cancelled_total += left
 
     def _deliver(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
         """Hand a batch's outcomes to their requests."""
@@ -230,7 +227,7 @@ class Batcher:
             if ticket.done.done():
                 continue  # cancelled, expired, or failed by another of its items
             if isinstance(outcome, ClozeError):
-                self._leave(ticket, "cancelled")
+                self._leave(ticket)
                 ticket.done.set_exception(outcome)
                 continue
             ticket.results[entry.index] = outcome
@@ -240,19 +237,12 @@ class Batcher:
             if ticket.remaining == 0:
                 ticket.done.set_result(None)
 
-    def _seconds_to_clear(self, tokens: int) -> float:
-        """How long the waiting tokens will take at the rate seen so far."""
-        done, spent = self._counts["tokens"], self._batch_seconds
-        if not done:
-            return 1.0
-        return max(1.0, tokens * spent / done / len(self._threads))
-
     # --- on the worker threads ----------------------------------------------------------------
 
     def _work(self) -> None:
         while True:
             with self._ready:
-                while not len(self._queue) and not self._stopping:
+                while not self._may_begin() and not self._stopping:
                     self._idle += 1
                     self._ready.wait()
                     self._idle -= 1
@@ -264,16 +254,20 @@ class Batcher:
     def _work_once(self) -> None:
         thread = threading.get_ident()
         with self._ready:
-            if not len(self._queue):
+            if not self._may_begin():
                 return  # another worker was faster
             started = time.monotonic()
-            taken = self._queue.take(self._share(), started)
-            self._busy_since[thread] = started
+            first = self._queue.first(started, bulk=len(self._runs) < self._cores)
+            taken = self._queue.take(first, self._share(first.line))
+            tokens = sum([entry.tokens for entry in taken])
+            self._runs[thread] = _Run(started, first.line, tokens)
+            if self._may_begin():
+                self._ready.notify()
         outcomes = self._outcomes(taken, started)
         seconds = time.monotonic() - started
         with self._ready:
-            del self._busy_since[thread]
-            self._count(outcomes, seconds)
+            del self._runs[thread]
+            self._counters.ended(outcomes, seconds)
         self._call_back(outcomes, started, seconds)
 
     def _outcomes(self, taken: list[Entry], now: float) -> list[Outcome]:
@@ -286,20 +280,25 @@ class Batcher:
         results = run_isolated(self._run, items, self._shrink_budget)
         return [*zip(entries, results, strict=True), *late]
 
-    def _count(self, outcomes: list[Outcome], seconds: float) -> None:
-        late = sum(isinstance(outcome, DeadlineExceeded) for _, outcome in outcomes)
-        self._batch_seconds += seconds
-        self._counts["batches"] += 1
-        self._counts["items"] += len(outcomes) - late
-        self._counts["tokens"] += sum(
-            entry.tokens for entry, outcome in outcomes if not isinstance(outcome, DeadlineExceeded)
-        )
-        self._counts["expired"] += late
-        self._counts["poisoned"] += sum(isinstance(o, InternalError) for _, o in outcomes)
+    def _may_begin(self) -> bool:
+        """Whether something waits that is worth a run now."""
+        if len(self._runs) < self._cores:
+            return len(self._queue) > 0
+        waiting = self._queue.small.tokens
+        if not waiting or waiting >= WORTH_A_RUN:
+            return waiting > 0
+        return any(run.line is self._queue.bulk for run in self._runs.values())
 
-    def _share(self) -> int:
-        """Tokens to take now: the budget, or less so that idle workers get their part."""
-        return min(self._budget, -(-self._queue.tokens // (self._idle + 1)))
+    def _share(self, line: Line) -> int:
+        """Tokens to take of a line now: the budget, or less so that every core gets its part.
+
+        That is, of what waits for workers that are idle, and of all that is in hand for those that
+        will soon be back: one that took all would leave them crumbs.
+        """
+        running = sum([run.tokens for run in self._runs.values()])
+        idle = min(self._idle, max(0, self._cores - len(self._runs) - 1))
+        share = max(WORTH_A_RUN, (line.tokens + running) / self._cores)
+        return min(self._budget, math.ceil(min(share, line.tokens / (idle + 1))))
 
     def _call_back(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
         entry, _ = outcomes[0]
@@ -312,7 +311,7 @@ class Batcher:
 
     def _shrink_budget(self) -> None:
         with self._ready:
-            self._counts["memory_errors"] += 1
+            self._counters.memory_errors_total += 1
             self._budget = max(SMALLEST_BUDGET, self._budget // 2)
 
 

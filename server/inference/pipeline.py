@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from models.manifest import ModelManifest, load_manifest
 from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
-from server.inference.batcher import Batcher, BatcherStats
+from server.inference.batcher import Batcher
 from server.inference.cores import available_cores
-from server.inference.devices import Device, cpu_device, device_for
-from server.inference.queue import CostModel
+from server.inference.cost import SHAPES, by_operations, fitted, timed_runs
+from server.inference.counters import BatcherStats
+from server.inference.devices import device_for
+from server.inference.options import InferenceOptions, batch_tokens, runs_at_once, worker_count
 from server.inference.session import Session, SessionOptions
 from server.inference.tasks.embed import EmbedOptions, check_embed, plan_embed
 from server.inference.tasks.entities import Entity
@@ -54,6 +56,7 @@ from server.inference.tasks.token_classification import (
     check_entities,
     plan_entities,
 )
+from server.inference.threads import AUTO, measured_session
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, Tokenizer
 
 T = TypeVar("T")
@@ -62,30 +65,6 @@ PipelineStats = BatcherStats
 INLINE_CHARACTERS = 2000  # tokenised on the event loop; a hop to a thread costs as much
 CHARACTERS_PER_ESTIMATE = 4  # of English per token, to judge room in the queue beforehand
 FOREVER_S = 3600.0  # deadline of a caller that named none
-
-# A GPU is filled by large batches; one worker lays out the next while the other's is computed.
-GPU_WORKERS = 2
-BATCH_TOKENS = {"cpu": 512, "cuda": 8192}  # a GPU's is an estimate, not measured
-
-
-@dataclass(frozen=True)
-class InferenceOptions:
-    """How a model is run and what one request may ask of it."""
-
-    threads: int = 0
-    """Worker threads; 0 for as many as suit the device."""
-    intra_op: int = 1
-    """Threads inside one run of the session."""
-    batch_tokens: int = 0
-    """Most packed tokens of one batch; 0 for as many as suit the device."""
-    queue_tokens: int = 65_536
-    """Most tokens that wait."""
-    max_items: int = 512
-    """Most texts in one request."""
-    max_masks: int = 512
-    max_targets: int = 1000
-    max_top_k: int = 1000
-    device: Device = field(default_factory=cpu_device)
 
 
 @dataclass(frozen=True)
@@ -115,10 +94,16 @@ class Pipeline:
         self, folder: Path, options: InferenceOptions, slots: threading.Semaphore | None = None
     ) -> None:
         self.manifest: ModelManifest = load_manifest(folder)
+        self._folder = folder
         self._tokenizer = Tokenizer(folder / "tokenizer.json")
-        device = device_for(options.device, folder.name, self.manifest.precision)
-        self._session = Session(folder, self.manifest, SessionOptions(options.intra_op, device))
+        self._device = device_for(options.device, folder.name, self.manifest.precision)
+        if options.intra_op == AUTO and self._device.name == "cpu":
+            self._session, chosen = measured_session(self._load, available_cores())
+            options = replace(options, intra_op=chosen)
+        else:
+            self._session = self._load(max(1, options.intra_op))
         self.device = self._session.device
+        """Where the session runs."""
         self._options = options
         self.limits = Limits(
             max_tokens=self.manifest.max_tokens,
@@ -129,10 +114,13 @@ class Pipeline:
             max_top_k=min(options.max_top_k, self._tokenizer.vocab_size),
             max_chars=self.manifest.max_tokens * CHARACTERS_PER_TOKEN,
         )
+        self.cost = by_operations(self.manifest.architecture.hidden_size)
+        """What batches are chosen by; measured while warming."""
         self._batcher = Batcher(
             self._session.run,
-            CostModel(self.manifest.architecture.hidden_size),
+            self.cost,
             workers=worker_count(options, self.device),
+            cores=runs_at_once(options, self.device),
             batch_tokens=batch_tokens(options, self.device),
             queue_tokens=options.queue_tokens,
             slots=slots,
@@ -329,13 +317,28 @@ class Pipeline:
 
     # --- life ---------------------------------------------------------------------------------
 
+    def _load(self, intra_op: int) -> Session:
+        return Session(self._folder, self.manifest, SessionOptions(intra_op, self._device))
+
     def start(self) -> None:
         """Start the workers."""
         self._batcher.start()
 
     def warm(self) -> None:
-        """Run every head once, so that the first request is as fast as the rest (blocking)."""
-        self._session.warm(batch_tokens(self._options, self.device))
+        """Run every head once, so that the first request is as fast as the rest (blocking).
+
+        Then measure what runs cost. One that stays on its thread is measured in that thread's own
+        time, which is blind to whatever else starts up on the machine.
+        """
+        budget = batch_tokens(self._options, self.device)
+        longest = min(self.manifest.max_tokens, budget)
+        fills = "mlm" in self.manifest.heads
+        shapes = [one for one in SHAPES if one.length <= longest and fills >= one.masked]
+        alone = self.device.name == "cpu" and self._options.intra_op == 1
+        clock = time.thread_time if alone else time.perf_counter
+        self._session.warm(budget)
+        self.cost = fitted(timed_runs(self._session.run, shapes, clock)) or self.cost
+        self._batcher.weigh_by(self.cost)
 
     async def drain(self) -> None:
         """Admit nothing more; return when all admitted requests are answered."""
@@ -351,22 +354,6 @@ class Pipeline:
     def stats(self) -> PipelineStats:
         """Counters and the state of the queue."""
         return self._batcher.stats()
-
-
-def worker_count(options: InferenceOptions, device: Device) -> int:
-    """Worker threads: as asked, or one more than keeps the cores, or the GPU, busy.
-
-    While one waits for the interpreter's lock, to lay out its batch or to split its results, the
-    others compute.
-    """
-    if options.threads or device.name == "cuda":
-        return options.threads or GPU_WORKERS
-    return available_cores() // options.intra_op + 1
-
-
-def batch_tokens(options: InferenceOptions, device: Device) -> int:
-    """Most packed tokens of one batch: as asked, or as many as suit the device."""
-    return options.batch_tokens or BATCH_TOKENS[device.name]
 
 
 def load_pipeline(

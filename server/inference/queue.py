@@ -3,12 +3,21 @@
 Order. Each request is a flow of start-time fair queueing (Goyal, Vin and Cheng 1996): an item's tag
 is the virtual time at which its request's earlier items would have been served, counted in tokens.
 The smallest tag goes first, so a list of 500 texts and a neighbour's single text share the machine
-instead of the one waiting for all of the other. An item that waited longer than `MAX_AGE_S` goes
-before all tags, so nothing waits for ever.
+instead of the one waiting for all of the other. Of those that waited longer than `MAX_AGE_S` the
+oldest goes before all tags, every other time: nothing waits for ever, and a list that is old before
+it is done does not hold up everybody else.
 
-Company. The first item is joined by those, in order, that cost at most `MAX_EXTRA_COST` times what
-they cost alone: attention is padded to the longest text of the batch, so a short text next to a
-long one would be paid for as a long one.
+Two lines. A request that needs more than one batch is bulk work: its client waits for many runs and
+gains nothing from being in an earlier one. A small request that shared a batch with it would wait
+for that whole batch, so small requests and bulk work wait in lines of their own and never share.
+
+Company. The first item is joined by those of its line, in order, whose marginal cost in the batch
+is at most what they would cost later, in a batch of their like. Products cost the same in both.
+What decides is what an item causes here and not there, padding of attention to the longest text and
+the vocabulary for a first mask: that must not cost more than the run that it saves, of which a
+later batch would have spared it all but the part `SAVED`. Nor may an item cost more than the run
+did before it came: it can at most double the time that those before it wait, so a short text never
+waits for one very long companion.
 
 Knows nothing of threads: the batcher holds its lock around every call.
 """
@@ -21,13 +30,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from server.inference.items import Item
+from server.inference.cost import CostModel
+from server.inference.items import Item, MaskWant
 
 if TYPE_CHECKING:
     from server.inference.batcher import Ticket
 
 MAX_AGE_S = 0.5  # seconds in the queue after which an item goes first
-MAX_EXTRA_COST = 1.25
+SAVED = 0.25  # of a run's own cost: batches of a few texts are what waits under ordinary load
 CANDIDATES = 128  # items looked at for one batch; bounds the time under the lock
 
 
@@ -46,88 +56,117 @@ class Entry:
     """`time.monotonic()` seconds."""
     tokens: int
     """Length of the item's encoding."""
+    masked: bool
+    """Whether the item reads the vocabulary."""
+    line: Line
     waiting: bool = True
 
 
 _ORDER = attrgetter("tag", "number")
 
 
-@dataclass(frozen=True)
-class CostModel:
-    """Relative cost of a packed batch: products by token, attention by padded area.
+class Line:
+    """Waiting entries by tag, and how many tokens they have."""
 
-    A token costs `24·H²` operations a layer in products, a pair of positions `4·H` in attention.
-    """
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.tokens = 0
 
-    hidden_size: int
+    def add(self, entry: Entry) -> None:
+        """Put an entry into its place."""
+        insort(self.entries, entry, key=_ORDER)
+        self.tokens += entry.tokens
 
-    def cost(self, texts: int, longest: int, tokens: int) -> float:
-        """Cost in tokens' worth of products."""
-        return tokens + texts * longest * longest / (6 * self.hidden_size)
+    def drop(self, entries: list[Entry]) -> None:
+        """Take entries of this line out."""
+        for entry in entries:
+            entry.waiting = False
+            self.tokens -= entry.tokens
+        if entries:
+            # All but an over-aged first one stand near the front: rebuild no more than that.
+            last = max(entries, key=_ORDER)
+            end = bisect_right(self.entries, _ORDER(last), key=_ORDER)
+            self.entries[:end] = [entry for entry in self.entries[:end] if entry.waiting]
 
 
 class ItemQueue:
     """The waiting items of one model."""
 
-    def __init__(self, cost: CostModel) -> None:
-        self._cost = cost
-        self._by_tag: list[Entry] = []
+    def __init__(self, cost: CostModel, bulk_tokens: int) -> None:
+        self.cost = cost
+        self.small, self.bulk = Line(), Line()
+        self._bulk_tokens = bulk_tokens
+        """Requests of more tokens are bulk work."""
         self._by_age: deque[Entry] = deque()
         """In order of arrival; entries that left the queue stay until they reach the front."""
+        self._age_led = False
         self._virtual_time = 0.0
         self._arrivals = 0
-        self.tokens = 0
 
     def __len__(self) -> int:
-        return len(self._by_tag)
+        return len(self.small.entries) + len(self.bulk.entries)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that wait."""
+        return self.small.tokens + self.bulk.tokens
 
     def add(self, ticket: Ticket, now: float) -> None:
         """Queue all items of a request; `now` in `time.monotonic()` seconds."""
         tag = self._virtual_time
+        line = self.bulk if ticket.tokens > self._bulk_tokens else self.small
         for index, item in enumerate(ticket.items):
-            entry = Entry(tag, self._arrivals, item, ticket, index, now, len(item.encoding))
-            insort(self._by_tag, entry, key=_ORDER)
+            masked = isinstance(item.want, MaskWant)
+            length = len(item.encoding)
+            entry = Entry(tag, self._arrivals, item, ticket, index, now, length, masked, line)
+            line.add(entry)
             self._by_age.append(entry)
             self._arrivals += 1
             tag += entry.tokens
-        self.tokens += ticket.tokens
 
     def remove(self, ticket: Ticket) -> int:
         """Take a request's waiting items out and return how many there were."""
-        return self._drop([entry for entry in self._by_tag if entry.ticket is ticket])
+        leaving = 0
+        for line in (self.small, self.bulk):
+            theirs = [entry for entry in line.entries if entry.ticket is ticket]
+            line.drop(theirs)
+            leaving += len(theirs)
+        return leaving
 
-    def take(self, budget: int, now: float) -> list[Entry]:
-        """Remove and return the next batch: `budget` tokens at most, unless its first has more."""
-        seed = self._seed(now)
-        chosen, tokens, longest = [seed], seed.tokens, seed.tokens
-        spent = self._cost.cost(1, longest, tokens)
-        for entry in self._by_tag[:CANDIDATES]:
-            if entry is seed or tokens + entry.tokens > budget:
-                continue
-            stretched = max(longest, entry.tokens)
-            together = self._cost.cost(len(chosen) + 1, stretched, tokens + entry.tokens)
-            alone = self._cost.cost(1, entry.tokens, entry.tokens)
-            if together - spent <= MAX_EXTRA_COST * alone:
-                chosen.append(entry)
-                tokens, longest, spent = tokens + entry.tokens, stretched, together
-        self._virtual_time = max(self._virtual_time, seed.tag)
-        self._drop(chosen)
-        return chosen
-
-    def _seed(self, now: float) -> Entry:
-        """The entry that must be in the next batch: the first by tag, or one kept too long."""
+    def first(self, now: float, *, bulk: bool = True) -> Entry:
+        """The entry to lead the next batch; not of bulk work, unless that is welcome."""
+        if not bulk:
+            return self.small.entries[0]
         while not self._by_age[0].waiting:
             self._by_age.popleft()
         oldest = self._by_age[0]
-        return oldest if now - oldest.queued_at > MAX_AGE_S else self._by_tag[0]
+        self._age_led = not self._age_led and now - oldest.queued_at > MAX_AGE_S
+        if self._age_led:
+            return oldest
+        heads = [line.entries[0] for line in (self.small, self.bulk) if line.entries]
+        return min(heads, key=attrgetter("tag"))  # the small one of two alike
 
-    def _drop(self, entries: list[Entry]) -> int:
-        for entry in entries:
-            entry.waiting = False
-            self.tokens -= entry.tokens
-        if entries:
-            # All but an over-aged seed stand near the front: rebuild no more than that.
-            last = max(entries, key=_ORDER)
-            end = bisect_right(self._by_tag, _ORDER(last), key=_ORDER)
-            self._by_tag[:end] = [entry for entry in self._by_tag[:end] if entry.waiting]
-        return len(entries)
+    def take(self, first: Entry, budget: int) -> list[Entry]:
+        """Remove and return `first` and its company, of `budget` tokens unless it has more."""
+        cost = self.cost
+        token, area, worth = cost.token, cost.area, SAVED * cost.run
+        chosen, masked = [first], first.masked
+        room, longest = budget - first.tokens, first.tokens
+        spent = cost.cost(1, longest, longest, masked=masked)
+        for entry in first.line.entries[:CANDIDATES]:
+            length = entry.tokens
+            if length > room or entry is first:
+                continue
+            positions = longest * longest
+            if length > longest:
+                positions = (len(chosen) + 1) * length * length - len(chosen) * positions
+            head = cost.vocabulary if entry.masked and not masked else 0.0
+            caused = area * (positions - length * length) + head
+            added = token * length + area * positions + head
+            if caused <= worth and added <= spent:
+                chosen.append(entry)
+                room, longest = room - length, max(longest, length)
+                spent, masked = spent + added, masked or entry.masked
+        self._virtual_time = max(self._virtual_time, first.tag)
+        first.line.drop(chosen)
+        return chosen

@@ -83,8 +83,6 @@ class Session:
 
     def warm(self, tokens: int) -> None:
         """Run every head once on a batch of about `tokens`, so that memory is in place."""
-        length = min(tokens, self._manifest.max_tokens)
-        encoding = Encoding(np.ones(length, np.int64), np.zeros(length, np.int64))
         wants: list[Want] = [PoolWant("mean")]
         if "mlm" in self._manifest.heads:
             wants.append(MaskWant((1,), 5))
@@ -92,8 +90,10 @@ class Session:
             wants.append(PairWant())
         if "sequence" in self._manifest.heads:
             wants.append(ClassWant())
-        rows = np.arange(length)
+        rows = np.arange(2)
         wants += [TokenWant(head, rows) for head in ("token", "qa") if head in self._manifest.heads]
+        length = min(max(2, tokens // len(wants)), self._manifest.max_tokens)
+        encoding = Encoding(np.ones(length, np.int64), np.zeros(length, np.int64))
         self.run([Item(encoding, want) for want in wants])
 
 

@@ -11,7 +11,8 @@ import pytest
 import transformers
 
 from models.manifest import load_manifest
-from server.inference.pipeline import InferenceOptions, Pipeline
+from server.inference.options import InferenceOptions
+from server.inference.pipeline import Pipeline
 from server.inference.session import Session, SessionOptions
 from server.inference.tokenizer import Tokenizer
 from tests.running_server import REPOSITORY

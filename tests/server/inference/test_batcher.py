@@ -21,8 +21,8 @@ from server.errors import (
     QueueFull,
 )
 from server.inference.batcher import SMALLEST_BUDGET, Batcher, Completed
+from server.inference.cost import by_operations
 from server.inference.items import Item, Result
-from server.inference.queue import CostModel
 from server.inference.session import Session
 from tests.server.inference.samples import pooled
 
@@ -87,14 +87,16 @@ def make(watched: Watched) -> Iterator[Make]:
         workers: int = 1,
         batch_tokens: int = 512,
         queue_tokens: int = 65_536,
+        cores: int | None = None,
         slots: threading.Semaphore | None = None,
     ) -> Batcher:
         batcher = Batcher(
             watched,
-            CostModel(384),
+            by_operations(384),
             workers=workers,
             batch_tokens=batch_tokens,
             queue_tokens=queue_tokens,
+            cores=cores,
             slots=slots,
         )
         batcher.start()
@@ -203,6 +205,74 @@ def test_no_worker_is_idle_while_something_waits(make: Make, watched: Watched) -
         assert batcher.stats().running_batches == 2
         watched.gate.set()
         await asyncio.gather(held, *tasks)
+
+    run(work())
+
+
+def test_while_all_cores_are_busy_only_much_work_is_begun(make: Make, watched: Watched) -> None:
+    little, much = texts(2, length=20, seed=1), texts(4, length=20, seed=2)
+
+    async def work() -> None:
+        batcher = make(workers=2, cores=1)
+        held, (first,) = await submit_behind_a_held_run(batcher, watched, little)
+        await asyncio.sleep(0.1)
+        assert batcher.stats().running_batches == 1
+        second = asyncio.create_task(batcher.submit(much, soon()))
+        await watched.running()
+        assert len(watched.batches[-1]) == 6  # what waited goes along
+        watched.gate.set()
+        await asyncio.gather(held, first, second)
+
+    run(work())
+
+
+def test_little_work_is_begun_once_a_core_is_free(make: Make, watched: Watched) -> None:
+    async def work() -> None:
+        batcher = make(workers=3, cores=2)
+        held, (other,) = await submit_behind_a_held_run(batcher, watched, texts(1))
+        await watched.running()
+        waiting = asyncio.create_task(batcher.submit(texts(1, seed=3), soon()))
+        await asyncio.sleep(0.1)
+        assert batcher.stats().running_batches == 2
+        watched.gate.set()
+        await asyncio.gather(held, other, waiting)
+
+    run(work())
+
+
+def test_a_single_text_is_begun_at_once_while_bulk_work_has_all_cores(
+    make: Make, watched: Watched
+) -> None:
+    async def work() -> None:
+        batcher = make(workers=2, cores=1, batch_tokens=100)
+        watched.gate.clear()
+        many = asyncio.create_task(batcher.submit(texts(40, length=10), soon()))
+        await watched.running()
+        await asyncio.sleep(0.1)
+        assert batcher.stats().running_batches == 1  # the list does not take the other worker too
+        single = texts(1, seed=9)
+        one = asyncio.create_task(batcher.submit(single, soon()))
+        await watched.running()
+        assert watched.batches[-1] == single
+        watched.gate.set()
+        await asyncio.gather(one, many)
+
+    run(work())
+
+
+def test_a_worker_leaves_those_that_come_back_their_part(make: Make, watched: Watched) -> None:
+    async def work() -> None:
+        batcher = make(workers=2)
+        watched.gate.clear()
+        lists = [texts(5, length=20, seed=n) for n in range(3)]
+        tasks = [asyncio.create_task(batcher.submit(lists[0], soon()))]
+        for _ in range(2):  # both workers: three texts, and two
+            await watched.running()
+        tasks += [asyncio.create_task(batcher.submit(items, soon())) for items in lists[1:]]
+        await let_it_be_queued()
+        watched.gate.set()
+        await asyncio.gather(*tasks)
+        assert len(watched.batches[2]) < 10
 
     run(work())
 

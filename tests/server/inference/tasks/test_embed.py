@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from models.manifest import load_manifest, write_manifest
 from server.errors import EmptyText, InvalidParameter, TooLong, WrongType
-from server.inference.pipeline import InferenceOptions, Pipeline
+from server.inference.options import InferenceOptions
+from server.inference.pipeline import Pipeline
 from server.inference.tasks.embed import shape_vectors
 
 PARITY = 1e-4  # largest difference of a number of a vector from transformers in float32
