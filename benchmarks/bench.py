@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.results import Sample
 from benchmarks.subjects import Server, Subject
-from benchmarks.workloads import Workload, Workloads
+from benchmarks.workloads import KINDS, Workload, Workloads
 
 
 @dataclass
@@ -17,6 +17,8 @@ class Bench:
     connections: int
     seconds: float
     quick: bool = False
+    lengths: Sequence[str] = KINDS
+    """Of the texts under saturation."""
     _capacities: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from benchmarks.machine import core_list
 from benchmarks.sections import SECTIONS
+from benchmarks.workloads import KINDS
 from server.inference.cores import available_cores
 
 RESULTS = Path(__file__).parent / "results"
-QUICK = {"rounds": 2, "seconds": 1.0}
-FULL = {"rounds": 5, "seconds": 4.0}
+QUICK = {"rounds": 2, "seconds": 1.0, "lengths": ("short",)}
+FULL = {"rounds": 5, "seconds": 4.0, "lengths": KINDS}
 
 
 def parser(program: str, purpose: str) -> argparse.ArgumentParser:
@@ -19,6 +20,11 @@ def parser(program: str, purpose: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose)
     made.add_argument("--only", type=_names, default=None, help=f"sections, of: {names}")
     made.add_argument("--quick", action="store_true", help="fewer workloads, 2 rounds of 1 s")
+    made.add_argument(
+        "--lengths",
+        type=_names,
+        help=f"of the texts under full load: {', '.join(KINDS)}",
+    )
     made.add_argument("--rounds", type=int, help=f"{FULL['rounds']} if not given")
     made.add_argument(
         "--seconds", type=float, help=f"of each measurement, {FULL['seconds']:g} if not given"
@@ -38,16 +44,21 @@ def complete(options: argparse.Namespace, default_sections: tuple[str, ...]) -> 
     """Fill in what was not given.
 
     Raises:
-        SystemExit: a section that does not exist.
+        SystemExit: a section or a length that does not exist.
     """
     for name, value in (QUICK if options.quick else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     options.only = options.only or default_sections
-    unknown = set(options.only) - set(SECTIONS)
-    if unknown:
-        raise SystemExit(f"--only: unknown {sorted(unknown)}; choose from {', '.join(SECTIONS)}")
+    _require_known("--only", options.only, tuple(SECTIONS))
+    _require_known("--lengths", options.lengths, KINDS)
     return options
+
+
+def _require_known(flag: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    unknown = set(given) - set(known)
+    if unknown:
+        raise SystemExit(f"{flag}: unknown {sorted(unknown)}; choose from {', '.join(known)}")
 
 
 def _names(text: str) -> tuple[str, ...]:

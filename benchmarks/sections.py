@@ -22,9 +22,8 @@ Section = Callable[[Bench], Iterator[Sample]]
 
 
 def throughput(bench: Bench) -> Iterator[Sample]:
-    """All connections busy: short, mixed and long texts, and pairs."""
-    lengths = ("short",) if bench.quick else ("short", "mixed", "long")
-    chosen = [bench.workloads.of(length, task) for length in lengths for task in TASKS[:2]]
+    """All connections busy: texts of the chosen lengths, and pairs."""
+    chosen = [bench.workloads.of(length, task) for length in bench.lengths for task in TASKS[:2]]
     if not bench.quick:
         chosen.append(bench.workloads.of("short", "nsp"))
     for workload in chosen:

@@ -69,6 +69,7 @@ def bench_of(subjects: Sequence[Subject], tokenizer: Path, options: argparse.Nam
         connections=options.connections,
         seconds=options.seconds,
         quick=options.quick,
+        lengths=options.lengths,
     )
 
 

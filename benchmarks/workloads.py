@@ -13,6 +13,7 @@ from benchmarks.texts import Count, long_lengths, masked, mixed_lengths, of_leng
 Task = Literal["fill-mask", "embed", "nsp"]
 TASKS: tuple[Task, ...] = ("fill-mask", "embed", "nsp")
 
+KINDS = ("short", "mixed", "long")  # of texts, by their lengths
 MANY, FEW = 256, 64  # texts of a workload: in general, and where each is long
 LIST = 512  # texts in the list that one client sends
 LENGTHS = (8, 16, 32, 64, 128, 256, 500)  # tokens, of the plot of throughput against length

@@ -48,7 +48,14 @@ def calls() -> list[tuple[str, str]]:
 def bench(default_model: Path, calls: list[tuple[str, str]]) -> Bench:
     everything: frozenset[Task] = frozenset({"fill-mask", "embed", "nsp"})
     subjects = [Noting("A", everything, calls), Noting("B", frozenset({"embed"}), calls)]
-    return Bench(subjects, Workloads(default_model / "tokenizer.json"), 32, 1.0, quick=True)
+    return Bench(
+        subjects,
+        Workloads(default_model / "tokenizer.json"),
+        32,
+        1.0,
+        quick=True,
+        lengths=("short",),
+    )
 
 
 def test_subjects_take_turns_and_only_at_what_they_can_do(
