@@ -52,6 +52,11 @@ class Program:
             )
 
     @property
+    def number(self) -> int:
+        """The id of its first process."""
+        return self._process.pid
+
+    @property
     def stdin(self) -> IO[bytes]:
         """Where it reads."""
         return _opened(self._process.stdin)
