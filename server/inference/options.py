@@ -40,7 +40,7 @@ def worker_count(options: InferenceOptions, device: Device) -> int:
     """
     if options.threads or device.name == "cuda":
         return options.threads or GPU_WORKERS
-    return runs_at_once(options, device) + 1
+    return available_cores() // max(1, options.intra_op) + 1
 
 
 def runs_at_once(options: InferenceOptions, device: Device) -> int:
