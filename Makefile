@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve export train bench bench-peers plots info test test-all test-container check format docs lock clean
+.PHONY: help serve export train bench bench-peers peak variants plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ bench: .venv/.installed  ## rates and latencies beside the bare session's; ARGS=
 
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)
+
+peak: .venv-dev/.installed  ## operations that answers need, beside the machine's matrix peak
+	$(developing) -m benchmarks.variants.peak $(ARGS)
+
+variants: .venv-dev/.installed  ## graphs and sessions that might be faster, beside the shipped one
+	$(developing) -m benchmarks.variants $(ARGS)
 
 plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/performance.md
 	$(developing) -m benchmarks.plots $(ARGS)

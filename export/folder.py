@@ -19,6 +19,7 @@ from export.checkpoint import Checkpoint
 from export.config import BertConfig
 from export.drift import measure_drift
 from export.errors import ExportError
+from export.folding import FoldedWeights
 from export.graph import BertGraph, GraphSpec
 from export.linear import FloatLinear, Linear
 from export.parameters import count_parameters
@@ -63,8 +64,8 @@ def _fill(
     spec = GraphSpec(config, checkpoint.heads, layers)
     progress(f"building the {precision} graph")
     with GraphBuilder(folder) as graph:
-        linear = LINEARS[precision](graph, checkpoint.weights)
-        BertGraph(graph, spec, checkpoint.weights, linear).build()
+        weights = FoldedWeights(checkpoint.weights)
+        BertGraph(graph, spec, weights, LINEARS[precision](graph, weights)).build()
         graph.write()
     progress("comparing it with the reference")
     session = parity.open_graph(folder)
