@@ -17,6 +17,13 @@ UNITS = {
     "refused": "requests",
     "mixed of apart": "%",
     "p99 of alone": "×",
+    "speed": "× as shipped",
+    "cosine": "mean",
+    "worst cosine": "least",
+    "best word": "share",
+    "useful": "G operations per second",
+    "of peak": "%",
+    "of run": "%",
 }
 """Every measure and its unit."""
 

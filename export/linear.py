@@ -43,7 +43,7 @@ class Linear(Protocol):
         residual: str | None = None,
         activation: Callable[[str], str] | None = None,
     ) -> str:
-        """The named layer: product and bias, then residual or activation: (rows, out)."""
+        """The named layer: product, bias if any, then residual or activation: (rows, out)."""
 
     def exact(self, values: str, name: str) -> str:
         """A product kept in float32 in every precision: the small heads."""
@@ -85,8 +85,8 @@ class FloatLinear:
         activation: Callable[[str], str] | None = None,
     ) -> str:
         """One Gemm."""
-        weight, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
-        out = self.graph.node("Gemm", rows.values, weight, bias, transB=1)
+        bias = [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
+        out = self.graph.node("Gemm", rows.values, self.weight(f"{name}.weight"), *bias, transB=1)
         if residual is not None:
             out = self.graph.node("Add", out, residual)
         return activation(out) if activation is not None else out

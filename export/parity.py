@@ -41,7 +41,7 @@ def open_graph(folder: Path) -> ort.InferenceSession:
         str(folder / GRAPH_FILE),
         options,
         providers=["CPUExecutionProvider"],
-        disabled_optimizers=["SkipLayerNormFusion"],
+        disabled_optimizers=["SkipLayerNormFusion", "BiasGeluFusion"],
     )
 
 

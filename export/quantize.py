@@ -4,7 +4,7 @@ Weights are int8 with one scale per output column, activations uint8 with one sc
 scale comes from the row alone, so a text gets the same answer in any batch; one scale for the whole
 tensor, the usual dynamic quantisation, would not give it. The product is exact, in integers:
 
-    m = max |x| of the row            q = round(127 · x / m) + 128          (uint8)
+    m = max |x| of the row            q = round(x / (m / 127)) + 128          (uint8)
     y = (q - 128) · W_q · s_col / 127 · m + b                               (float32)
 
 The word table is int8 with one scale per row and serves lookup and decoder alike.
@@ -58,18 +58,23 @@ class Int8Linear:
         self.float = FloatLinear(graph, weights)
         self._step = graph.constant(np.float32(1 / LEVELS).reshape(()), "int8/step")
         self._zero = graph.constant(np.uint8(ZERO_POINT).reshape(()), "int8/zero")
+        self._endless = graph.constant(
+            np.float32(np.finfo(np.float32).max).reshape(()), "int8/endless"
+        )
         self._axis = graph.constant(np.array([-1], np.int64), "int8/axis")
 
     def rows(self, values: str) -> Rows:
         """Quantise each row by its own largest magnitude: uint8 (rows, n) and float32 (rows, 1).
 
-        A row of zeros becomes NaN here and arbitrary integers below, but is then multiplied by its
+        A row of zeros is divided by 0 and becomes arbitrary integers, but is then multiplied by its
         magnitude, 0: no guard is needed.
         """
         graph = self.graph
         peak = graph.node("ReduceMax", graph.node("Abs", values), self._axis, keepdims=1)
-        unit = graph.node("Mul", values, graph.node("Reciprocal", peak))
-        return Rows(values, graph.node("QuantizeLinear", unit, self._step, self._zero), peak)
+        step = graph.node("Squeeze", graph.node("Mul", peak, self._step), self._axis)
+        # Along an axis the operator wants as many zero points as scales: 128 for every row.
+        zeros = graph.node("QuantizeLinear", step, self._endless, self._zero)
+        return Rows(values, graph.node("QuantizeLinear", values, step, zeros, axis=0), peak)
 
     def gather(self, rows: Rows, index: str) -> Rows:
         """Pick rows in all three forms; a quantised row stays what it was."""
@@ -94,7 +99,7 @@ class Int8Linear:
             "MatMulIntegerToFloat", rows.quantised, weight, self._step, scale, self._zero
         )
         product = self.graph.node("Mul", product, rows.scale)
-        out = self.graph.node("Add", product, self.float.weight(f"{name}.bias"))
+        out = self._biased(product, f"{name}.bias")
         if residual is not None:
             out = self.graph.node("Add", out, residual)
         return activation(out) if activation is not None else out
@@ -123,7 +128,12 @@ class Int8Linear:
             "QGemm", rows.quantised, self._step, self._zero, table, scales, zeros, transB=1
         )
         product = self.graph.node("Mul", product, rows.scale)
-        return self.graph.node("Add", product, self.float.weight("mlm.decoder.bias"))
+        return self._biased(product, "mlm.decoder.bias")
+
+    def _biased(self, product: str, bias: str) -> str:
+        if bias not in self.weights:
+            return product
+        return self.graph.node("Add", product, self.float.weight(bias))
 
     def widen(self, values: str) -> str:
         """Rows are float32 between products."""

@@ -7,13 +7,12 @@ ONNX Runtime has a way around it that takes twice as long, so it is chosen only 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def precision_entries() -> Mapping[str, str]:
+def precision_entries() -> dict[str, str]:
     """Session configuration entries for exact int8 products on this processor."""
     return {"session.x64quantprecision": "1"} if _saturates() else {}
 

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "export": {"export", "models"},
     "server": {"server", "models"},
     "benchmarks": {"benchmarks", "server", "models"},
+    "benchmarks/variants": {"benchmarks", "export", "server", "models"},
     "training": {"training"},
     "scripts": {"server", "training"},
 }
@@ -84,7 +85,8 @@ def declared(group: str) -> set[str]:
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_point_one_way(package: str) -> None:
-    modules = files(f"{package}/*.py")
+    inner = [f"{other}/*.py" for other in MAY_IMPORT if other.startswith(f"{package}/")]
+    modules = set(files(f"{package}/*.py")) - set(files(*inner) if inner else [])
     assert modules
     for path in modules:
         ours = {name.partition(".")[0] for name in imported_modules(path)} & set(MAY_IMPORT)
@@ -120,9 +122,11 @@ def test_training_imports_only_what_its_install_declares() -> None:
 
 
 def test_benchmarks_run_in_the_serving_install() -> None:
-    elsewhere = set(files("benchmarks/plots.py", "benchmarks/peers/programs/*.py"))
+    patterns = ("plots.py", "peers/programs/*.py", "variants/*.py")
+    elsewhere = set(files(*(f"benchmarks/{pattern}" for pattern in patterns)))
     assert third_party_of(set(files("benchmarks/*.py")) - elsewhere) <= declared("serve")
     assert third_party_of(files("benchmarks/plots.py")) <= declared("plots")
+    assert third_party_of(files("benchmarks/variants/*.py")) <= declared("test")
 
 
 @pytest.mark.parametrize("lock", ["serve", "serve-cuda", "export", "training", "test", "torch"])

@@ -41,8 +41,7 @@ OWN_DECODER = WORDS | {"mlm.decoder.weight": normal(VOCABULARY, IN)}
 def formula(x: Float32, weight: Float32, bias: Float32) -> Float32:
     """The module's docstring, step by step in float32: (rows, in) -> (rows, out)."""
     peak = np.abs(x).max(axis=1, keepdims=True)
-    unit = x * (np.float32(1) / peak)
-    q = np.clip(np.rint(unit / STEP) + 128, 0, 255).astype(np.uint8)
+    q = np.clip(np.rint(x / (peak * STEP)) + 128, 0, 255).astype(np.uint8)
     quantised = quantise_rows(weight)
     integers = (q.astype(np.int32) - 128) @ quantised.values.astype(np.int32).T
     product: Float32 = integers.astype(np.float32) * (STEP * quantised.scale)
