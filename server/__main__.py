@@ -27,10 +27,10 @@ EXIT_CANNOT_LISTEN: Final = 1
 def main(arguments: Sequence[str]) -> int:
     """Serves until told to stop; returns the exit code."""
     settings = read_settings(arguments)
-    if settings.device == "cuda":
-        _require_cuda()
     if settings.processes == 0:
         settings = settings.model_copy(update={"processes": processes_for(available_cores())})
+    if settings.device == "cuda" and settings.processes == 1:
+        _require_cuda()
     set_up_logging(settings.log_level, settings.log_format)
     try:
         listener = _listen(settings)

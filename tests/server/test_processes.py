@@ -178,6 +178,14 @@ def test_a_refused_model_ends_all_with_3(default_model: Path, tmp_path: Path) ->
     assert "Traceback" not in finished.stderr
 
 
+def test_a_device_that_is_not_there_ends_all_with_2(default_model: Path) -> None:
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    options = ["--port", 0, "--models", default_model, "--processes", 2, "--device", "cuda"]
+    finished = run(*options, **hidden)
+    assert finished.returncode == 2
+    assert "--device: " in finished.stderr
+
+
 def test_cores_are_shared_out() -> None:
     cores = available_cores()
     try:
