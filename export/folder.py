@@ -19,7 +19,6 @@ from export.checkpoint import Checkpoint
 from export.config import BertConfig
 from export.drift import measure_drift
 from export.errors import ExportError
-from export.folding import FoldedWeights
 from export.graph import BertGraph, GraphSpec
 from export.half import HalfLinear
 from export.linear import FloatLinear, Linear
@@ -69,8 +68,8 @@ def _fill(
     spec = GraphSpec(config, checkpoint.heads, layers)
     progress(f"building the {precision} graph")
     with GraphBuilder(folder) as graph:
-        weights = FoldedWeights(checkpoint.weights)
-        BertGraph(graph, spec, weights, LINEARS[precision](graph, weights)).build()
+        linear = LINEARS[precision](graph, checkpoint.weights)
+        BertGraph(graph, spec, checkpoint.weights, linear).build()
         graph.write()
     found, drift = _measure(folder, checkpoint, spec, precision, progress)
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from benchmarks.bare import packed
 from benchmarks.variants import eight_bits, encoder
 from benchmarks.variants.batches import Pack, apart, by_length
+from benchmarks.variants.folding import FoldedWeights
 from benchmarks.variants.joined import JoinedWeights
 from benchmarks.variants.opened import Opening
 from export.builder import GraphBuilder
-from export.folding import FoldedWeights
 from export.graph import BertGraph
 from export.linear import FloatLinear, Linear
 from export.quantize import Int8Linear
@@ -21,6 +21,11 @@ SHIPPED_LINEAR: dict[str, Callable[[GraphBuilder, Weights], Linear]] = {
 }
 
 
+def as_they_are(weights: Weights) -> Weights:
+    """Change nothing."""
+    return weights
+
+
 @dataclass(frozen=True)
 class Variant:
     """A graph, a session and batches; as shipped where nothing else is said."""
@@ -29,7 +34,7 @@ class Variant:
     graph: type[BertGraph] = BertGraph
     linear: Callable[[GraphBuilder, Weights], Linear] | None = None
     """int8 only, where it is given."""
-    weights: Callable[[Weights], Weights] = FoldedWeights
+    weights: Callable[[Weights], Weights] = as_they_are
     opening: Opening = field(default_factory=Opening)
     pack: Pack = by_length
     tokens: int | None = None
@@ -57,11 +62,6 @@ def _entry(key: str, value: str) -> Opening:
     return Opening(entries=((key, value),))
 
 
-def as_they_are(weights: Weights) -> Weights:
-    """Change nothing."""
-    return weights
-
-
 SHIPPED = Variant("as shipped")
 CONTROL = Variant("as shipped, once more")
 
@@ -69,7 +69,7 @@ GRAPHS = (
     CONTROL,
     Variant("com.microsoft MultiHeadAttention", encoder.MultiHeadAttention),
     Variant("SkipLayerNormalization", encoder.SkipLayerNormalization),
-    Variant("biases of keys and values", weights=as_they_are),
+    Variant("no biases of keys and values", weights=FoldedWeights),
     Variant("GELU from Erf", encoder.ErfGelu, opening=_disabled("GeluFusionL1", "GeluFusionL2")),
     Variant("FastGelu (tanh, another function)", encoder.FastGelu),
     Variant("Q, K, V in one product, split", encoder.OneProductSplit, weights=JoinedWeights),

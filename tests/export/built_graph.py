@@ -15,7 +15,6 @@ from onnx import TensorProto
 from export import parity
 from export.builder import GraphBuilder
 from export.checkpoint import Checkpoint
-from export.folding import FoldedWeights
 from export.graph import BertGraph, GraphSpec
 from export.linear import FloatLinear, Linear
 from export.reference import Float32, Text
@@ -79,7 +78,7 @@ def build_graph(
     folder.mkdir(parents=True)
     spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
     with GraphBuilder(folder) as graph:
-        weights = FoldedWeights(checkpoint.weights)
+        weights = checkpoint.weights
         BertGraph(graph, spec, weights, linear(graph, weights)).build()
         graph.write()
     return BuiltGraph.open(folder, checkpoint, layers)

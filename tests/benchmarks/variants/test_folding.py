@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
+from benchmarks.variants.folding import FoldedWeights
 from export.builder import GRAPH_FILE
 from export.checkpoint import read_checkpoint
-from export.folding import FoldedWeights
 from export.reference import Float32
 from tests.export.built_graph import MemoryWeights, build_graph
 
