@@ -1,16 +1,11 @@
 """Biases that are left out and moved, against attention in NumPy with all of them."""
 
-from pathlib import Path
-
 import numpy as np
-import onnx
 import pytest
 
 from benchmarks.variants.folding import FoldedWeights
-from export.builder import GRAPH_FILE
-from export.checkpoint import read_checkpoint
 from export.reference import Float32
-from tests.export.built_graph import MemoryWeights, build_graph
+from tests.export.built_graph import MemoryWeights
 
 TOLERANCE = 1e-5  # absolute, of sums of 12 products of normal numbers
 TOKENS, H = 5, 12
@@ -66,19 +61,3 @@ def test_other_weights_are_the_checkpoints() -> None:
         assert folded.shape(name) == ATTENTION[name].shape
         if name in folded:
             np.testing.assert_array_equal(folded[name], ATTENTION[name])
-
-
-def test_graph_adds_no_bias_to_keys_and_values(bert: Path, tmp_path: Path) -> None:
-    graph = build_graph(read_checkpoint(bert), tmp_path / "graph")
-    nodes = onnx.load(graph.folder / GRAPH_FILE, load_external_data=False).graph.node
-    biased = {
-        node.input[1].split(".attention.")[1]: len(node.input) == 3
-        for node in nodes
-        if node.op_type == "Gemm" and ".attention." in node.input[1]
-    }
-    assert biased == {
-        "query.weight": True,
-        "key.weight": False,
-        "value.weight": False,
-        "output.weight": True,
-    }
