@@ -162,6 +162,7 @@ def inference_options(settings: Settings, device: Device) -> InferenceOptions:
     return InferenceOptions(
         threads=settings.threads,
         intra_op=settings.intra_op,
+        intra_op_alone=settings.intra_op_alone,
         batch_tokens=settings.batch_tokens,
         queue_tokens=settings.queue_tokens,
         max_items=settings.max_inputs,

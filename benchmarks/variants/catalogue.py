@@ -107,6 +107,7 @@ THREADS = (
         "1 worker, 2 threads that spin between runs",
         opening=replace(_entry("session.force_spinning_stop", "0"), workers=1, intra_op=2),
     ),
+    Variant("2 workers that share 2 threads", opening=Opening(workers=2, intra_op=2)),
     Variant("3 workers", opening=Opening(workers=3)),
 )
 TASKS = (CONTROL, Variant("each task by itself", pack=apart))

@@ -9,6 +9,9 @@ once: with its results, or with the error that ended it. Knows nothing of HTTP o
 There may be more workers than cores. While all cores are busy, another run makes theirs slower and
 is worth it in two cases only: when it is large enough to be run economically, or when a small
 request would otherwise wait for bulk work. So bulk work never takes a worker that is over.
+
+A batch that has the machine to itself, with nothing running beside it and nothing left waiting, may
+be run in another way, on all cores: nobody else could use them.
 """
 
 from __future__ import annotations
@@ -85,8 +88,10 @@ class Batcher:
         queue_tokens: int,
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
+        run_alone: RunBatch | None = None,
     ) -> None:
         self._run = run
+        self._run_alone = run_alone or run
         self._queue = ItemQueue(cost, batch_tokens)
         self._queue_tokens = queue_tokens
         self._budget = batch_tokens
@@ -260,24 +265,25 @@ class Batcher:
             first = self._queue.first(started, bulk=len(self._runs) < self._cores)
             taken = self._queue.take(first, self._share(first.line))
             tokens = sum([entry.tokens for entry in taken])
+            run = self._run if self._runs or len(self._queue) else self._run_alone
             self._runs[thread] = _Run(started, first.line, tokens)
             if self._may_begin():
                 self._ready.notify()
-        outcomes = self._outcomes(taken, started)
+        outcomes = self._outcomes(taken, started, run)
         seconds = time.monotonic() - started
         with self._ready:
             del self._runs[thread]
             self._counters.ended(outcomes, seconds)
         self._call_back(outcomes, started, seconds)
 
-    def _outcomes(self, taken: list[Entry], now: float) -> list[Outcome]:
+    def _outcomes(self, taken: list[Entry], now: float, run: RunBatch) -> list[Outcome]:
         """Run what was taken, but for entries whose deadline passed while they waited."""
         entries = [entry for entry in taken if entry.ticket.deadline > now]
         late = [(entry, _too_late()) for entry in taken if entry.ticket.deadline <= now]
         if not entries:
             return [*late]
         items = [entry.item for entry in entries]
-        results = run_isolated(self._run, items, self._shrink_budget)
+        results = run_isolated(run, items, self._shrink_budget)
         return [*zip(entries, results, strict=True), *late]
 
     def _may_begin(self) -> bool:

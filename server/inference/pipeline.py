@@ -56,7 +56,7 @@ from server.inference.tasks.token_classification import (
     check_entities,
     plan_entities,
 )
-from server.inference.threads import AUTO, measured_session
+from server.inference.threads import AUTO, lone_session, measured_session
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, Tokenizer
 
 T = TypeVar("T")
@@ -104,6 +104,7 @@ class Pipeline:
             self._session = self._load(max(1, options.intra_op))
         self.device = self._session.device
         """Where the session runs."""
+        self._alone = self._lone(options)
         self._options = options
         self.limits = Limits(
             max_tokens=self.manifest.max_tokens,
@@ -124,6 +125,7 @@ class Pipeline:
             batch_tokens=batch_tokens(options, self.device),
             queue_tokens=options.queue_tokens,
             slots=slots,
+            run_alone=None if self._alone is None else self._alone.run,
         )
         self._tokenisers = ThreadPoolExecutor(available_cores(), "tokenise")
 
@@ -320,6 +322,17 @@ class Pipeline:
     def _load(self, intra_op: int) -> Session:
         return Session(self._folder, self.manifest, SessionOptions(intra_op, self._device))
 
+    def _lone(self, options: InferenceOptions) -> Session | None:
+        """The session for runs that have the machine to themselves, where there is one apart."""
+        if self.device.name != "cpu" or options.intra_op >= available_cores():
+            return None
+        if options.intra_op_alone == options.intra_op:
+            return None
+        weights = sum(record.size for record in self.manifest.files.values())
+        return lone_session(
+            self._load, self._session, options.intra_op_alone, available_cores(), weights
+        )
+
     def start(self) -> None:
         """Start the workers."""
         self._batcher.start()
@@ -337,6 +350,8 @@ class Pipeline:
         alone = self.device.name == "cpu" and self._options.intra_op == 1
         clock = time.thread_time if alone else time.perf_counter
         self._session.warm(budget)
+        if self._alone is not None:
+            self._alone.warm(budget)
         self.cost = fitted(timed_runs(self._session.run, shapes, clock)) or self.cost
         self._batcher.weigh_by(self.cost)
 

@@ -17,7 +17,8 @@ What decides is what an item causes here and not there, padding of attention to 
 the vocabulary for a first mask: that must not cost more than the run that it saves, of which a
 later batch would have spared it all but the part `SAVED`. Nor may an item cost more than the run
 did before it came: it can at most double the time that those before it wait, so a short text never
-waits for one very long companion.
+waits for one very long companion. Where the first item has a mask, others with masks come before
+the rest: the vocabulary is read once for all of them.
 
 Knows nothing of threads: the batcher holds its lock around every call.
 """
@@ -63,6 +64,10 @@ class Entry:
 
 
 _ORDER = attrgetter("tag", "number")
+
+
+def _without_mask(entry: Entry) -> bool:
+    return not entry.masked
 
 
 class Line:
@@ -153,7 +158,10 @@ class ItemQueue:
         chosen, masked = [first], first.masked
         room, longest = budget - first.tokens, first.tokens
         spent = cost.cost(1, longest, longest, masked=masked)
-        for entry in first.line.entries[:CANDIDATES]:
+        candidates = first.line.entries[:CANDIDATES]
+        if masked:
+            candidates.sort(key=_without_mask)  # and each kind in its order
+        for entry in candidates:
             length = entry.tokens
             if length > room or entry is first:
                 continue

@@ -89,6 +89,7 @@ def make(watched: Watched) -> Iterator[Make]:
         queue_tokens: int = 65_536,
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
+        run_alone: Watched | None = None,
     ) -> Batcher:
         batcher = Batcher(
             watched,
@@ -98,6 +99,7 @@ def make(watched: Watched) -> Iterator[Make]:
             queue_tokens=queue_tokens,
             cores=cores,
             slots=slots,
+            run_alone=run_alone,
         )
         batcher.start()
         made.append(batcher)
@@ -205,6 +207,32 @@ def test_no_worker_is_idle_while_something_waits(make: Make, watched: Watched) -
         assert batcher.stats().running_batches == 2
         watched.gate.set()
         await asyncio.gather(held, *tasks)
+
+    run(work())
+
+
+def test_a_batch_that_has_the_machine_to_itself_is_run_as_such(
+    make: Make, watched: Watched, cloze_session: Session
+) -> None:
+    lone = Watched(cloze_session)
+
+    async def work() -> None:
+        batcher = make(workers=2, run_alone=lone)
+        for number in range(3):
+            await batcher.submit(texts(1, seed=number), soon())
+            await lone.running()
+        assert (len(lone.batches), len(watched.batches)) == (3, 0)
+        # Beside a run, and with others left waiting, it has not.
+        lone.gate.clear()
+        held = asyncio.create_task(batcher.submit(texts(1, seed=3), soon()))
+        await lone.running()
+        await batcher.submit(texts(1, seed=4), soon())
+        assert (len(lone.batches), len(watched.batches)) == (4, 1)
+        lone.gate.set()
+        await held
+        await batcher.submit(texts(40, length=30), soon())  # several batches; the last may be alone
+        assert len(watched.batches) > 1
+        assert sum(len(batch) for batch in lone.batches + watched.batches) == 45
 
     run(work())
 

@@ -193,6 +193,17 @@ def test_a_mask_does_not_bring_the_vocabulary_into_a_batch_without(
     assert [entry.masked for entry in take(queue, BUDGET, 0)] == [True, True, False, False]
 
 
+def test_masks_share_a_batch_with_masks_before_others(loop: asyncio.AbstractEventLoop) -> None:
+    queue = ItemQueue(COST, BUDGET)
+    for masked in (True, False, False, True, False, True):
+        queue.add(request(loop, 20, masked=masked), 0)
+    taken = take(queue, 4 * 20, 0)
+    assert [(entry.masked, entry.number) for entry in taken] == [
+        (True, 0), (True, 3), (True, 5), (False, 1),
+    ]  # fmt: skip
+    assert [entry.number for entry in take(queue, BUDGET, 0)] == [2, 4]
+
+
 def test_a_short_text_does_not_join_a_long_one(loop: asyncio.AbstractEventLoop) -> None:
     queue = ItemQueue(COST, BUDGET)
     for length in (480, 5):

@@ -57,12 +57,19 @@ def difference(one: Result, other: Result) -> float:
     return float(np.abs(a - b).max())
 
 
-def worst_difference(session: Session, seed: int, *, heads: bool, batches: int = BATCHES) -> float:
-    """The largest difference of probes alone and in random batches."""
+def worst_difference(
+    session: Session,
+    seed: int,
+    *,
+    heads: bool,
+    batches: int = BATCHES,
+    lone: Session | None = None,
+) -> float:
+    """The largest difference of probes alone, in `lone` if it is given, and in random batches."""
     rng = np.random.default_rng(seed)
     probes = [random_item(rng, heads=heads) for _ in range(PROBES - 1)]
     probes.append(Item(encoding(rng, LONGEST), PoolWant("mean")))
-    alone = [session.run([probe])[0] for probe in probes]
+    alone = [(lone or session).run([probe])[0] for probe in probes]
     worst = 0.0
     for _ in range(batches):
         neighbours = rng.integers(0, MOST_NEIGHBOURS + 1)
@@ -111,6 +118,17 @@ def test_a_classified_text_gets_the_same_answer_in_any_company(classifiers: Path
 def test_the_number_of_threads_does_not_change_an_answer_in_company(default_model: Path) -> None:
     session = Session(default_model, load_manifest(default_model), SessionOptions(intra_op=2))
     assert worst_difference(session, 2, heads=True, batches=30) <= SAMENESS
+
+
+def test_a_text_that_had_all_cores_to_itself_got_the_answer_that_it_gets_in_company(
+    cloze_session: Session, default_model: Path, minilm_session: Session, minilm_model: Path
+) -> None:
+    for session, folder, heads in (
+        (cloze_session, default_model, True),
+        (minilm_session, minilm_model, False),
+    ):
+        lone = load_session(folder, intra_op=2)
+        assert worst_difference(session, 6, heads=heads, batches=30, lone=lone) <= SAMENESS
 
 
 def test_float16_gives_the_same_answer_in_company(minilm_half_model: Path) -> None:
