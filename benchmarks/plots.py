@@ -77,9 +77,19 @@ def draw(lines: Lines, x_title: str, y_title: str, file: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel=x_title, ylabel=y_title)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(lambda value, _: minor_label(value))
         axes.grid(visible=True, which="both", linewidth=0.3)
         axes.legend(fontsize="small")
         canvas.savefig(file, format="svg", metadata={"Date": None})
+
+
+def minor_label(value: float) -> str:
+    """Label some of the ticks between powers of ten, which alone would be too few.
+
+    >>> minor_label(200.0), minor_label(0.05), minor_label(300.0)
+    ('200', '0.05', '')
+    """
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def plot(file: Path, folder: Path) -> list[Path]:

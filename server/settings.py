@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
     threads: int = Field(0, ge=0, le=1024, description="inference workers of each process; 0 for one more than its share of the cores that the container may use, 2 with a GPU")
     intra_op: int = Field(1, ge=0, le=1024, description="cores that one inference run uses; more helps single requests to big models; 0 measures at the start and uses all, where that costs less than a tenth of the throughput, or one")
-    intra_op_alone: int = Field(0, ge=0, le=1024, description="cores that a run uses while nothing else runs or waits; another number than --intra-op takes the memory of the weights once more; 0 for all of them, where that makes a short text quicker by a tenth and the weights have at most 512 MB")
+    intra_op_alone: int = Field(1, ge=1, le=1024, description="cores that a run uses while nothing else runs or waits; above 1 the weights are in memory twice")
     batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
     queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait in each process; beyond them requests are refused with 429")
 

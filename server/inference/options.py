@@ -20,8 +20,8 @@ class InferenceOptions:
     """Worker threads; 0 for as many as suit the device."""
     intra_op: int = 1
     """Threads inside one run of the session; 0 to measure whether all cores pay."""
-    intra_op_alone: int = 0
-    """The same for a run that has the machine to itself; 0 for all cores where that pays."""
+    intra_op_alone: int = 1
+    """The same for a run that has the machine to itself: 1 for no session of its own."""
     batch_tokens: int = 0
     """Most packed tokens of one batch; 0 for as many as suit the device."""
     queue_tokens: int = 65_536

@@ -56,7 +56,7 @@ from server.inference.tasks.token_classification import (
     check_entities,
     plan_entities,
 )
-from server.inference.threads import AUTO, lone_session, measured_session
+from server.inference.threads import AUTO, measured_session
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, Tokenizer
 
 T = TypeVar("T")
@@ -104,7 +104,10 @@ class Pipeline:
             self._session = self._load(max(1, options.intra_op))
         self.device = self._session.device
         """Where the session runs."""
-        self._alone = self._lone(options)
+        self._alone: Session | None = None
+        """For runs that have the machine to themselves, where they are run in another way."""
+        if options.intra_op_alone > 1 and self.device.name == "cpu":
+            self._alone = self._load(min(options.intra_op_alone, available_cores()))
         self._options = options
         self.limits = Limits(
             max_tokens=self.manifest.max_tokens,
@@ -321,17 +324,6 @@ class Pipeline:
 
     def _load(self, intra_op: int) -> Session:
         return Session(self._folder, self.manifest, SessionOptions(intra_op, self._device))
-
-    def _lone(self, options: InferenceOptions) -> Session | None:
-        """The session for runs that have the machine to themselves, where there is one apart."""
-        if self.device.name != "cpu" or options.intra_op >= available_cores():
-            return None
-        if options.intra_op_alone == options.intra_op:
-            return None
-        weights = sum(record.size for record in self.manifest.files.values())
-        return lone_session(
-            self._load, self._session, options.intra_op_alone, available_cores(), weights
-        )
 
     def start(self) -> None:
         """Start the workers."""

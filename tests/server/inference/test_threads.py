@@ -13,16 +13,7 @@ from server.inference.devices import cpu_device
 from server.inference.options import InferenceOptions, runs_at_once, worker_count
 from server.inference.pipeline import Pipeline
 from server.inference.session import Session
-from server.inference.threads import (
-    AUTO,
-    GIVEN_UP,
-    MOST_TWICE,
-    SPARED,
-    LoneTimes,
-    Rates,
-    lone_session,
-    measured_session,
-)
+from server.inference.threads import GIVEN_UP, Rates, measured_session
 from tests.server.inference.conftest import load_session
 from tests.server.inference.samples import pooled
 
@@ -66,57 +57,10 @@ def test_a_pipeline_that_is_to_measure_runs(default_model: Path) -> None:
     pipeline.close()
 
 
-def test_a_second_session_has_to_spare_a_lone_run_some_time() -> None:
-    assert LoneTimes(100, 100 * (1 - SPARED)).worth_it
-    assert not LoneTimes(100, 100 * (1 - SPARED) + 1).worth_it
-
-
-def test_lone_runs_are_measured_and_the_choice_is_logged(
-    default_model: Path, cloze_session: Session, caplog: pytest.LogCaptureFixture
-) -> None:
-    loaded: list[int] = []
-
-    def load(intra_op: int) -> Session:
-        loaded.append(intra_op)
-        return load_session(default_model, intra_op)
-
-    with caplog.at_level(logging.INFO):
-        whole = lone_session(load, cloze_session, AUTO, 2, MOST_TWICE)
-    assert loaded == [2]
-    (record,) = caplog.records
-    said = vars(record)
-    assert said["ms_one_core"] > 0.1
-    assert said["intra_op"] == (1 if whole is None else 2)
-    times = LoneTimes(said["ms_one_core"], said["ms_all_cores"])
-    rounding = 0.02 * times.one_core
-    assert times.worth_it == (whole is not None) or (
-        abs(times.all_cores - (1 - SPARED) * times.one_core) < rounding
-    )
-
-
-def test_what_is_asked_of_lone_runs_is_done_without_measuring(
-    default_model: Path, cloze_session: Session, caplog: pytest.LogCaptureFixture
-) -> None:
-    loaded: list[int] = []
-
-    def load(intra_op: int) -> Session:
-        loaded.append(intra_op)
-        return load_session(default_model, intra_op)
-
-    with caplog.at_level(logging.INFO):
-        assert lone_session(load, cloze_session, 1, 8, 0) is None
-        assert lone_session(load, cloze_session, AUTO, 1, 0) is None
-        assert lone_session(load, cloze_session, AUTO, 8, MOST_TWICE + 1) is None
-        assert not loaded
-        assert lone_session(load, cloze_session, 2, 8, MOST_TWICE + 1) is not None
-    assert loaded == [2]
-    assert not caplog.records
-
-
-def test_a_pipeline_has_a_session_for_lone_runs_only_where_it_differs(default_model: Path) -> None:
-    for asked, differs in ((1, False), (2, available_cores() > 1)):
+def test_a_pipeline_has_a_session_for_lone_runs_where_it_is_asked_for(default_model: Path) -> None:
+    for asked in (1, 2):
         pipeline = Pipeline(default_model, InferenceOptions(intra_op_alone=asked))
-        assert (pipeline._alone is not None) is differs
+        assert (pipeline._alone is not None) is (asked > 1)
         pipeline.start()
         pipeline.warm()
         assert asyncio.run(pipeline.embed(["A text by itself."])).value.shape == (1, 384)
