@@ -15,6 +15,7 @@ from benchmarks.peers.programs.pooling import LARGEST_BATCH
 
 FOLDER, THREADS = "CLOZE_PEER_FOLDER", "CLOZE_PEER_THREADS"  # environment of the workers
 WAIT_MS = 1  # for a batch to fill
+LIMIT_S = 120  # of a batch; mosec's 3 s are too few for 32 long texts
 
 
 class Task(Worker):  # type: ignore[misc] # mosec comes without types
@@ -48,7 +49,8 @@ class Embed(Task):
 
 if __name__ == "__main__":
     os.environ[FOLDER], port, os.environ[THREADS] = sys.argv[1:4]
-    sys.argv = [sys.argv[0], "--port", port, "--address", "127.0.0.1"]  # which mosec reads
+    listen = ["--port", port, "--address", "127.0.0.1"]
+    sys.argv = [sys.argv[0], *listen, "--timeout", str(1000 * LIMIT_S)]  # which mosec reads
     server = Server()
     server.register_runtime(
         {
