@@ -28,7 +28,7 @@ OFFSETS = (1, 3, 5)  # each sentence is seen three times, with other tokens mask
 LONGEST = 64  # tokens of one sentence
 TYPICAL = 16  # tokens of one sentence, to say what it costs
 # Of the reference, about ten seconds on two cores: all sentences of a BERT-Base, fewer of a larger.
-OPERATIONS = 1.5e12
+OPERATIONS = 1.3e12
 TEXTS_AT_ONCE = 32  # whose scores of the whole vocabulary are in memory
 
 
