@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve serve-cuda export train bench bench-peers peak variants scaling hot-path plots info test test-all test-container check format docs lock clean
+.PHONY: help serve serve-cuda export restore train bench bench-peers peak variants scaling hot-path plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ serve-cuda: .venv-cuda/.installed  ## the same with an NVIDIA GPU; see docs/gpu.
 
 export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT models/NAME"
 	$(exporting) -m export $(ARGS)
+
+restore: .venv-export/.installed  ## model folder -> checkpoint; ARGS="models/NAME CHECKPOINT"
+	$(exporting) -m export.restore $(ARGS)
 
 train: .venv-training/.installed  ## text -> checkpoint; ARGS="pretrain --help" shows its options
 	$(training) -m training $(ARGS)

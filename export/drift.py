@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from export import parity, reference
+from export.config import BertConfig
 from export.graph import GraphSpec
 from export.reference import Encoded, Float32, Text
 from export.weights import Weights
@@ -25,6 +26,10 @@ SENTENCES = Path(__file__).parent / "data" / "sentences.txt"
 MASK_EVERY = 6  # tokens; about the 15 % of pre-training
 OFFSETS = (1, 3, 5)  # each sentence is seen three times, with other tokens masked
 LONGEST = 64  # tokens of one sentence
+TYPICAL = 16  # tokens of one sentence, to say what it costs
+# Of the reference, about ten seconds on two cores: all sentences of a BERT-Base, fewer of a larger.
+OPERATIONS = 1.3e12
+TEXTS_AT_ONCE = 32  # whose scores of the whole vocabulary are in memory
 
 
 def measure_drift(
@@ -63,9 +68,13 @@ def _best_words(
     encoded: Sequence[Encoded], masks: Sequence[Sequence[int]], weights: Weights, spec: GraphSpec
 ) -> list[_Best]:
     rows = [text.last[list(read)] for text, read in zip(encoded, masks, strict=True)]
-    scores = reference.masked_language_model(weights, spec.config, np.concatenate(rows))
-    ends = np.cumsum([len(read) for read in rows])[:-1]
-    return [_Best(part.argmax(axis=1), part.max(axis=1)) for part in np.split(scores, ends)]
+    best: list[_Best] = []
+    for start in range(0, len(rows), TEXTS_AT_ONCE):
+        some = rows[start : start + TEXTS_AT_ONCE]
+        scores = reference.masked_language_model(weights, spec.config, np.concatenate(some))
+        parts = np.split(scores, np.cumsum([len(read) for read in some])[:-1])
+        best += [_Best(part.argmax(axis=1), part.max(axis=1)) for part in parts]
+    return best
 
 
 def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[int]]]:
@@ -74,7 +83,8 @@ def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[
     mask = tokenizer.token_to_id("[MASK]")
     longest = min(LONGEST, spec.config.max_position_embeddings)
     texts, masks = [], []
-    for line in SENTENCES.read_text(encoding="utf-8").splitlines():
+    lines = SENTENCES.read_text(encoding="utf-8").splitlines()
+    for line in lines[: _affordable(spec.config)]:
         original = tokenizer.encode(line).ids[:longest]
         for offset in OFFSETS if mask is not None else OFFSETS[:1]:
             ids = np.array(original, np.int64)
@@ -83,6 +93,14 @@ def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[
             texts.append(Text(ids, np.zeros(len(ids), np.int64)))
             masks.append(rows)
     return texts, masks
+
+
+def _affordable(config: BertConfig) -> int:
+    """How many sentences to measure: what the reference computes in `OPERATIONS`, one at least."""
+    H, layers = config.hidden_size, config.num_hidden_layers
+    encoder = 2 * layers * (4 * H * H + 2 * H * config.intermediate_size)  # operations of a token
+    vocabulary = 2 * config.vocab_size * H / MASK_EVERY
+    return max(1, int(OPERATIONS / (TYPICAL * len(OFFSETS) * (encoder + vocabulary))))
 
 
 def _cosines(

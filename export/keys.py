@@ -1,4 +1,6 @@
-"""The keys of a checkpoint in, the canonical name of each out: every key used once or explained.
+"""The keys of a checkpoint in, the canonical name of each out, and back.
+
+Every key is used once or explained.
 
 Reads PyTorch's names, old and new, with or without the `bert.` prefix; Google's names reach this
 module already in PyTorch's form (`export.tensorflow`).
@@ -45,6 +47,15 @@ _PARAMETERS = {
     "cls.predictions.bias": "mlm.decoder.bias",
 }
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
+# The same the other way round. A classifier has one name in PyTorch, whatever it reads.
+_MODULE_OF = {name: key for key, name in _MODULES.items()} | {
+    "sequence": "classifier",
+    "token": "classifier",
+}
+_LAYER_MODULE_OF = {name: key for key, name in _LAYER_MODULES.items()}
+_PARAMETER_OF = {name: key for key, name in _PARAMETERS.items()}
+_CANONICAL_LAYER = re.compile(r"layers\.(\d+)\.(.+)")
+_HEADS = ("cls.", "classifier.", "qa_outputs.")  # what PyTorch keeps outside of `bert.`
 # What a checkpoint may hold beside weights. Each reason is shown with the key.
 _IGNORED = (
     (r"(bert\.)?embeddings\.position_ids", "a buffer: 0, 1, 2 and so on"),
@@ -112,6 +123,24 @@ def canonical_name(key: str, classifier: str | None = None) -> str | None:
         name = _LAYER_MODULES.get(layer[2])
         return f"layers.{int(layer[1])}.{name}.{kind}" if name else None
     return f"{_MODULES[module]}.{kind}" if module in _MODULES else None
+
+
+def checkpoint_key(name: str) -> str:
+    """PyTorch's key for a canonical name, as in a model with heads; `canonical_name` turns it back.
+
+    >>> checkpoint_key("layers.3.attention.norm.weight")
+    'bert.encoder.layer.3.attention.output.LayerNorm.weight'
+    >>> checkpoint_key("nsp.bias")
+    'cls.seq_relationship.bias'
+    """
+    key = _PARAMETER_OF.get(name) or _module_key(*name.rsplit(".", 1))
+    return key if key.startswith(_HEADS) else f"bert.{key}"
+
+
+def _module_key(module: str, kind: str) -> str:
+    if layer := _CANONICAL_LAYER.fullmatch(module):
+        return f"encoder.layer.{layer[1]}.{_LAYER_MODULE_OF[layer[2]]}.{kind}"
+    return f"{_MODULE_OF[module]}.{kind}"
 
 
 def _reason_to_ignore(key: str) -> str | None:

@@ -12,6 +12,7 @@ Knows nothing of files, losses or optimisers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -41,22 +42,32 @@ class BertEmbeddings(nn.Module):
         return cast("Tensor", self.dropout(self.LayerNorm(summed)).flatten(0, 1))
 
 
+@dataclass(frozen=True)
 class ReadRows:
     """Where the rows that are read lie in a padded batch of queries (B, Q).
 
     Attention needs a rectangle: each sequence's rows that are read take its first places.
     """
 
-    def __init__(self, rows: Tensor, batch: int, seq: int) -> None:
-        self.rows = rows
+    rows: Tensor  # int64 (R,): in the flattened batch
+    slots: Tensor  # int64 (R,): places in the flattened (B, Q)
+    queries: int  # Q
+
+    @classmethod
+    def of(cls, rows: Tensor, batch: int, seq: int) -> ReadRows:
+        """Places for rows, int64 (R,), in any order.
+
+        The width depends on values: on a GPU that means to wait for it, so place rows before they
+        go there.
+        """
         sequence = rows // seq  # (R,)
         counts = torch.bincount(sequence, minlength=batch)  # (B,)
         order = sequence.argsort(stable=True)
         first = counts.cumsum(0) - counts  # (B,)
         place = torch.empty_like(rows)
         place[order] = torch.arange(len(rows), device=rows.device) - first[sequence[order]]
-        self.queries = int(counts.max())  # Q
-        self.slots = sequence * self.queries + place  # (R,) places in the flattened (B, Q)
+        queries = int(counts.max())
+        return cls(rows, sequence * queries + place, queries)
 
     def spread(self, rows: Tensor, batch: int) -> Tensor:
         """Float (R, H) -> float (B * Q, H), zeros where there is no row."""
@@ -192,7 +203,11 @@ class BertModel(nn.Module):
         self.apply(lambda module: _initialise(module, config.initializer_range))
 
     def forward(
-        self, ids: Tensor, token_types: Tensor, lengths: Tensor, rows: Tensor | None = None
+        self,
+        ids: Tensor,
+        token_types: Tensor,
+        lengths: Tensor,
+        rows: Tensor | ReadRows | None = None,
     ) -> Tensor:
         """The last hidden state of the rows that are read.
 
@@ -200,7 +215,7 @@ class BertModel(nn.Module):
             ids: int64 (B, S), padded at the end.
             token_types: int64 (B, S), 0 for the first segment and 1 for the second.
             lengths: int64 (B,), tokens per sequence without padding.
-            rows: int64 (R,), the rows that are read, in any order; all when None.
+            rows: the rows that are read, int64 (R,) in any order or placed already; all when None.
 
         Returns:
             float (R, H), or (B * S, H).
@@ -211,7 +226,7 @@ class BertModel(nn.Module):
         layers = list(self.encoder.layer)
         for layer in layers[:-1]:
             x = layer(x, bias, batch)
-        read = None if rows is None else ReadRows(rows, batch, seq)
+        read = ReadRows.of(rows, batch, seq) if isinstance(rows, Tensor) else rows
         return cast("Tensor", layers[-1](x, bias, batch, read))
 
     def pooled(self, cls_rows: Tensor) -> Tensor:
@@ -272,9 +287,12 @@ class BertForPreTraining(nn.Module):
 
 
 def padding_bias(lengths: Tensor, seq: int) -> Tensor | None:
-    """Int64 (B,) -> float32 (B, 1, 1, S) to add to attention scores; None without padding."""
+    """Int64 (B,) -> float32 (B, 1, 1, S) to add to attention scores; None without padding.
+
+    Only on a CPU: elsewhere, to ask whether there is padding would mean to wait for the device.
+    """
     padded = torch.arange(seq, device=lengths.device) >= lengths[:, None]
-    if not bool(padded.any()):
+    if lengths.device.type == "cpu" and not bool(padded.any()):
         return None
     bias = torch.zeros(padded.shape, device=lengths.device)
     # Far below any score, and still a number in bfloat16 and float16.

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.batches import PairBatch, SentenceBatch
 from training.errors import TrainingError
-from training.model import BertForPreTraining, BertModel, mean_pool
+from training.model import BertForPreTraining, BertModel, ReadRows, mean_pool
 
 DISTILLATIONS = ("cosine", "relational")
 
@@ -43,15 +45,26 @@ class PairTensors:
     ids: Tensor  # (batch, seq)
     token_types: Tensor  # (batch, seq)
     lengths: Tensor  # (batch,)
-    masked_rows: Tensor  # (masks,)
+    read: ReadRows  # the masked rows (masks,), then that of each [CLS] (batch,)
     masked_ids: Tensor  # (masks,)
     not_next: Tensor  # (batch,)
 
     @classmethod
     def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:
         """Copy the arrays of a batch to `device`."""
-        names = ("ids", "token_types", "lengths", "masked_rows", "masked_ids", "not_next")
-        return cls(*(torch.from_numpy(getattr(batch, name)).to(device) for name in names))
+        rows, seq = batch.ids.shape
+        cls_rows = np.arange(rows) * seq
+        read = ReadRows.of(
+            torch.from_numpy(np.concatenate([batch.masked_rows, cls_rows])), rows, seq
+        )
+        return cls(
+            ids=_on(device, batch.ids),
+            token_types=_on(device, batch.token_types),
+            lengths=_on(device, batch.lengths),
+            read=ReadRows(_on(device, read.rows), _on(device, read.slots), read.queries),
+            masked_ids=_on(device, batch.masked_ids),
+            not_next=_on(device, batch.not_next),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,9 +77,7 @@ class SentenceTensors:
     @classmethod
     def of(cls, batch: SentenceBatch, device: torch.device) -> SentenceTensors:
         """Copy the arrays of a batch to `device`."""
-        return cls(
-            torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.lengths).to(device)
-        )
+        return cls(_on(device, batch.ids), _on(device, batch.lengths))
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,7 @@ class Objective(nn.Module):
 
     def forward(self, pairs: PairTensors, sentences: SentenceTensors | None = None) -> Losses:
         """The losses of one batch; `sentences` are wanted when distillation counts."""
-        masks, cls_rows = self._hidden(pairs)
+        masks, cls_rows = hidden_rows(self.model.bert, pairs)
         logits = self.model.mlm_logits(masks)
         masked_words = functional.cross_entropy(logits, pairs.masked_ids).float()
         order = self.model.nsp_logits(cls_rows).float()
@@ -119,17 +130,6 @@ class Objective(nn.Module):
             _accuracy(order, pairs.not_next),
         )
 
-    def _hidden(self, pairs: PairTensors) -> tuple[Tensor, Tensor]:
-        """The last hidden states of the masked rows (masks, hidden) and of [CLS] (batch, hidden).
-
-        No other row of the last layer is computed.
-        """
-        batch, seq = pairs.ids.shape
-        first_rows = torch.arange(batch, device=pairs.ids.device) * seq
-        rows = torch.cat([pairs.masked_rows, first_rows])
-        hidden = self.model.bert(pairs.ids, pairs.token_types, pairs.lengths, rows)
-        return hidden[: len(pairs.masked_rows)], hidden[len(pairs.masked_rows) :]
-
     def _distillation(self, sentences: SentenceTensors) -> Tensor:
         student = sentence_vectors(self.model.bert, sentences)
         with torch.no_grad():
@@ -137,6 +137,16 @@ class Objective(nn.Module):
         if self.weights.kind == "cosine":
             return cosine_distance(student, teacher)
         return relational_distance(student, teacher)
+
+
+def hidden_rows(encoder: BertModel, pairs: PairTensors) -> tuple[Tensor, Tensor]:
+    """The last hidden states of the masked rows (masks, hidden) and of [CLS] (batch, hidden).
+
+    No other row of the last layer is computed.
+    """
+    hidden = encoder(pairs.ids, pairs.token_types, pairs.lengths, pairs.read)
+    masks = len(pairs.masked_ids)
+    return hidden[:masks], hidden[masks:]
 
 
 def sentence_vectors(encoder: BertModel, sentences: SentenceTensors) -> Tensor:
@@ -168,3 +178,11 @@ def _cosines(vectors: Tensor) -> Tensor:
 
 def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.detach().argmax(-1) == labels).float().mean()
+
+
+def _on(device: torch.device, values: NDArray[np.int64] | Tensor) -> Tensor:
+    """`values` on `device`; to a GPU from memory that stays in place, so that nothing waits."""
+    tensor = torch.as_tensor(values)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

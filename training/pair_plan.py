@@ -9,6 +9,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class PairPlan:
     def __len__(self) -> int:
         return len(self.is_next)
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """The tokens of each pair with its [CLS] and two [SEP]: int64 (pairs,)."""
         first, second = self.first_end - self.first_start, self.second_end - self.second_start

@@ -133,4 +133,5 @@ def _map(path: Path, dtype: np.dtype[Any], count: int) -> Any:
     found = path.stat().st_size if path.is_file() else 0
     if found != expected:
         raise TrainingError(f"{path} has {found} bytes instead of {expected}; build it again.")
-    return np.memmap(path, dtype=dtype, mode="r")
+    # As a plain array: slicing a memmap takes several times as long, once for each segment.
+    return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray)

@@ -94,6 +94,7 @@ EIGHT_BITS = (
     Variant("attention output float32", linear=eight_bits.FloatAttentionOutput),
     Variant("feed-forward output float32", linear=eight_bits.FloatFeedForwardOutput),
     Variant("smoothed norms", eight_bits.SmoothedGraph, eight_bits.Smoothed),
+    Variant("smoothed norms, by magnitude", eight_bits.SmoothedByMagnitude, eight_bits.Smoothed),
 )
 THREADS = (
     CONTROL,

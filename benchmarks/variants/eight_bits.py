@@ -1,13 +1,16 @@
 """Other forms of int8: where the scales come from, how rows are quantised, what stays in float."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
+from benchmarks.variants.magnitudes import column_magnitudes
 from export.builder import GraphBuilder
 from export.graph import BertGraph
 from export.linear import Rows
 from export.quantize import ZERO_POINT, Int8Linear, quantise_rows
+from export.reference import Float32
 from export.weights import Weights
 
 MOST_LAYERS = 48  # of any BERT
@@ -167,14 +170,31 @@ class FloatFeedForwardOutput(PartlyFloat):
 
 
 class SmoothedGraph(BertGraph):
-    """Tells `Smoothed` which norm its rows come from."""
+    """Tells `Smoothed` how large the columns of its rows are: by the gain of their norm.
+
+    The masks' norm is left out: the word table, which serves the lookup too, stays as it is.
+    """
 
     def _norm(self, rows: str, name: str, *, exact: bool = False) -> str:
         out = super()._norm(rows, name, exact=exact)
-        if isinstance(self.linear, Smoothed):
-            gain = np.abs(self.weights[f"{name}.weight"])
-            self.linear.smoothing[out] = np.sqrt(gain / gain.mean() + np.float32(0.01))
+        if isinstance(self.linear, Smoothed) and not exact:
+            size = self._size(name)
+            self.linear.smoothing[out] = np.sqrt(size / size.mean() + np.float32(0.01))
         return out
+
+    def _size(self, name: str) -> Float32:
+        return np.abs(self.weights[f"{name}.weight"])
+
+
+class SmoothedByMagnitude(SmoothedGraph):
+    """The same by how far the columns really go."""
+
+    @cached_property
+    def _magnitudes(self) -> dict[str, Float32]:
+        return column_magnitudes(self.spec, self.weights)
+
+    def _size(self, name: str) -> Float32:
+        return self._magnitudes[name]
 
 
 class Smoothed(Int8Linear):

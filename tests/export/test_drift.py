@@ -8,11 +8,21 @@ import numpy as np
 import pytest
 
 from export.checkpoint import Checkpoint, read_checkpoint
-from export.drift import LONGEST, MASK_EVERY, OFFSETS, SENTENCES, _texts, measure_drift
+from export.config import BertConfig
+from export.drift import (
+    LONGEST,
+    MASK_EVERY,
+    OFFSETS,
+    SENTENCES,
+    _affordable,
+    _texts,
+    measure_drift,
+)
 from export.graph import GraphSpec
 from export.quantize import Int8Linear
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph
 
+ENOUGH_MASKS = 1000  # an agreement of 0.97 then has an interval of a point to either side
 NONE = 1e-4  # absolute, what float32 in another order may differ
 
 Save = Callable[..., Path]
@@ -101,7 +111,18 @@ def test_masks_stand_where_words_were(minilm_checkpoint: Path) -> None:
         assert 0 < rows[0] <= rows[-1] < len(text.ids) - 1, "[CLS] and [SEP] are never masked"
         assert set(np.diff(rows)) <= {MASK_EVERY}
         assert (text.ids[0], text.ids[-1], len(text.ids) <= LONGEST) == (101, 102, True)
-    assert sum(map(len, masks)) > 200
+    assert sum(map(len, masks)) >= ENOUGH_MASKS
+
+
+def test_larger_encoders_are_measured_on_fewer_sentences() -> None:
+    sentences = len(SENTENCES.read_text(encoding="utf-8").splitlines())
+    base = BertConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    large = dataclasses.replace(
+        base, hidden_size=1024, num_hidden_layers=24, intermediate_size=4096
+    )
+    endless = dataclasses.replace(large, num_hidden_layers=100_000)
+    assert _affordable(base) >= sentences > _affordable(large) > 32
+    assert _affordable(endless) == 1
 
 
 def test_sentences_are_cut_to_the_positions_of_the_model(save: Save, tmp_path: Path) -> None:

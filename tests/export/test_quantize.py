@@ -247,7 +247,7 @@ def standin_int8(standin: Checkpoint, tmp_path_factory: pytest.TempPathFactory) 
 def test_int8_standin_stays_near_float32(standin: Checkpoint, standin_int8: BuiltGraph) -> None:
     graph = standin_int8
     drift = measure_drift(graph.session, standin.weights, graph.spec, standin.tokenizer_json)
-    assert drift["mlm_masks"] > 200
+    assert drift["mlm_masks"] >= 1000
     assert COSINE <= drift["embedding_cosine_mean"] < 1
     assert AGREEMENT <= drift["mlm_top1_agreement"] <= 1
 

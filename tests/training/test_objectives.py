@@ -1,5 +1,7 @@
 """The losses of pre-training against transformers' and against their definitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -127,13 +129,25 @@ def test_accuracies_count_what_is_right() -> None:
     pairs = PairTensors.of(batch, CPU)
     with torch.no_grad():
         hidden = mine.bert(pairs.ids, pairs.token_types, pairs.lengths)
-        best = mine.mlm_logits(hidden[pairs.masked_rows]).argmax(-1)
+        best = mine.mlm_logits(hidden[batch.masked_rows]).argmax(-1)
         order = mine.nsp_logits(hidden[::7]).argmax(-1)
     best[0] = (best[0] + 1) % 53
-    right = PairTensors(pairs.ids, pairs.token_types, pairs.lengths, pairs.masked_rows, best, order)
-    losses = Objective(mine, Weights())(right)
+    losses = Objective(mine, Weights())(replace(pairs, masked_ids=best, not_next=order))
     assert losses.masked_accuracy.item() == pytest.approx(5 / 6)
     assert losses.next_accuracy.item() == 1
+
+
+def test_nothing_waits_for_the_device() -> None:
+    """Tensors on the meta device have no values: whoever asks for one, as a GPU's, would fail."""
+    meta = torch.device("meta")
+    objective = Objective(model(1).to(meta), Weights(distillation=10.0), model(2).bert.to(meta))
+    pairs = PairTensors.of(pair_batch(), meta)
+    sentences = SentenceTensors(SENTENCES.ids.to(meta), SENTENCES.lengths.to(meta))
+    losses = objective(pairs, sentences)
+    losses.total.backward()
+    assert losses.total.device == meta
+    gradients = [p.grad for p in objective.parameters() if p.grad is not None]
+    assert len(gradients) == len(list(objective.parameters()))
 
 
 def test_distillation_needs_a_teacher() -> None:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from training.batches import PairBatch
 from training.model import BertForPreTraining
-from training.objectives import Losses, Objective, PairTensors, SentenceTensors
+from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
 from training.pretrain.batches_of_run import MicroBatch
 from training.pretrain.optimiser import set_rate
 from training.pretrain.processes import Processes
@@ -86,10 +86,16 @@ class Run:
                     started, since = time.monotonic(), self.step
                     totals.zero_()
                 self._measure_or_save(steps)
-                if self.processes.any(here=interruption.asked):
+                if self._to_stop(interruption):
                     self._save()
                     return self.step == steps
         return True
+
+    def _to_stop(self, interruption: Interruption) -> bool:
+        """Whether to stop here. Several processes ask each other, which waits for their devices."""
+        if self.processes.count > 1 and self.step % self.intervals.report:
+            return False
+        return self.processes.any(here=interruption.asked)
 
     def _wrapped(self) -> nn.Module:
         if self.processes.count == 1:
@@ -171,9 +177,7 @@ class Run:
         for batch in self.held_out:
             pairs = PairTensors.of(batch, self.processes.device)
             with self._autocast():
-                hidden = self.model.bert(
-                    pairs.ids, pairs.token_types, pairs.lengths, pairs.masked_rows
-                )
+                hidden, _ = hidden_rows(self.model.bert, pairs)
                 logits = self.model.mlm_logits(hidden).float()
             loss += float(nn.functional.cross_entropy(logits, pairs.masked_ids, reduction="sum"))
             right += float((logits.argmax(-1) == pairs.masked_ids).sum())

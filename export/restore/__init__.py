@@ -1,0 +1,1 @@
+"""A model folder in, a checkpoint in Hugging Face's format out."""

@@ -1,0 +1,117 @@
+"""`python -m export.restore MODEL CHECKPOINT`: a model folder in, a checkpoint to train on out.
+
+THE FLOW: load_manifest -> open_stored -> weights -> the files of Hugging Face's format -> rename.
+The way back of `python -m export`: exact from float32, rounded as the folder is from float16 and
+int8. Whatever is wrong ends in one sentence on stderr and exit code 2, with nothing written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from export.config import BertConfig
+from export.errors import ExportError
+from export.layout import HEADS, canonical_shapes
+from export.restore.hugging_face import (
+    architecture_of,
+    write_config,
+    write_pooling,
+    write_tokenizer,
+    write_weights,
+)
+from export.restore.stored import StoredModel, open_stored
+from models.manifest import (
+    CARD_FILE,
+    TOKENIZER_FILE,
+    ManifestError,
+    ModelManifest,
+    load_manifest,
+)
+
+BAD_INPUT = 2  # exit code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        manifest = restore(options.model, options.checkpoint)
+    except (ExportError, ManifestError) as error:
+        print(f"restore: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        print(f"restore: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return BAD_INPUT
+    print(
+        f"{options.checkpoint} ({architecture_of(manifest.heads)} in float32, "
+        f"from {manifest.name} in {manifest.precision})"
+    )
+    return 0
+
+
+def restore(model: Path, out: Path) -> ModelManifest:
+    """Write the checkpoint `out`, complete or not at all, and return the manifest it came from.
+
+    Raises:
+        ExportError: `out` exists, or the graph is not one of this exporter's.
+        ManifestError: the model folder is not what its manifest says.
+    """
+    if out.exists() or out.is_symlink():
+        raise ExportError(f"{out} exists already; choose another folder.")
+    if not model.is_dir():
+        raise ExportError(f"{model} is not a model folder.")
+    manifest = load_manifest(model)
+    stored = open_stored(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        folder = Path(scratch) / "checkpoint"
+        folder.mkdir()
+        _fill(folder, model, manifest, stored)
+        folder.rename(out)
+    return manifest
+
+
+def _fill(folder: Path, model: Path, manifest: ModelManifest, stored: StoredModel) -> None:
+    if unknown := sorted(set(manifest.heads) - set(HEADS)):
+        raise ExportError(f"The manifest names a head that BERT does not have: {unknown[0]}.")
+    config = BertConfig(
+        **asdict(manifest.architecture),
+        layer_norm_eps=stored.layer_norm_eps,
+        labels=manifest.labels,
+        multi_label=manifest.multi_label,
+        regression=manifest.regression,
+    )
+    shapes = canonical_shapes(config, manifest.heads, labels=len(manifest.labels), tied=stored.tied)
+    write_weights(folder, stored.read(shapes))
+    tokenizer_json = (model / TOKENIZER_FILE).read_text(encoding="utf-8")
+    write_tokenizer(folder, tokenizer_json, max_tokens=manifest.max_tokens)
+    write_config(folder, config, manifest.heads, tied=stored.tied)
+    write_pooling(folder, manifest.pooling, config.hidden_size)
+    card = (model / CARD_FILE).read_text(encoding="utf-8")
+    (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")
+
+
+def _with_origin(card: str, manifest: ModelManifest) -> str:
+    """The model folder's card, its licence and sources with it, below what this is now."""
+    front, fence, rest = card.partition("\n---\n")
+    origin = f"> Restored from the model folder `{manifest.name}` in {manifest.precision}.\n\n"
+    return f"{front}{fence}{origin}{rest}" if fence else origin + card
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export.restore",
+        description="Turn a model folder back into a checkpoint, to fine-tune it or train it on.",
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help="such as models/cloze-small-en")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="the folder to create")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""A BERT in Cloze's terms in, the files of a checkpoint in Hugging Face's format out.
+
+The inverse of what `checkpoint` reads: config.json, model.safetensors, the tokenizer, and the files
+in which sentence-transformers says how sentence vectors are pooled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+
+from export.config import BertConfig
+from export.keys import checkpoint_key
+from export.layout import UNTIED_DECODER
+from export.tensors import SINGLE
+from export.tokenizer import SPECIAL, TOKENIZER
+from models.manifest import PoolingSpec
+
+_DECODER_BIAS = "mlm.decoder.bias"
+# Heads -> the class that has them, the first that fits.
+_ARCHITECTURES = (
+    ({"sequence"}, "BertForSequenceClassification"),
+    ({"token"}, "BertForTokenClassification"),
+    ({"qa"}, "BertForQuestionAnswering"),
+    ({"mlm", "nsp"}, "BertForPreTraining"),
+    ({"mlm"}, "BertForMaskedLM"),
+    ({"nsp"}, "BertForNextSentencePrediction"),
+)
+_MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+_POOLING_FLAGS = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
+
+
+def architecture_of(heads: tuple[str, ...]) -> str:
+    """Hugging Face's class for a BERT with these heads.
+
+    >>> architecture_of(("mlm", "nsp", "pooler"))
+    'BertForPreTraining'
+    >>> architecture_of(("pooler",))
+    'BertModel'
+    """
+    fitting = (name for needed, name in _ARCHITECTURES if needed <= set(heads))
+    return next(fitting, "BertModel")
+
+
+def write_weights(folder: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """model.safetensors, from weights by canonical name."""
+    tensors = {checkpoint_key(name): value for name, value in weights.items()}
+    if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
+        tensors["cls.predictions.decoder.bias"] = weights[_DECODER_BIAS].copy()
+    save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+    # safetensors makes files that only their owner may read.
+    (folder / SINGLE).chmod(0o644)
+
+
+def write_config(folder: Path, config: BertConfig, heads: tuple[str, ...], *, tied: bool) -> None:
+    """config.json, without what a model folder does not know: dropout is the format's default."""
+    sizes = {name: getattr(config, name) for name in BertConfig.__dataclass_fields__}
+    labels = dict(enumerate(sizes.pop("labels")))
+    kinds = {"multi_label": "multi_label_classification", "regression": "regression"}
+    chosen = [kind for name, kind in kinds.items() if sizes.pop(name)]
+    pad = Tokenizer.from_file(str(folder / TOKENIZER)).token_to_id("[PAD]")
+    document = {
+        "architectures": [architecture_of(heads)],
+        "model_type": "bert",
+        **sizes,
+        "pad_token_id": pad,
+        "tie_word_embeddings": tied,
+    }
+    if labels:
+        document["id2label"] = {str(index): label for index, label in labels.items()}
+        document["label2id"] = {label: index for index, label in labels.items()}
+    if chosen:
+        document["problem_type"] = chosen[0]
+    _write(folder / "config.json", document)
+
+
+def write_tokenizer(folder: Path, tokenizer_json: str, *, max_tokens: int) -> None:
+    """The tokenizer as it is, and a configuration that leaves it so."""
+    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+    known = Tokenizer.from_str(tokenizer_json)
+    special = [token for token in SPECIAL if known.token_to_id(token) is not None]
+    # BertTokenizer would set the normaliser anew, from options; this class takes the file's.
+    document: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_tokens,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        **{f"{token[1:-1].lower()}_token": token for token in special},
+    }
+    _write(folder / "tokenizer_config.json", document)
+
+
+def write_pooling(folder: Path, pooling: PoolingSpec, hidden: int) -> None:
+    """The files of sentence-transformers: how rows become a sentence vector, and its prompts."""
+    kinds = [kind for kind in _MODULES if kind != "Normalize" or pooling.normalize]
+    entries = [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": _MODULES[kind],
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for index, kind in enumerate(kinds)
+    ]
+    limits = {"max_seq_length": pooling.max_tokens, "do_lower_case": False}
+    flags = {f"pooling_mode_{flag}": mode == pooling.mode for mode, flag in _POOLING_FLAGS.items()}
+    _write(folder / "modules.json", entries)
+    _write(folder / "sentence_bert_config.json", limits)
+    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": hidden} | flags)
+    if pooling.prompts:
+        prompts = {
+            "prompts": dict(pooling.prompts),
+            "default_prompt_name": pooling.default_prompt,
+        }
+        _write(folder / "config_sentence_transformers.json", prompts)
+
+
+def _write(path: Path, document: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,93 @@
+"""The files of a checkpoint as Hugging Face's own libraries read them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import transformers
+from tokenizers import Tokenizer
+
+from export.config import ARCHITECTURES, BertConfig
+from export.pooling import Pooling, read_modules, read_pooling
+from export.restore.hugging_face import (
+    architecture_of,
+    write_config,
+    write_pooling,
+    write_tokenizer,
+)
+from export.tokenizer import read_tokenizer
+from models.manifest import PoolingSpec
+from tests.export.conftest import PIECES
+from tests.export.test_tokenizer import TEXTS
+
+SMALL = BertConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 3e-7, (), multi_label=False)
+
+
+def tokenizer_json(folder: Path, **options: object) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(options))
+    return read_tokenizer(folder, rows=67, needs_mask=True)
+
+
+def with_config(folder: Path, config: BertConfig, heads: tuple[str, ...]) -> dict[str, object]:
+    (folder / "tokenizer.json").write_text(tokenizer_json(folder / "source"), encoding="utf-8")
+    write_config(folder, config, heads, tied=True)
+    return transformers.BertConfig.from_pretrained(folder).to_dict()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_transformers_reads_the_tokenizer_as_it_is(tmp_path: Path, *, lower: bool) -> None:
+    text = tokenizer_json(tmp_path / "source", do_lower_case=lower, strip_accents=False)
+    write_tokenizer(tmp_path, text, max_tokens=29)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(tmp_path), Tokenizer.from_str(text)
+    for first in TEXTS:
+        for second in (None, "The Cat's mat"):
+            expected, found = ours.encode(first, second), theirs(first, second)
+            assert found["input_ids"] == expected.ids, first
+            assert found["token_type_ids"] == expected.type_ids, first
+    assert theirs.mask_token == "[MASK]"
+    assert theirs.model_max_length == 29
+
+
+def test_sizes_and_epsilon_are_what_they_were(tmp_path: Path) -> None:
+    found = with_config(tmp_path, SMALL, ("mlm", "nsp", "pooler"))
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
+        assert found[name] == getattr(SMALL, name)
+    assert found["layer_norm_eps"] == 3e-7
+    assert found["pad_token_id"] == PIECES.index("[PAD]")
+
+
+@pytest.mark.parametrize(
+    ("choice", "named"),
+    [
+        ({}, None),
+        ({"multi_label": True}, "multi_label_classification"),
+        ({"regression": True}, "regression"),
+    ],
+)
+def test_labels_and_their_kind_are_kept(
+    tmp_path: Path, choice: dict[str, bool], named: str | None
+) -> None:
+    values = {**SMALL.__dict__, "labels": ("bad", "so so", "good"), **choice}
+    found = with_config(tmp_path, BertConfig(**values), ("pooler", "sequence"))
+    assert found["architectures"] == ["BertForSequenceClassification"]
+    assert found["id2label"] == {0: "bad", 1: "so so", 2: "good"}
+    assert found["label2id"] == {"bad": 0, "so so": 1, "good": 2}
+    assert found["problem_type"] == named
+
+
+@pytest.mark.parametrize(
+    "heads", [(), ("mlm",), ("nsp", "pooler"), ("qa",), ("token",), ("mlm", "sequence", "pooler")]
+)
+def test_every_class_is_one_that_is_exported(heads: tuple[str, ...]) -> None:
+    assert architecture_of(heads) in ARCHITECTURES
+
+
+@pytest.mark.parametrize(("mode", "normalize"), [("mean", True), ("cls", False), ("max", True)])
+def test_pooling_is_read_as_it_was_written(tmp_path: Path, mode: str, *, normalize: bool) -> None:
+    prompts = {"query": "find: ", "passage": "text: "}
+    write_pooling(tmp_path, PoolingSpec(mode, normalize, 17, prompts, "query"), 12)
+    found = read_pooling(tmp_path, read_modules(tmp_path), SMALL)
+    assert found == Pooling(mode, normalize, 17, prompts, "query", declared=True)
