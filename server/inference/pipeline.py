@@ -106,8 +106,9 @@ class Pipeline:
         """Where the session runs."""
         self._alone: Session | None = None
         """For runs that have the machine to themselves, where they are run in another way."""
-        if options.intra_op_alone > 1 and self.device.name == "cpu":
-            self._alone = self._load(min(options.intra_op_alone, available_cores()))
+        cores = min(options.intra_op_alone, available_cores())
+        if cores > options.intra_op and self.device.name == "cpu":
+            self._alone = self._load(cores)
         self._options = options
         self.limits = Limits(
             max_tokens=self.manifest.max_tokens,

@@ -60,7 +60,7 @@ def test_a_pipeline_that_is_to_measure_runs(default_model: Path) -> None:
 def test_a_pipeline_has_a_session_for_lone_runs_where_it_is_asked_for(default_model: Path) -> None:
     for asked in (1, 2):
         pipeline = Pipeline(default_model, InferenceOptions(intra_op_alone=asked))
-        assert (pipeline._alone is not None) is (asked > 1)
+        assert (pipeline._alone is not None) is (min(asked, available_cores()) > 1)
         pipeline.start()
         pipeline.warm()
         assert asyncio.run(pipeline.embed(["A text by itself."])).value.shape == (1, 384)
