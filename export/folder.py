@@ -24,6 +24,7 @@ from export.half import HalfLinear
 from export.linear import FloatLinear, Linear
 from export.parameters import count_parameters
 from export.quantize import Int8Linear
+from export.smoothing import smoothed
 from models.manifest import (
     CARD_FILE,
     TOKENIZER_FILE,
@@ -67,9 +68,11 @@ def _fill(
     layers = EXTRA_LAYERS if config.num_hidden_layers > 1 else ()
     spec = GraphSpec(config, checkpoint.heads, layers)
     progress(f"building the {precision} graph")
+    weights = checkpoint.weights
+    if precision == "int8":
+        weights = smoothed(weights, config)
     with GraphBuilder(folder) as graph:
-        linear = LINEARS[precision](graph, checkpoint.weights)
-        BertGraph(graph, spec, checkpoint.weights, linear).build()
+        BertGraph(graph, spec, weights, LINEARS[precision](graph, weights)).build()
         graph.write()
     found, drift = _measure(folder, checkpoint, spec, precision, progress)
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")

@@ -29,6 +29,8 @@ from export.config import BertConfig
 from export.linear import Linear, Rows
 
 INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
+# No activation gives less: GELU's minimum is -0.16997, that of its tanh approximation -0.17004.
+LEAST = {"gelu": -0.1701, "gelu_new": -0.1701, "gelu_pytorch_tanh": -0.1701, "relu": 0.0}
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class BertGraph:
         name = f"layers.{index}"
         with self.graph.scope(name):
             with self.graph.scope("attention"):
-                whole = self.linear.rows(rows)
+                whole = self.linear.rows(rows, f"{name}.attention")
                 query, key, value = (
                     self._spread(whole, f"{name}.attention.{part}", inputs.pad_index)
                     for part in ("query", "key", "value")
@@ -125,7 +127,7 @@ class BertGraph:
         name = f"layers.{index}"
         with self.graph.scope(name):
             with self.graph.scope("attention"):
-                whole = self.linear.rows(rows)
+                whole = self.linear.rows(rows, f"{name}.attention")
                 key, value = (
                     self._spread(whole, f"{name}.attention.{part}", inputs.pad_index)
                     for part in ("key", "value")
@@ -164,14 +166,20 @@ class BertGraph:
         """Attention output, then the feed-forward block, each added to its input and normalised."""
         with self.graph.scope("attention_output"):
             attended = self.linear.project(
-                self.linear.rows(context), f"{name}.attention.output", residual=residual
+                self.linear.rows(context, f"{name}.attention.output"),
+                f"{name}.attention.output",
+                residual=residual,
             )
             attended = self._norm(attended, f"{name}.attention.norm")
         with self.graph.scope("feed_forward"):
             inner = self.linear.project(
-                self.linear.rows(attended), f"{name}.intermediate", activation=self._activation
+                self.linear.rows(attended, f"{name}.intermediate"),
+                f"{name}.intermediate",
+                activation=self._activation,
             )
-            out = self.linear.project(self.linear.rows(inner), f"{name}.output", residual=attended)
+            least = LEAST[self.config.hidden_act]
+            inner_rows = self.linear.rows(inner, f"{name}.output", least=least)
+            out = self.linear.project(inner_rows, f"{name}.output", residual=attended)
             return self._norm(out, f"{name}.output.norm")
 
     def _activation(self, value: str) -> str:

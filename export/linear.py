@@ -16,11 +16,12 @@ from export.checkpoint import Weights
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows prepared for products: their values and, in int8, their quantised form."""
+    """Rows prepared for products: their values and, in int8, `(quantised - zero) * step`."""
 
     values: str
     quantised: str = ""
-    scale: str = ""
+    step: str = ""
+    zero: str = ""
 
 
 class Linear(Protocol):
@@ -29,8 +30,11 @@ class Linear(Protocol):
     Rows of the encoder are float16 in float16 and float32 otherwise; what heads get is float32.
     """
 
-    def rows(self, values: str) -> Rows:
-        """Prepare (rows, in) for one or more products."""
+    def rows(self, values: str, name: str = "", *, least: float | None = None) -> Rows:
+        """Prepare (rows, in) for the products of the named part, such as `layers.0.attention`.
+
+        No value is below `least`, where it is known.
+        """
 
     def gather(self, rows: Rows, index: str) -> Rows:
         """Pick prepared rows."""
@@ -68,7 +72,7 @@ class FloatLinear:
         self.graph = graph
         self.weights = weights
 
-    def rows(self, values: str) -> Rows:
+    def rows(self, values: str, name: str = "", *, least: float | None = None) -> Rows:  # noqa: ARG002
         """Nothing to prepare."""
         return Rows(values)
 

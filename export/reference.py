@@ -9,7 +9,7 @@ Letters: n tokens of a text, N of all texts, H hidden, A attention heads, D = H 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from export.config import BertConfig
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 WeightsByName = Mapping[str, Float32]
+Linear = Callable[[WeightsByName, str, Float32], Float32]
+"""Weights, the name of a layer among them, the rows that go in (N, in) -> (N, out)."""
 
 
 @dataclass(frozen=True)
@@ -42,51 +44,61 @@ class Encoded:
     """(n, H); the embeddings where the encoder has one layer."""
 
 
-def encode(weights: WeightsByName, config: BertConfig, texts: Sequence[Text]) -> list[Encoded]:
-    """Embeddings, then every layer. The weights of a layer are read once."""
+def linear(weights: WeightsByName, name: str, rows: Float32) -> Float32:
+    """A product and a bias. (..., in) -> (..., out)."""
+    product: Float32 = rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    return product
+
+
+def encode(
+    weights: WeightsByName, config: BertConfig, texts: Sequence[Text], linear: Linear = linear
+) -> list[Encoded]:
+    """Embeddings, then every layer, with its products by `linear`. Each weight is read once."""
     ends = np.cumsum([len(text.ids) for text in texts])[:-1]
-    rows = np.concatenate(_embeddings(_part(weights, "embeddings."), config, texts))
+    rows = _embeddings(weights, config, texts)
     before = rows
     for index in range(config.num_hidden_layers):
-        layer = _part(weights, f"layers.{index}.")
-        before, rows = rows, _layer(layer, config, rows, ends)
+        before, rows = rows, _layer(weights, f"layers.{index}", config, rows, ends, linear)
     return [
         Encoded(last, previous)
         for last, previous in zip(np.split(rows, ends), np.split(before, ends), strict=True)
     ]
 
 
-def _part(weights: WeightsByName, prefix: str) -> dict[str, Float32]:
-    """The weights below `prefix`, in memory, without it."""
-    return {name.removeprefix(prefix): weights[name] for name in weights if name.startswith(prefix)}
-
-
-def _embeddings(tables: WeightsByName, config: BertConfig, texts: Sequence[Text]) -> list[Float32]:
-    """Word + segment + position: the three things BERT adds up. Each (n,) -> (n, H)."""
+def _embeddings(weights: WeightsByName, config: BertConfig, texts: Sequence[Text]) -> Float32:
+    """Word + segment + position: the three things BERT adds up. Each (n,) -> all (N, H)."""
+    words, types, positions = (
+        weights[f"embeddings.{table}"] for table in ("word", "token_type", "position")
+    )
     totals = [
-        tables["word"][text.ids]
-        + tables["token_type"][text.type_ids]
-        + tables["position"][np.arange(len(text.ids))]
+        words[text.ids] + types[text.type_ids] + positions[np.arange(len(text.ids))]
         for text in texts
     ]
-    return [_norm(tables, "norm", config, total) for total in totals]
+    return _norm(weights, "embeddings.norm", config, np.concatenate(totals))
 
 
-def _layer(layer: WeightsByName, config: BertConfig, rows: Float32, ends: Int64) -> Float32:
+def _layer(
+    weights: WeightsByName,
+    name: str,
+    config: BertConfig,
+    rows: Float32,
+    ends: Int64,
+    linear: Linear,
+) -> Float32:
     """Self-attention, then feed-forward, each added to its input and normalised. (N, H)."""
     query, key, value = (
-        np.split(_linear(layer, f"attention.{part}", rows), ends)
+        np.split(linear(weights, f"{name}.attention.{part}", rows), ends)
         for part in ("query", "key", "value")
     )
     heads = config.num_attention_heads
     context = np.concatenate(
         [_attention(q, k, v, heads) for q, k, v in zip(query, key, value, strict=True)]
     )
-    rows = _norm(
-        layer, "attention.norm", config, rows + _linear(layer, "attention.output", context)
-    )
-    inner = activation(config.hidden_act, _linear(layer, "intermediate", rows))
-    return _norm(layer, "output.norm", config, rows + _linear(layer, "output", inner))
+    attended = rows + linear(weights, f"{name}.attention.output", context)
+    rows = _norm(weights, f"{name}.attention.norm", config, attended)
+    inner = activation(config.hidden_act, linear(weights, f"{name}.intermediate", rows))
+    out = rows + linear(weights, f"{name}.output", inner)
+    return _norm(weights, f"{name}.output.norm", config, out)
 
 
 def _attention(query: Float32, key: Float32, value: Float32, heads: int) -> Float32:
@@ -100,7 +112,7 @@ def _attention(query: Float32, key: Float32, value: Float32, heads: int) -> Floa
 
 def masked_language_model(weights: WeightsByName, config: BertConfig, rows: Float32) -> Float32:
     """Log-probabilities of the vocabulary at each row. (n, H) -> (n, V)."""
-    rows = activation(config.hidden_act, _linear(weights, "mlm.transform", rows))
+    rows = activation(config.hidden_act, linear(weights, "mlm.transform", rows))
     rows = _norm(weights, "mlm.norm", config, rows)
     tied = "mlm.decoder.weight" not in weights
     table = weights["embeddings.word" if tied else "mlm.decoder.weight"]
@@ -109,18 +121,13 @@ def masked_language_model(weights: WeightsByName, config: BertConfig, rows: Floa
 
 def pooler(weights: WeightsByName, rows: Float32) -> Float32:
     """Tanh of a product on the [CLS] row. (n, H) -> (H,)."""
-    pooled: Float32 = np.tanh(_linear(weights, "pooler", rows[0]))
+    pooled: Float32 = np.tanh(linear(weights, "pooler", rows[0]))
     return pooled
 
 
 def logits(weights: WeightsByName, head: str, rows: Float32) -> Float32:
     """A head that is one product: "nsp", "sequence", "token" or "qa". (..., H) -> (..., labels)."""
-    return _linear(weights, head, rows)
-
-
-def _linear(weights: WeightsByName, name: str, rows: Float32) -> Float32:
-    product: Float32 = rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-    return product
+    return linear(weights, head, rows)
 
 
 def _norm(weights: WeightsByName, name: str, config: BertConfig, rows: Float32) -> Float32:

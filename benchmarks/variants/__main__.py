@@ -78,7 +78,7 @@ class Lab:
 
     def accuracies(self, precision: str) -> Iterator[Sample]:
         """Measure what each graph changed of the reference's answers, if weights are trained."""
-        built = {(v.graph, v.linear, v.weights): v for v in of_one_thread(precision)}
+        built = {(v.graph, v.linear, v.weights, v.smooth): v for v in of_one_thread(precision)}
         for variant in (SHIPPED, *built.values()):
             if self._wanted(variant):
                 graph = write_graph(self._source, variant, precision, self._folder)

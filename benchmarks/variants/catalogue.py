@@ -9,10 +9,12 @@ from benchmarks.variants.batches import Pack, apart, by_length
 from benchmarks.variants.folding import FoldedWeights
 from benchmarks.variants.joined import JoinedWeights
 from benchmarks.variants.opened import Opening
+from benchmarks.variants.source import Source
 from export.builder import GraphBuilder
 from export.graph import BertGraph
 from export.linear import FloatLinear, Linear
 from export.quantize import Int8Linear
+from export.smoothing import smoothed
 from export.weights import Weights
 
 SHIPPED_LINEAR: dict[str, Callable[[GraphBuilder, Weights], Linear]] = {
@@ -35,6 +37,8 @@ class Variant:
     linear: Callable[[GraphBuilder, Weights], Linear] | None = None
     """int8 only, where it is given."""
     weights: Callable[[Weights], Weights] = as_they_are
+    smooth: bool = True
+    """Whether norms' far columns are brought near, which is done in int8 only."""
     opening: Opening = field(default_factory=Opening)
     pack: Pack = by_length
     tokens: int | None = None
@@ -44,6 +48,13 @@ class Variant:
     def batches_otherwise(self) -> bool:
         """Whether it says nothing where a batch is one text."""
         return self.tokens is not None or self.pack is not by_length
+
+    def weights_of(self, precision: str, source: Source) -> Weights:
+        """Return what the graph is built from."""
+        shipped = source.weights
+        if precision == "int8" and self.smooth:
+            shipped = smoothed(shipped, source.spec.config)
+        return self.weights(shipped)
 
     def linear_of(self, precision: str) -> Callable[[GraphBuilder, Weights], Linear]:
         """Return how products become nodes."""
@@ -93,8 +104,13 @@ EIGHT_BITS = (
     Variant("Q, K, V float32", linear=eight_bits.FloatAttentionInput),
     Variant("attention output float32", linear=eight_bits.FloatAttentionOutput),
     Variant("feed-forward output float32", linear=eight_bits.FloatFeedForwardOutput),
-    Variant("smoothed norms", eight_bits.SmoothedGraph, eight_bits.Smoothed),
-    Variant("smoothed norms, by magnitude", eight_bits.SmoothedByMagnitude, eight_bits.Smoothed),
+    Variant("GELU's rows as all others", linear=eight_bits.SameForAll),
+    Variant("norms as they are", smooth=False),
+    Variant(
+        "norms as they are and GELU's rows as all others",
+        linear=eight_bits.SameForAll,
+        smooth=False,
+    ),
 )
 THREADS = (
     CONTROL,

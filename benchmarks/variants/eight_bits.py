@@ -1,16 +1,12 @@
 """Other forms of int8: where the scales come from, how rows are quantised, what stays in float."""
 
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 
-from benchmarks.variants.magnitudes import column_magnitudes
 from export.builder import GraphBuilder
-from export.graph import BertGraph
 from export.linear import Rows
-from export.quantize import ZERO_POINT, Int8Linear, quantise_rows
-from export.reference import Float32
+from export.quantize import HIGHEST, LEVELS, ZERO_POINT, Int8Linear, quantise_rows
 from export.weights import Weights
 
 MOST_LAYERS = 48  # of any BERT
@@ -43,13 +39,16 @@ class OnTop(Int8Linear):
 class Unprepared(OnTop):
     """Operators that take float32 and quantise it themselves; the decoder stays as it is."""
 
-    def rows(self, values: str) -> Rows:
-        """Nothing to prepare."""
-        return Rows(values)
+    def rows(self, values: str, name: str = "", *, least: float | None = None) -> Rows:  # noqa: ARG002
+        """Bring far columns near, nothing else."""
+        return Rows(values, self._near(values, name))
 
     def gather(self, rows: Rows, index: str) -> Rows:
-        """Pick rows."""
-        return self.float.gather(rows, index)
+        """Pick rows in both forms."""
+        values, near = (
+            self.graph.node("Gather", form, index, axis=0) for form in (rows.values, rows.quantised)
+        )
+        return Rows(values, near)
 
     def decode(self, values: str) -> str:
         """The vocabulary product with a scale for each row."""
@@ -61,7 +60,7 @@ class ScaleOfTensor(Unprepared):
 
     def _product(self, rows: Rows, name: str) -> str:
         weight, scale = self._columns(name)
-        product = self.graph.contrib("DynamicQuantizeMatMul", rows.values, weight, scale)
+        product = self.graph.contrib("DynamicQuantizeMatMul", rows.quantised, weight, scale)
         return self._biased(product, f"{name}.bias")
 
 
@@ -76,60 +75,57 @@ class ScaleOfBlock(Unprepared):
         weight = self.graph.weight(f"{name}.blocks", values.reshape(out, inner // BLOCK, BLOCK))
         scale = self.graph.weight(f"{name}.scales", blocks.scale.reshape(out, inner // BLOCK))
         shape = {"K": inner, "N": out, "bits": 8, "block_size": BLOCK, "accuracy_level": 4}
-        product = self.graph.contrib("MatMulNBits", rows.values, weight, scale, **shape)
+        product = self.graph.contrib("MatMulNBits", rows.quantised, weight, scale, **shape)
         return self._biased(product, f"{name}.bias")
 
 
 class ScaleByMultiplication(Int8Linear):
     """Rows multiplied by the reciprocal of their magnitude, then quantised by one constant."""
 
-    def rows(self, values: str) -> Rows:
-        """Bring each row to [-1, 1], then quantise."""
+    def _quantised(self, values: str, near: str, peak: str, zero_point: int) -> Rows:
         graph = self.graph
-        peak = graph.node("ReduceMax", graph.node("Abs", values), self._axis, keepdims=1)
-        unit = graph.node("Mul", values, graph.node("Reciprocal", peak))
-        return Rows(values, graph.node("QuantizeLinear", unit, self._step, self._zero), peak)
+        levels = graph.constant(np.float32(1 / (HIGHEST - zero_point)).reshape(()))
+        zero = graph.constant(np.uint8(zero_point).reshape(()))
+        unit = graph.node("Mul", near, graph.node("Reciprocal", peak))
+        quantised = graph.node("QuantizeLinear", unit, levels, zero)
+        return Rows(values, quantised, graph.node("Mul", peak, levels), zero)
 
 
 class MagnitudeOfBothEnds(Int8Linear):
     """The row's magnitude from its maximum and its minimum, without writing |x|."""
 
-    def rows(self, values: str) -> Rows:
-        """Quantise each row by the larger of both ends."""
+    def _peak(self, values: str) -> str:
         graph = self.graph
         most = graph.node("ReduceMax", values, self._axis, keepdims=1)
         least = graph.node("ReduceMin", values, self._axis, keepdims=1)
-        peak = graph.node("Max", most, graph.node("Neg", least))
-        step = graph.node("Squeeze", graph.node("Mul", peak, self._step), self._axis)
-        zeros = graph.node("QuantizeLinear", step, self._endless, self._zero)
-        return Rows(values, graph.node("QuantizeLinear", values, step, zeros, axis=0), peak)
+        return graph.node("Max", most, graph.node("Neg", least))
 
 
-class SignedActivations(OnTop):
-    """int8 activations, which need no zero point."""
+class SignedActivations(Int8Linear):
+    """int8 activations around 0."""
 
     def __init__(self, graph: GraphBuilder, weights: Weights) -> None:
         super().__init__(graph, weights)
-        self._signed_zero = graph.constant(np.int8(0).reshape(()), "int8/signed-zero")
+        self._levels = graph.constant(np.float32(1 / LEVELS).reshape(()))
+        self._signed_zero = graph.constant(np.int8(0).reshape(()))
 
-    def rows(self, values: str) -> Rows:
-        """Quantise each row by its own largest magnitude, around 0."""
+    def _quantised(self, values: str, near: str, peak: str, zero_point: int) -> Rows:  # noqa: ARG002
         graph = self.graph
-        rows = super().rows(values)
-        unit = graph.node("Mul", values, graph.node("Reciprocal", rows.scale))
-        signed = graph.node("QuantizeLinear", unit, self._step, self._signed_zero)
-        return Rows(values, signed, rows.scale)
-
-    def _product(self, rows: Rows, name: str) -> str:
-        weight, scale = self._columns(name)
-        inputs = (rows.quantised, weight, self._step, scale, self._signed_zero)
-        product = self.graph.contrib("MatMulIntegerToFloat", *inputs)
-        product = self.graph.node("Mul", product, rows.scale)
-        return self._biased(product, f"{name}.bias")
+        unit = graph.node("Mul", near, graph.node("Reciprocal", peak))
+        signed = graph.node("QuantizeLinear", unit, self._levels, self._signed_zero)
+        return Rows(values, signed, graph.node("Mul", peak, self._levels), self._signed_zero)
 
     def decode(self, values: str) -> str:
         """The vocabulary product as it is."""
         return Int8Linear(self.graph, self.weights).decode(values)
+
+
+class SameForAll(Int8Linear):
+    """An activation's rows as all others: as many levels below zero as above."""
+
+    def rows(self, values: str, name: str = "", *, least: float | None = None) -> Rows:  # noqa: ARG002
+        """Quantise each row by its own largest magnitude."""
+        return super().rows(values, name)
 
 
 class PartlyFloat(Int8Linear):
@@ -147,8 +143,12 @@ class PartlyFloat(Int8Linear):
     ) -> str:
         """One product, in one type or the other."""
         if name.endswith(self.floating):
+            rows = self._float_rows(rows, name)
             return self.float.project(rows, name, residual=residual, activation=activation)
         return super().project(rows, name, residual=residual, activation=activation)
+
+    def _float_rows(self, rows: Rows, name: str) -> Rows:  # noqa: ARG002
+        return rows
 
 
 class FloatAttentionOutput(PartlyFloat):
@@ -162,82 +162,11 @@ class FloatAttentionInput(PartlyFloat):
 
     floating = ("query", "key", "value")
 
+    def _float_rows(self, rows: Rows, name: str) -> Rows:
+        return Rows(self._near(rows.values, name.rpartition(".")[0]))
+
 
 class FloatFeedForwardOutput(PartlyFloat):
     """The second product of the feed-forward block stays float32."""
 
     floating = tuple(f"layers.{index}.output" for index in range(MOST_LAYERS))
-
-
-class SmoothedGraph(BertGraph):
-    """Tells `Smoothed` how large the columns of its rows are: by the gain of their norm.
-
-    The masks' norm is left out: the word table, which serves the lookup too, stays as it is.
-    """
-
-    def _norm(self, rows: str, name: str, *, exact: bool = False) -> str:
-        out = super()._norm(rows, name, exact=exact)
-        if isinstance(self.linear, Smoothed) and not exact:
-            size = self._size(name)
-            self.linear.smoothing[out] = np.sqrt(size / size.mean() + np.float32(0.01))
-        return out
-
-    def _size(self, name: str) -> Float32:
-        return np.abs(self.weights[f"{name}.weight"])
-
-
-class SmoothedByMagnitude(SmoothedGraph):
-    """The same by how far the columns really go."""
-
-    @cached_property
-    def _magnitudes(self) -> dict[str, Float32]:
-        return column_magnitudes(self.spec, self.weights)
-
-    def _size(self, name: str) -> Float32:
-        return self._magnitudes[name]
-
-
-class Smoothed(Int8Linear):
-    """Columns of a norm's output are divided by their size, weights multiplied (SmoothQuant).
-
-    The residual reads the norm's output too, so the division cannot hide in the norm's gain.
-    """
-
-    def __init__(self, graph: GraphBuilder, weights: Weights) -> None:
-        super().__init__(graph, weights)
-        self.smoothing: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = {}
-
-    def rows(self, values: str) -> Rows:
-        """Divide, then quantise."""
-        if values not in self.smoothing:
-            return super().rows(values)
-        size = self.smoothing[values]
-        inverse = self.graph.weight(f"smoothing/{values}", 1 / size)
-        rows = super().rows(self.graph.node("Mul", values, inverse))
-        self.smoothing[rows.quantised] = size
-        return Rows(values, rows.quantised, rows.scale)
-
-    def gather(self, rows: Rows, index: str) -> Rows:
-        """Pick rows, which stay divided."""
-        picked = super().gather(rows, index)
-        if rows.quantised in self.smoothing:
-            self.smoothing[picked.quantised] = self.smoothing[rows.quantised]
-        return picked
-
-    def project(
-        self,
-        rows: Rows,
-        name: str,
-        *,
-        residual: str | None = None,
-        activation: Activation | None = None,
-    ) -> str:
-        """One product with the weight's columns multiplied."""
-        size = self.smoothing.get(rows.quantised)
-        self._size = np.ones(1, np.float32) if size is None else size
-        return super().project(rows, name, residual=residual, activation=activation)
-
-    def _columns(self, name: str) -> tuple[str, str]:
-        quantised = quantise_rows(self.weights[f"{name}.weight"] * self._size)
-        weight = self.graph.weight(f"{name}.int8", np.ascontiguousarray(quantised.values.T))
-        return weight, self.graph.weight(f"{name}.scale", quantised.scale)

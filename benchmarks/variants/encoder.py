@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto
 
-from export.graph import BertGraph, Inputs
+from export.graph import LEAST, BertGraph, Inputs
 from export.linear import Rows
 
 
@@ -31,13 +31,14 @@ class SkipLayerNormalization(BertGraph):
     def _after_attention(self, name: str, residual: str, context: str) -> str:
         linear = self.linear
         with self.graph.scope("attention_output"):
-            out = linear.project(linear.rows(context), f"{name}.attention.output")
+            rows = linear.rows(context, f"{name}.attention.output")
+            out = linear.project(rows, f"{name}.attention.output")
             attended = self._skip(out, residual, f"{name}.attention.norm")
         with self.graph.scope("feed_forward"):
-            inner = linear.project(
-                linear.rows(attended), f"{name}.intermediate", activation=self._activation
-            )
-            out = linear.project(linear.rows(inner), f"{name}.output")
+            rows = linear.rows(attended, f"{name}.intermediate")
+            inner = linear.project(rows, f"{name}.intermediate", activation=self._activation)
+            rows = linear.rows(inner, f"{name}.output", least=LEAST[self.config.hidden_act])
+            out = linear.project(rows, f"{name}.output")
             return self._skip(out, attended, f"{name}.output.norm")
 
     def _skip(self, rows: str, residual: str, norm: str) -> str:
@@ -80,7 +81,7 @@ class OneProduct(BertGraph):
         name = f"layers.{index}"
         with self.graph.scope(name):
             with self.graph.scope("attention"):
-                whole = self.linear.rows(rows)
+                whole = self.linear.rows(rows, f"{name}.attention")
                 parts = self._parts(whole, f"{name}.attention.qkv", 3, inputs.pad_index)
                 query, key, value = parts
                 context = self._attend(query, key, value, inputs.lengths, inputs.unpad_index)

@@ -11,11 +11,11 @@ from export.builder import GraphBuilder
 def write_graph(source: Source, variant: Variant, precision: str, folder: Path) -> Path:
     """Build the variant's graph, unless one of the same parts lies there already."""
     linear = variant.linear_of(precision)
-    parts = f"{precision} {variant.graph} {linear} {variant.weights}"
+    parts = f"{precision} {variant.graph} {linear} {variant.weights} {variant.smooth}"
     graph_folder = folder / hashlib.sha256(parts.encode()).hexdigest()[:16]
     if not graph_folder.exists():
         graph_folder.mkdir(parents=True)
-        weights = variant.weights(source.weights)
+        weights = variant.weights_of(precision, source)
         with GraphBuilder(graph_folder) as graph:
             variant.graph(graph, source.spec, weights, linear(graph, weights)).build()
             graph.write()

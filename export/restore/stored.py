@@ -19,6 +19,7 @@ from onnx import numpy_helper
 from export.builder import DATA_FILE, GRAPH_FILE
 from export.errors import ExportError
 from export.layout import UNTIED_DECODER
+from export.smoothing import factor_name
 
 Array = NDArray[Any]
 # Constants of the graph itself, which no checkpoint has.
@@ -69,7 +70,9 @@ class StoredModel:
         if f"{layer}.int8" in self.tensors:  # (in, out), with a scale per column
             transposed = self._array(f"{layer}.int8", used).T
             scale = self._array(f"{layer}.scale", used)
-            return np.ascontiguousarray(transposed * scale[:, None])
+            weight = np.ascontiguousarray(transposed * scale[:, None])
+            factor = factor_name(name)
+            return weight * self._array(factor, used) if factor in self.tensors else weight
         raise ExportError(f"{GRAPH_FILE} lacks {name}; was it written by this exporter?")
 
     def _dequantised(self, name: str, used: set[str]) -> NDArray[np.float32]:

@@ -194,9 +194,23 @@ def test_other_users_may_read_the_folder(checkpoint: Checkpoint, out: Path, tmp_
     assert out.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_two_exports_differ_in_nothing_but_their_time(checkpoint: Checkpoint, out: Path) -> None:
-    first, second = export(checkpoint, out), export(checkpoint, out.with_name("again"))
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_two_exports_differ_in_nothing_but_their_time(
+    checkpoint: Checkpoint, out: Path, precision: str
+) -> None:
+    first, second = (
+        export(checkpoint, folder, precision) for folder in (out, out.with_name("again"))
+    )
     assert first == dataclasses.replace(second, created=first.created)
+
+
+def test_only_int8_is_smoothed(checkpoint: Checkpoint, out: Path) -> None:
+    for precision in ("fp32", "fp16", "int8"):
+        folder = out.with_name(precision)
+        export(checkpoint, folder, precision)
+        graph = onnx.load(folder / GRAPH_FILE, load_external_data=False).graph
+        factors = [t.name for t in graph.initializer if t.name.endswith(".factor")]
+        assert len(factors) == (6 if precision == "int8" else 0)  # two of each layer
 
 
 def test_progress_names_the_steps_in_order(checkpoint: Checkpoint, out: Path) -> None:

@@ -4,17 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from benchmarks.variants.catalogue import SHIPPED, THREADS, Variant, of_one_thread
-from benchmarks.variants.eight_bits import Smoothed, SmoothedByMagnitude
-from benchmarks.variants.magnitudes import column_magnitudes
 from benchmarks.variants.opened import Runner, open_session, passes_per_s
 from benchmarks.variants.products import SHAPES, factors, of_onnxruntime, of_torch
 from benchmarks.variants.source import LAYERS, RandomWeights, Source
 from benchmarks.variants.written import write_graph
 from export import parity
-from export.builder import GraphBuilder
 from export.config import BertConfig
 from export.graph import GraphSpec
 from export.layout import canonical_shapes
@@ -26,16 +22,6 @@ CONFIG = BertConfig(67, 128, 2, 4, 256, "gelu", 32, 2, 1e-12, (), multi_label=Fa
 VARIANTS = [
     (precision, variant) for precision in ("fp32", "int8") for variant in of_one_thread(precision)
 ]
-
-
-class Lopsided(RandomWeights):
-    """Random weights where some columns of every norm go far out, as in trained models."""
-
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
-        weight = super().__getitem__(name)
-        if name.endswith("norm.weight"):
-            weight[::31] = 15
-        return weight
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +49,13 @@ def test_variant_computes_what_the_reference_does(
     assert found["mlm_log_probabilities"] <= max(near, NEAR[precision])
 
 
-def test_every_norm_but_the_masks_is_smoothed(source: Source, tmp_path: Path) -> None:
-    with GraphBuilder(tmp_path) as graph:
-        linear = Smoothed(graph, source.weights)
-        SmoothedByMagnitude(graph, source.spec, source.weights, linear).build()
-    norms = [name for name in linear.smoothing if "LayerNormalization" in name]
-    assert len(norms) == 1 + 2 * CONFIG.num_hidden_layers
-    assert not any("mlm" in name for name in norms)
-
-
-def test_magnitudes_tell_which_columns_go_far_out(source: Source) -> None:
-    weights = Lopsided(canonical_shapes(CONFIG, HEADS, labels=0))
-    found = column_magnitudes(source.spec, weights)
-    assert set(found) == {name.removesuffix(".weight") for name in weights if ".norm.w" in name}
-    for name, magnitudes in found.items():
-        assert magnitudes.shape == (128,)
-        assert magnitudes[::31].min() > np.median(magnitudes) * 4, name
+def test_norms_are_smoothed_in_int8_unless_a_variant_says_otherwise(source: Source) -> None:
+    named = {variant.name: variant for variant in of_one_thread("int8")}
+    factor = "layers.1.intermediate.factor"
+    assert factor in SHIPPED.weights_of("int8", source)
+    assert factor in named["no biases of keys and values"].weights_of("int8", source)
+    assert factor not in named["norms as they are"].weights_of("int8", source)
+    assert factor not in SHIPPED.weights_of("fp32", source)
 
 
 def test_graphs_of_the_same_parts_are_built_once(source: Source, folder: Path) -> None:

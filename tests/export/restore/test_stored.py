@@ -16,6 +16,7 @@ from export.layout import canonical_shapes
 from export.quantize import quantise_rows
 from export.reference import Float32
 from export.restore.stored import StoredModel, open_stored
+from export.smoothing import SmoothedWeights, factor_name, smoothed
 from tests.export.built_graph import MemoryWeights, build_graph
 
 HALF_A_STEP = 0.5 + 1e-4  # of an int8 scale; the rest is float32's rounding of the product
@@ -28,6 +29,11 @@ Save = Callable[..., Path]
 def stored(checkpoint: Checkpoint, folder: Path, precision: str) -> StoredModel:
     build_graph(checkpoint, folder, linear=LINEARS[precision], layers=(-2,))
     return open_stored(folder)
+
+
+def near(checkpoint: Checkpoint) -> Checkpoint:
+    """The same with smoothed weights, as int8 folders are built."""
+    return dataclasses.replace(checkpoint, weights=smoothed(checkpoint.weights, checkpoint.config))
 
 
 def shapes_of(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
@@ -90,6 +96,41 @@ def test_int8_that_came_back_rounds_to_the_same_integers(
         before, after = quantise_rows(checkpoint.weights[name]), quantise_rows(found[name])
         assert np.array_equal(before.values, after.values), name
         np.testing.assert_array_max_ulp(before.scale, after.scale, maxulp=1)
+
+
+@pytest.mark.parametrize("architecture", ["BertForPreTraining", "BertForTokenClassification"])
+def test_smoothed_int8_comes_back_to_half_a_step(
+    save: Save, tmp_path: Path, architecture: str
+) -> None:
+    checkpoint = read_checkpoint(save(architecture, num_labels=5))
+    smooth = near(checkpoint)
+    found = stored(smooth, tmp_path / "graph", "int8").read(shapes_of(checkpoint))
+    assert set(found) == set(checkpoint.weights)
+    for name, weight in found.items():
+        wanted = checkpoint.weights[name]
+        assert weight.dtype == np.float32
+        assert weight.flags.c_contiguous
+        if wanted.ndim == 1:
+            assert np.array_equal(weight, wanted), name
+            continue
+        factor = smooth.weights[factor_name(name)] if factor_name(name) else np.float32(1)
+        step = np.abs(wanted / factor).max(axis=1, keepdims=True) / 127 * factor
+        assert (np.abs(weight - wanted) <= HALF_A_STEP * step).all(), name
+
+
+def test_smoothed_int8_that_came_back_is_the_same_to_the_bit(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    first = near(checkpoint)
+    back = stored(first, tmp_path / "first", "int8").read(shapes_of(checkpoint))
+    second = near(dataclasses.replace(checkpoint, weights=MemoryWeights(back)))
+    assert isinstance(first.weights, SmoothedWeights)
+    for name in first.weights:
+        if name.endswith(".factor"):
+            np.testing.assert_array_equal(first.weights[name], second.weights[name])
+    again = stored(second, tmp_path / "second", "int8").read(shapes_of(checkpoint))
+    for name, weight in back.items():
+        assert again[name].tobytes() == weight.tobytes(), name
 
 
 def test_row_of_zeros_comes_back(checkpoint: Checkpoint, tmp_path: Path) -> None:
