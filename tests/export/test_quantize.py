@@ -24,7 +24,7 @@ from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, com
 from tests.export.torch_bert import tiny_texts
 
 COSINE = 0.999  # mean, of mean-pooled vectors of the stand-in in int8 and float32
-AGREEMENT = 0.97  # of the best word at the stand-in's masks
+AGREEMENT = 0.965  # of the best word at the stand-in's masks
 ROWS, IN, OUT, VOCABULARY = 5, 43, 17, 301
 RNG = np.random.default_rng(7)
 BOUNDS = (None, -0.1701, 0.0)  # of what goes in: none known, GELU's, ReLU's
