@@ -29,7 +29,7 @@ from export.weights import Weights
 
 TEXTS, TOKENS = 16, 24  # twice as many agree with float32 no more often
 SEED = 0
-# What the rows' levels gain, the weights' lose. From -0.5 to -0.8 agreement is the same.
+# What the rows' levels gain, the weights' lose. Down to -0.8 agreement is the same or lower.
 EXPONENT = -0.5
 FACTOR_BITS = 2  # 1 or 1.5 times a power of two, which float32 multiplies an int8 level by exactly
 NEAREST = np.float32(0.01)  # of the mean magnitude; bounds the factor of a column of zeros
