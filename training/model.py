@@ -22,13 +22,21 @@ from torch.nn import functional
 from training.config import BertConfig
 
 
+class WordTable(nn.Embedding):
+    """A vector per word: for lookup and, tied, to hold the rows of masks against."""
+
+    def scores(self, rows: Tensor, bias: Tensor) -> Tensor:
+        """Float (n, H), float (V,) -> float (n, V)."""
+        return functional.linear(rows, self.weight, bias)
+
+
 class BertEmbeddings(nn.Module):
     """Word + position + segment, then LayerNorm (section 3, figure 2)."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         H = config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, H)
+        self.word_embeddings = WordTable(config.vocab_size, H)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, H)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, H)
         self.LayerNorm = nn.LayerNorm(H, eps=config.layer_norm_eps)
@@ -278,8 +286,8 @@ class BertForPreTraining(nn.Module):
     def mlm_logits(self, hidden: Tensor) -> Tensor:
         """Float (n, H), rows of masked tokens -> float (n, V)."""
         head = self.cls.predictions
-        words = self.bert.embeddings.word_embeddings.weight
-        return functional.linear(head.transform(hidden), words, head.bias)
+        words = self.bert.embeddings.word_embeddings
+        return words.scores(head.transform(hidden), head.bias)
 
     def nsp_logits(self, cls_rows: Tensor) -> Tensor:
         """Float (B, H), rows of [CLS] -> float (B, 2): IsNext, NotNext."""

@@ -28,10 +28,8 @@ class RunBatches:
     """The batches of a run, of usual length first and, if the recipe says so, longer at the end."""
 
     def __init__(self, corpus: Corpus, recipe: Recipe, processes: int) -> None:
-        steps = recipe.steps(processes)
         self._per_step = recipe.accumulate * processes
-        lengthens = round((1 - recipe.long_part) * steps) if recipe.long_tokens else steps
-        self._longer_from = lengthens * self._per_step
+        self._longer_from = recipe.longer_from(processes) * self._per_step
         self._usual = _pairs(corpus, recipe, recipe.sequence_tokens)
         self._longer = _pairs(corpus, recipe, recipe.long_tokens or recipe.sequence_tokens)
         self._sentences = (

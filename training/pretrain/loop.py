@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from training.batches import PairBatch
+from training.int8 import measure_factors, round_products
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
 from training.pretrain.batches_of_run import MicroBatch
@@ -69,12 +70,15 @@ class Run:
     def train(self, batches: Iterator[MicroBatch], interruption: Interruption) -> bool:
         """Go on to the last step; whether it was reached, or an interruption came before."""
         steps = self.recipe.steps(self.processes.count)
+        int8_from = self.recipe.int8_from(self.processes.count)
         wrapped = self._wrapped()
         started, since = time.monotonic(), self.step
         totals = torch.zeros(len(_PARTS), device=self.processes.device)
         shown = tqdm(total=steps, initial=self.step, unit="step", disable=not self.processes.leads)
         with shown:
             while self.step < steps:
+                if self.step == int8_from:
+                    round_products(self.model, measure_factors(self.model))
                 rate = set_rate(self.optimiser, self.recipe, self.step, steps)
                 totals += self._step(wrapped, batches)
                 self.step += 1

@@ -64,11 +64,11 @@ def schedule(recipe: Recipe, step: int, steps: int) -> float:
     return min(1.0, (step + 1) / rise, (steps - step) / max(1, _fall(recipe, steps)))
 
 
-def fall_begins(recipe: Recipe, processes: int) -> int:
-    """The step at which anything that depends on the length of the run begins."""
+def ending_begins(recipe: Recipe, processes: int) -> int:
+    """The first step of the run's end: a lower rate, longer sequences or rounding."""
     steps = recipe.steps(processes)
-    longer = steps if not recipe.long_tokens else round((1 - recipe.long_part) * steps)
-    return min(steps - _fall(recipe, steps), longer)
+    falls = steps - _fall(recipe, steps)
+    return min(falls, recipe.longer_from(processes), recipe.int8_from(processes))
 
 
 def _fall(recipe: Recipe, steps: int) -> int:

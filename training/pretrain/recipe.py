@@ -30,6 +30,7 @@ class Recipe:
     sequence_tokens: int = _option(128, "tokens in a pair of segments")
     long_tokens: int = _option(0, "tokens in a pair in the run's last part; 0 for no such part")
     long_part: float = _option(0.1, "share of the steps in that last part")
+    int8_part: float = _option(0.0, "share of the steps, the last, that round as int8 export does")
     short: float = _option(0.1, "share of the pairs that aim at a random shorter length")
     single: float = _option(0.0, "share of the pairs made of one sentence each")
     mask_rate: float = _option(0.15, "share of the tokens to predict")
@@ -74,6 +75,16 @@ class Recipe:
         31
         """
         return max(1, round(self.tokens / (self.batch_tokens * self.accumulate * processes)))
+
+    def longer_from(self, processes: int) -> int:
+        """The step from which sequences are longer; that after the last where none are."""
+        steps = self.steps(processes)
+        return round((1 - self.long_part) * steps) if self.long_tokens else steps
+
+    def int8_from(self, processes: int) -> int:
+        """The step from which products are rounded; that after the last where none are."""
+        steps = self.steps(processes)
+        return round((1 - self.int8_part) * steps)
 
 
 def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:

@@ -19,13 +19,16 @@ import torch
 
 from training.checkpoint import fill, read_tensors, save_checkpoint
 from training.errors import TrainingError
+from training.int8 import factors_of, round_products
 from training.model import BertForPreTraining
-from training.pretrain.optimiser import fall_begins
+from training.pretrain.optimiser import ending_begins
 from training.pretrain.recipe import Recipe, make_recipe, recipe_values
 
 STATE_FILE = "training_state.pt"
 # Where the weights and the teacher came from: paths, which may differ on another machine.
 _PATHS = ("init", "teacher")
+# What says how a run ends, and so may change before its end begins.
+_ENDING = {"tokens", "decay", "long_tokens", "long_part", "int8_part"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class RunFolder:
     def claim(self, identity: RunIdentity, step: int) -> None:
         """Write what this run is, or raise `TrainingError` when it is not the one that began here.
 
-        Only `tokens` may change, and only before the learning rate falls.
+        Only how it ends may change, such as `tokens`, and only before the end begins: the fall of
+        the learning rate, longer sequences or rounding.
         """
         path = self.path / "run.json"
         if path.is_file():
@@ -77,6 +81,7 @@ class RunFolder:
             "optimiser": optimiser.state_dict(),
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "int8_factors": factors_of(model),
         }
         # The state comes last and whole: a checkpoint without it was cut short and is passed over.
         torch.save(state, folder / f".{STATE_FILE}")
@@ -113,6 +118,8 @@ def restore(folder: Path, model: BertForPreTraining, optimiser: torch.optim.Opti
     state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["random"])
+    if factors := state.get("int8_factors"):  # runs of before have none
+        round_products(model, factors)
     if state["cuda_random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda_random"])
     return int(state["step"])
@@ -126,16 +133,14 @@ def _check_same(identity: RunIdentity, found: dict[str, Any], step: int, path: P
         )
     begun = make_recipe(found["recipe"])
     old, new = recipe_values(begun), recipe_values(identity.recipe)
-    changed = sorted(name for name in old if old[name] != new[name] and name not in _PATHS)
-    if changed == ["tokens"]:
-        first = min(
-            fall_begins(begun, identity.processes), fall_begins(identity.recipe, identity.processes)
-        )
-        if step <= first:
-            return
-        raise TrainingError(f"`tokens` can change before the rate falls, which it did at {first}.")
-    if changed:
+    changed = {name for name in old if old[name] != new[name] and name not in _PATHS}
+    if others := sorted(changed - _ENDING):
         raise TrainingError(
-            f"The run in {path} began with another `{changed[0]}` ({old[changed[0]]}); "
+            f"The run in {path} began with another `{others[0]}` ({old[others[0]]}); "
             "resume it with the same recipe, or choose another folder."
+        )
+    first = min(ending_begins(recipe, identity.processes) for recipe in (begun, identity.recipe))
+    if changed and step > first:
+        raise TrainingError(
+            f"`{min(changed)}` can change before the end of a run begins, which it did at {first}."
         )

@@ -1,6 +1,7 @@
 """`python -m training pretrain` as its users run it: learning, stopping, going on, side by side."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -86,6 +87,25 @@ def test_run_that_is_killed_goes_on_to_the_same_weights(
     assert_same_weights(out, uninterrupted)
     steps = [line["step"] for line in metrics(out) if "masked_words" in line]
     assert steps == list(range(1, 13))
+
+
+def test_run_that_rounds_at_its_end_goes_on_to_the_same_weights(
+    pretrain: Train, uninterrupted: Path, tmp_path: Path
+) -> None:
+    flags = ("--int8-part", "0.5", "--report-every", "1")
+    pretrain(tmp_path / "whole", *flags)
+    # Cut after step 9 of 12, when the products have been rounded for three steps.
+    pretrain(tmp_path / "cut", *flags, "--save-every", "3")
+    shutil.rmtree(tmp_path / "cut" / "final")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-00000012")
+    pretrain(tmp_path / "cut", *flags)
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+    losses = [
+        [line["total"] for line in metrics(run) if "total" in line]
+        for run in (tmp_path / "whole", uninterrupted)
+    ]
+    assert losses[0][:6] == losses[1][:6]
+    assert all(one != other for one, other in zip(losses[0][6:], losses[1][6:], strict=True))
 
 
 def test_signal_ends_a_run_after_a_step_and_it_goes_on(

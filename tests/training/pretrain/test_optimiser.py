@@ -1,11 +1,13 @@
 """Parameter groups and learning rates."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from training.config import BertConfig
 from training.model import BertForPreTraining
-from training.pretrain.optimiser import fall_begins, make_optimiser, schedule, set_rate
+from training.pretrain.optimiser import ending_begins, make_optimiser, schedule, set_rate
 from training.pretrain.recipe import Recipe
 
 CONFIG = BertConfig(23, 12, 3, 3, 20)
@@ -61,9 +63,9 @@ def test_rate_rises_and_falls_to_nearly_nothing(name: str) -> None:
     assert shares[20:] == sorted(shares[20:], reverse=True)
 
 
-def test_fall_begins_where_the_rate_first_falls() -> None:
+def test_ending_begins_where_the_rate_first_falls() -> None:
     recipe = Recipe(tokens=4096 * 200, schedule="stable", decay=0.25)
-    first = fall_begins(recipe, processes=1)
+    first = ending_begins(recipe, processes=1)
     assert schedule(recipe, first, 200) == 1 > schedule(recipe, first + 1, 200)
 
 
@@ -71,7 +73,8 @@ def test_longer_sequences_begin_no_earlier_than_said() -> None:
     recipe = Recipe(
         tokens=4096 * 200, schedule="stable", decay=0.05, long_tokens=512, long_part=0.5
     )
-    assert fall_begins(recipe, processes=1) == 100
+    assert ending_begins(recipe, processes=1) == 100
+    assert ending_begins(replace(recipe, int8_part=0.6), processes=1) == 80
 
 
 def test_groups_survive_saving() -> None:

@@ -1,6 +1,7 @@
 """What a run keeps, and what it refuses to go on with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,17 @@ def test_run_is_lengthened_before_its_rate_falls(tmp_path: Path) -> None:
     longer = Recipe(tokens=4096 * 300, schedule="stable", decay=0.2)
     folder.claim(RunIdentity(longer, "abc", 1), 80)
     again = Recipe(tokens=4096 * 400, schedule="stable", decay=0.2)
-    with pytest.raises(TrainingError, match="before the rate falls"):
+    with pytest.raises(TrainingError, match=r"`tokens` can change before .* which it did at 240"):
         folder.claim(RunIdentity(again, "abc", 1), 241)
+
+
+def test_how_a_run_ends_may_change_before_it_does(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", tmp_path)
+    folder.claim(RunIdentity(RECIPE, "abc", 1), 0)
+    rounds = replace(RECIPE, int8_part=0.3, decay=0.1)
+    folder.claim(RunIdentity(rounds, "abc", 1), 70)
+    with pytest.raises(TrainingError, match=r"`int8_part` can change before .* did at 70"):
+        folder.claim(RunIdentity(replace(rounds, int8_part=0.2), "abc", 1), 71)
 
 
 def test_checkpoints_of_start_and_teacher_may_move(tmp_path: Path) -> None:
