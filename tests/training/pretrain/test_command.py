@@ -136,7 +136,8 @@ def test_two_processes_do_what_one_does_with_twice_the_micro_batches(
     corpus_folder: Path, pretrain: Train, tmp_path: Path
 ) -> None:
     # Without dropout: each process draws its own.
-    flags = ("--dropout", "0", "--tokens", str(512 * 8), "--report-every", "1")
+    size = ("--dropout", "0", "--tokens", str(512 * 8), "--int8-part", "0.5")
+    flags = (*size, "--report-every", "1")
     line = command(
         *("--standalone", "--nproc-per-node", "2", "-m", "training", "pretrain"),
         corpus_folder, tmp_path / "two", *SMALL_RECIPE, *flags, "--device", "cpu",
