@@ -78,8 +78,12 @@ class Lab:
 
     def accuracies(self, precision: str) -> Iterator[Sample]:
         """Measure what each graph changed of the reference's answers, if weights are trained."""
-        built = {(v.graph, v.linear, v.weights, v.smooth): v for v in of_one_thread(precision)}
-        for variant in (SHIPPED, *built.values()):
+        built: dict[tuple[object, ...], Variant] = {}
+        for variant in (SHIPPED, *of_one_thread(precision)):
+            # Sessions and batches change no answer: of those with one graph, the first is enough.
+            key = (variant.graph, variant.linear, variant.weights, variant.smooth)
+            built.setdefault(key, variant)
+        for variant in built.values():
             if self._wanted(variant):
                 graph = write_graph(self._source, variant, precision, self._folder)
                 yield from accuracy(self._source, graph, variant, precision)
