@@ -81,8 +81,7 @@ class Int8Linear(nn.Linear):
     factor: Tensor | None
 
     def __init__(self, linear: nn.Linear, factor: Tensor | None, *, after_gelu: bool) -> None:
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = linear.in_features, linear.out_features
+        super().__init__(linear.in_features, linear.out_features, device="meta")
         self.weight, self.bias = linear.weight, linear.bias
         self.after_gelu = after_gelu
         # No part of the checkpoint: a layer's factor is no weight of a BERT.
@@ -101,8 +100,7 @@ class Int8WordTable(WordTable):
     """The word table with the parameter of `table`."""
 
     def __init__(self, table: WordTable) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(table.__dict__)
+        super().__init__(table.num_embeddings, table.embedding_dim, device="meta")
         self.weight = table.weight
 
     def forward(self, ids: Tensor) -> Tensor:
