@@ -63,6 +63,8 @@ class Recipe:
         for name in ("tokens", "batch_tokens", "accumulate", "sentences"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"`{name}` must be at least 1.")
+        if not 0 <= self.int8_part <= 1:
+            raise TrainingError("`int8_part` is a share, from 0 to 1.")
         if self.batch_tokens < max(self.sequence_tokens, self.long_tokens):
             raise TrainingError("`batch_tokens` must hold at least one sequence.")
         if self.distillation and not self.teacher:

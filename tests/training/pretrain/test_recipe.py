@@ -46,6 +46,7 @@ def test_whole_numbers_are_rates_too(tmp_path: Path) -> None:
         ("seed = true", "`seed` must be of type int"),
         ("whole_words = 1", "`whole_words` must be of type bool"),
         ("tokens = 0", "`tokens` must be at least 1"),
+        ("int8_part = 10", "`int8_part` is a share, from 0 to 1"),
         ("precision = 'fp8'", "`precision` is one of fp32, bf16"),
         ("rate = ", "cannot be read as a recipe"),
     ],
