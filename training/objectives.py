@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from training.batches import PairBatch, SentenceBatch
 from training.errors import TrainingError
+from training.masked_loss import masked_loss
 from training.model import BertForPreTraining, BertModel, ReadRows, mean_pool
 
 DISTILLATIONS = ("cosine", "relational")
@@ -112,7 +113,7 @@ class Objective(nn.Module):
         """The losses of one batch; `sentences` are wanted when distillation counts."""
         masks, cls_rows = hidden_rows(self.model.bert, pairs)
         logits = self.model.mlm_logits(masks)
-        masked_words = functional.cross_entropy(logits, pairs.masked_ids).float()
+        masked_words, masked_accuracy = masked_loss(logits, pairs.masked_ids)
         order = self.model.nsp_logits(cls_rows).float()
         next_sentence = functional.cross_entropy(order, pairs.not_next)
         total = self.weights.masked_words * masked_words
@@ -126,8 +127,8 @@ class Objective(nn.Module):
             masked_words.detach(),
             next_sentence.detach(),
             distillation.detach(),
-            _accuracy(logits, pairs.masked_ids),
-            _accuracy(order, pairs.not_next),
+            masked_accuracy,
+            (order.detach().argmax(-1) == pairs.not_next).float().mean(),
         )
 
     def _distillation(self, sentences: SentenceTensors) -> Tensor:
@@ -174,10 +175,6 @@ def relational_distance(student: Tensor, teacher: Tensor) -> Tensor:
 def _cosines(vectors: Tensor) -> Tensor:
     unit = functional.normalize(vectors)
     return unit @ unit.T
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.detach().argmax(-1) == labels).float().mean()
 
 
 def _on(device: torch.device, values: NDArray[np.int64] | Tensor) -> Tensor:

@@ -25,11 +25,12 @@ class MicroBatch:
 
 
 class RunBatches:
-    """The batches of a run, of usual length first and, if the recipe says so, longer at the end."""
+    """The batches of a run, of usual length and, if the recipe says so, longer in some steps."""
 
     def __init__(self, corpus: Corpus, recipe: Recipe, processes: int) -> None:
+        self._recipe = recipe
+        self._processes = processes
         self._per_step = recipe.accumulate * processes
-        self._longer_from = recipe.longer_from(processes) * self._per_step
         self._usual = _pairs(corpus, recipe, recipe.sequence_tokens)
         self._longer = _pairs(corpus, recipe, recipe.long_tokens or recipe.sequence_tokens)
         self._sentences = (
@@ -40,10 +41,12 @@ class RunBatches:
 
     def batch(self, number: int) -> MicroBatch:
         """Micro-batch `number`, counted over all steps and processes."""
-        if number < self._longer_from:
-            pairs = self._usual.batch(number)
+        step, place = divmod(number, self._per_step)
+        longer = self._recipe.longer_before(step, self._processes)
+        if self._recipe.longer_before(step + 1, self._processes) > longer:
+            pairs = self._longer.batch(longer * self._per_step + place)
         else:
-            pairs = self._longer.batch(number - self._longer_from)
+            pairs = self._usual.batch(number - longer * self._per_step)
         return MicroBatch(pairs, self._sentences.batch(number) if self._sentences else None)
 
     def of_process(self, rank: int, processes: int, first_step: int) -> Iterator[MicroBatch]:

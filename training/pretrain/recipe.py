@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,20 @@ from training.objectives import DISTILLATIONS
 
 SCHEDULES = ("linear", "stable")
 PRECISIONS = ("fp32", "bf16")
+PLACES = ("end", "throughout")
 
 
 def _option(default: Any, purpose: str) -> Any:
     return field(default=default, metadata={"purpose": purpose})
+
+
+def _share(default: float, purpose: str) -> Any:
+    return field(default=default, metadata={"purpose": f"share of {purpose}", "share": True})
+
+
+def _choice(default: str, purpose: str, choices: Sequence[str]) -> Any:
+    purpose = f"{purpose}: {' or '.join(choices)}"
+    return field(default=default, metadata={"purpose": purpose, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -28,43 +39,45 @@ class Recipe:
     batch_tokens: int = _option(4096, "tokens in one micro-batch of a process")
     accumulate: int = _option(1, "micro-batches per step")
     sequence_tokens: int = _option(128, "tokens in a pair of segments")
-    long_tokens: int = _option(0, "tokens in a pair in the run's last part; 0 for no such part")
-    long_part: float = _option(0.1, "share of the steps in that last part")
-    int8_part: float = _option(0.0, "share of the steps, the last, that round as int8 export does")
-    short: float = _option(0.1, "share of the pairs that aim at a random shorter length")
-    single: float = _option(0.0, "share of the pairs made of one sentence each")
-    mask_rate: float = _option(0.15, "share of the tokens to predict")
-    mask_share: float = _option(0.8, "of those, the share that becomes [MASK]")
-    random_share: float = _option(0.1, "of those, the share that becomes a random token")
+    long_tokens: int = _option(0, "tokens in a pair in some of the steps; 0 for no such steps")
+    long_part: float = _share(0.1, "the steps with these longer pairs")
+    long_place: str = _choice("end", "where these steps are", PLACES)
+    int8_part: float = _share(0.0, "the steps, the last, that round as int8 export does")
+    short: float = _share(0.1, "the pairs that aim at a random shorter length")
+    single: float = _share(0.0, "the pairs made of one sentence each")
+    mask_rate: float = _share(0.15, "the tokens to predict")
+    mask_share: float = _share(0.8, "those that becomes [MASK]")
+    random_share: float = _share(0.1, "those that becomes a random token")
     whole_words: bool = _option(False, "choose whole words instead of pieces")
     content_words: bool = _option(False, "choose frequent words less often")
     rate: float = _option(4e-4, "peak learning rate")
     rate_layer_decay: float = _option(1.0, "factor on the rate for each layer further down")
-    warm_up: float = _option(0.05, "share of the steps over which the rate rises")
-    schedule: str = _option("linear", f"the rate after it: {' or '.join(SCHEDULES)}")
-    decay: float = _option(0.3, "with `stable`, the share of the steps over which it falls")
-    heads_first: float = _option(0.0, "share of the steps that train the heads alone")
+    warm_up: float = _share(0.05, "the steps over which the rate rises")
+    schedule: str = _choice("linear", "the rate after it", SCHEDULES)
+    decay: float = _share(0.3, "the steps over which it falls, with `stable`")
+    heads_first: float = _share(0.0, "the steps that train the heads alone")
     weight_decay: float = _option(0.01, "AdamW's, not on biases and norms")
     beta2: float = _option(0.98, "AdamW's second moment")
     clip: float = _option(1.0, "largest norm of the gradient")
-    dropout: float = _option(0.0, "dropout everywhere")
+    dropout: float = _share(0.0, "the values that dropout leaves out, everywhere")
     next_sentence: float = _option(1.0, "weight of next-sentence prediction")
     distillation: float = _option(0.0, "weight of the sentence vectors' distance to a teacher's")
     teacher: str = _option("", "the teacher's folder")
-    distance: str = _option("cosine", f"that distance: {' or '.join(DISTILLATIONS)}")
+    distance: str = _choice("cosine", "that distance", DISTILLATIONS)
     sentences: int = _option(32, "sentences per micro-batch for it")
-    precision: str = _option("fp32", f"of the products: {' or '.join(PRECISIONS)}")
+    precision: str = _choice("fp32", "of the products", PRECISIONS)
     seed: int = _option(1, "of weights, pairs, masks and dropout")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in allowed:
-                raise TrainingError(f"`{name}` is one of {', '.join(allowed)}.")
+        for option in fields(self):
+            value, choices = getattr(self, option.name), option.metadata.get("choices")
+            if choices and value not in choices:
+                raise TrainingError(f"`{option.name}` is one of {', '.join(choices)}.")
+            if "share" in option.metadata and not 0 <= value <= 1:
+                raise TrainingError(f"`{option.name}` is a share, from 0 to 1.")
         for name in ("tokens", "batch_tokens", "accumulate", "sentences"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"`{name}` must be at least 1.")
-        if not 0 <= self.int8_part <= 1:
-            raise TrainingError("`int8_part` is a share, from 0 to 1.")
         if self.batch_tokens < max(self.sequence_tokens, self.long_tokens):
             raise TrainingError("`batch_tokens` must hold at least one sequence.")
         if self.distillation and not self.teacher:
@@ -79,9 +92,26 @@ class Recipe:
         return max(1, round(self.tokens / (self.batch_tokens * self.accumulate * processes)))
 
     def longer_from(self, processes: int) -> int:
-        """The step from which sequences are longer; that after the last where none are."""
+        """The step from which all sequences are longer; that after the last where none is."""
         steps = self.steps(processes)
-        return round((1 - self.long_part) * steps) if self.long_tokens else steps
+        at_end = self.long_tokens and self.long_place == "end"
+        return round((1 - self.long_part) * steps) if at_end else steps
+
+    def longer_before(self, step: int, processes: int) -> int:
+        """How many of the steps before `step` have longer sequences.
+
+        Throughout a run they come at even distances, whose places do not depend on its length.
+
+        >>> long = {"tokens": 40_960, "long_tokens": 512, "long_part": 0.2}
+        >>> [Recipe(**long).longer_before(step, processes=1) for step in range(11)]
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]
+        >>> recipe = Recipe(**long, long_place="throughout")
+        >>> [recipe.longer_before(step, processes=1) for step in range(11)]
+        [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2]
+        """
+        if self.long_tokens and self.long_place == "throughout":
+            return int(step * self.long_part)
+        return max(0, step - self.longer_from(processes))
 
     def int8_from(self, processes: int) -> int:
         """The step from which products are rounded; that after the last where none are."""

@@ -28,7 +28,8 @@ STATE_FILE = "training_state.pt"
 # Where the weights and the teacher came from: paths, which may differ on another machine.
 _PATHS = ("init", "teacher")
 # What says how a run ends, and so may change before its end begins.
-_ENDING = {"tokens", "decay", "long_tokens", "long_part", "int8_part"}
+_ENDING = {"tokens", "decay", "int8_part"}
+_LONGER = {"long_tokens", "long_part"}  # these too, where longer sequences come at the end
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def _check_same(identity: RunIdentity, found: dict[str, Any], step: int, path: P
     begun = make_recipe(found["recipe"])
     old, new = recipe_values(begun), recipe_values(identity.recipe)
     changed = {name for name in old if old[name] != new[name] and name not in _PATHS}
-    if others := sorted(changed - _ENDING):
+    may_change = _ENDING | (_LONGER if begun.long_place == "end" else set())
+    if others := sorted(changed - may_change):
         raise TrainingError(
             f"The run in {path} began with another `{others[0]}` ({old[others[0]]}); "
             "resume it with the same recipe, or choose another folder."

@@ -47,6 +47,8 @@ def test_whole_numbers_are_rates_too(tmp_path: Path) -> None:
         ("whole_words = 1", "`whole_words` must be of type bool"),
         ("tokens = 0", "`tokens` must be at least 1"),
         ("int8_part = 10", "`int8_part` is a share, from 0 to 1"),
+        ("decay = -0.5", "`decay` is a share, from 0 to 1"),
+        ("long_place = 'middle'", "`long_place` is one of end, throughout"),
         ("precision = 'fp8'", "`precision` is one of fp32, bf16"),
         ("rate = ", "cannot be read as a recipe"),
     ],
