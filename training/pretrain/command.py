@@ -19,6 +19,7 @@ from training.masking import Masking
 from training.memory import keep_freed_memory
 from training.model import BertForPreTraining
 from training.objectives import Objective, Weights
+from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import RunBatches
 from training.pretrain.curves import draw_curves
 from training.pretrain.loop import Interruption, Intervals, Run
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
         finished = run.train(stream, interruption)
         if processes.leads:
             if finished:
-                run.folder.save_final(run.model)
+                with run.result():
+                    run.folder.save_final(run.model)
             draw_curves(run.folder.metrics, run.folder.curves)
     if not finished:
         print(f"Stopped after step {run.step}; the same command goes on.", file=sys.stderr)
@@ -88,7 +90,8 @@ def prepare(
     model = start_model(recipe, corpus).to(processes.device)
     optimiser = make_optimiser(model, recipe)
     latest = folder.latest()
-    step = restore(latest, model, optimiser) if latest else 0
+    average = WeightAverage(model, recipe.average) if recipe.average else None
+    step = restore(latest, model, optimiser, average) if latest else 0
     if processes.leads:
         description = (corpus_folder / "corpus.json").read_bytes()
         identity = RunIdentity(recipe, hashlib.sha256(description).hexdigest(), processes.count)
@@ -109,6 +112,7 @@ def prepare(
         folder=folder,
         held_out=_held_out(corpus_folder, recipe, measure_batches),
         intervals=intervals,
+        average=average,
         step=step,
     )
     return run, RunBatches(corpus, recipe, processes.count)

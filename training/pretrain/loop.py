@@ -23,6 +23,7 @@ from training.batches import PairBatch
 from training.int8 import measure_factors, round_products
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
+from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import MicroBatch
 from training.pretrain.optimiser import set_rate
 from training.pretrain.processes import Processes
@@ -65,6 +66,7 @@ class Run:
     folder: RunFolder
     held_out: list[PairBatch]
     intervals: Intervals
+    average: WeightAverage | None = None
     step: int = 0
 
     def train(self, batches: Iterator[MicroBatch], interruption: Interruption) -> bool:
@@ -122,6 +124,8 @@ class Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.optimiser.zero_grad()
+        if self.average:
+            self.average.update()
         return totals / count
 
     def _no_sync(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[object]:
@@ -165,13 +169,18 @@ class Run:
         if not self.processes.leads:
             return
         if self.held_out and (self.step % self.intervals.measure == 0 or self.step == steps):
-            self.folder.report({"step": self.step, **self.measure()})
+            with self.result():
+                self.folder.report({"step": self.step, **self.measure()})
         if self.step % self.intervals.save == 0 or self.step == steps:
             self._save()
 
     def _save(self) -> None:
         if self.processes.leads:
-            self.folder.save(self.model, self.optimiser, self.step)
+            self.folder.save(self.model, self.optimiser, self.average, self.step)
+
+    def result(self) -> AbstractContextManager[object]:
+        """Within, the model has the weights that the run is for: their mean, or the latest."""
+        return self.average.in_model() if self.average else nullcontext()
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:

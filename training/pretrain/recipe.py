@@ -59,6 +59,7 @@ class Recipe:
     weight_decay: float = _option(0.01, "AdamW's, not on biases and norms")
     beta2: float = _option(0.98, "AdamW's second moment")
     clip: float = _option(1.0, "largest norm of the gradient")
+    average: float = _share(0.0, "a mean of the weights that a step keeps (0.999); 0 for no mean")
     dropout: float = _share(0.0, "the values that dropout leaves out, everywhere")
     next_sentence: float = _option(1.0, "weight of next-sentence prediction")
     distillation: float = _option(0.0, "weight of the sentence vectors' distance to a teacher's")

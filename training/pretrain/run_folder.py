@@ -21,6 +21,7 @@ from training.checkpoint import fill, read_tensors, save_checkpoint
 from training.errors import TrainingError
 from training.int8 import factors_of, round_products
 from training.model import BertForPreTraining
+from training.pretrain.average import WeightAverage
 from training.pretrain.optimiser import ending_begins
 from training.pretrain.recipe import Recipe, make_recipe, recipe_values
 
@@ -28,7 +29,7 @@ STATE_FILE = "training_state.pt"
 # Where the weights and the teacher came from: paths, which may differ on another machine.
 _PATHS = ("init", "teacher")
 # What says how a run ends, and so may change before its end begins.
-_ENDING = {"tokens", "decay", "int8_part"}
+_ENDING = {"tokens", "decay", "int8_part", "average"}
 _LONGER = {"long_tokens", "long_part"}  # these too, where longer sequences come at the end
 
 
@@ -73,7 +74,13 @@ class RunFolder:
         }
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
-    def save(self, model: BertForPreTraining, optimiser: torch.optim.Optimizer, step: int) -> None:
+    def save(
+        self,
+        model: BertForPreTraining,
+        optimiser: torch.optim.Optimizer,
+        average: WeightAverage | None,
+        step: int,
+    ) -> None:
         """Write a checkpoint after `step` steps, and remove the oldest ones."""
         folder = self.path / "checkpoints" / f"step-{step:08d}"
         save_checkpoint(folder, model, self._tokenizer, embeddings=True)
@@ -83,6 +90,7 @@ class RunFolder:
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "int8_factors": factors_of(model),
+            "average": average.state_dict() if average else None,
         }
         # The state comes last and whole: a checkpoint without it was cut short and is passed over.
         torch.save(state, folder / f".{STATE_FILE}")
@@ -113,14 +121,21 @@ class RunFolder:
         return [state.parent for state in self.path.glob(f"checkpoints/step-*/{STATE_FILE}")]
 
 
-def restore(folder: Path, model: BertForPreTraining, optimiser: torch.optim.Optimizer) -> int:
-    """Put a checkpoint back into `model` and `optimiser`; return the steps it had done."""
+def restore(
+    folder: Path,
+    model: BertForPreTraining,
+    optimiser: torch.optim.Optimizer,
+    average: WeightAverage | None,
+) -> int:
+    """Put a checkpoint back into what a run is made of; return the steps it had done."""
     fill(model, read_tensors(folder), folder)
     state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["random"])
     if factors := state.get("int8_factors"):  # runs of before have none
         round_products(model, factors)
+    if average and state.get("average"):  # which a run may begin to keep at any step
+        average.load_state_dict(state["average"])
     if state["cuda_random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda_random"])
     return int(state["step"])

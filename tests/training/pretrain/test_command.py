@@ -108,6 +108,29 @@ def test_run_that_rounds_at_its_end_goes_on_to_the_same_weights(
     assert all(one != other for one, other in zip(losses[0][6:], losses[1][6:], strict=True))
 
 
+def test_run_for_the_mean_of_its_weights_goes_on_to_the_same_one(
+    pretrain: Train, uninterrupted: Path, tmp_path: Path
+) -> None:
+    flags = ("--average", "0.75", "--save-every", "3", "--measure-every", "3")
+    pretrain(tmp_path / "whole", *flags)
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "final")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-00000012")
+    pretrain(tmp_path / "cut", *flags)
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+    measured = [
+        [line for line in metrics(tmp_path / run) if "held_out_loss" in line]
+        for run in ("cut", "whole")
+    ]
+    assert measured[0] == measured[1]
+    # The steps were those of a run without a mean, but the mean is what is kept at the end.
+    last = tmp_path / "whole" / "checkpoints" / "step-00000012"
+    raw = load_file(last / "model.safetensors")
+    assert all(torch.equal(raw[name], value) for name, value in weights(uninterrupted).items())
+    means = torch.load(last / "training_state.pt", weights_only=True)["average"]["means"]
+    assert all(torch.equal(weights(tmp_path / "whole")[name], mean) for name, mean in means.items())
+
+
 def test_signal_ends_a_run_after_a_step_and_it_goes_on(
     corpus_folder: Path, uninterrupted: Path, pretrain: Train, tmp_path: Path
 ) -> None:
