@@ -2,7 +2,8 @@
 
 A corpus of several sources lists them, in order and with their counts of documents, in a
 SOURCES.json. What this writes can be given to `python -m training corpus` beside the corpus, to
-train on that source more often.
+train on that source more often; with `--without` it is the corpus without that source, to train
+on all the others alone.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from training.documents import read_documents
 
 
 def main() -> None:
-    """Write the documents of the source whose name contains NAME."""
+    """Write the documents of the source whose name contains NAME, or all others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="text, documents separated by blank lines")
     parser.add_argument("sources", type=Path, help="JSON list with `source` and `documents`")
     parser.add_argument("name", help="part of the source's name")
     parser.add_argument("out", type=Path, help="text file to write")
+    parser.add_argument("--without", action="store_true", help="write all but that source")
     arguments = parser.parse_args()
     sources = json.loads(arguments.sources.read_text(encoding="utf-8"))
     bounds = pairwise(accumulate((source["documents"] for source in sources), initial=0))
@@ -32,10 +34,14 @@ def main() -> None:
     ]
     if len(spans) != 1:
         parser.error(f"{len(spans)} sources are named so; name one.")
-    documents = list(read_documents(arguments.corpus, lambda _bytes: None))[slice(*spans[0])]
-    text = "\n\n".join("\n".join(paragraphs) for paragraphs in documents)
+    documents = list(read_documents(arguments.corpus, lambda _bytes: None))
+    first, after = spans[0]
+    chosen = documents[first:after]
+    if arguments.without:
+        chosen = documents[:first] + documents[after:]
+    text = "\n\n".join("\n".join(paragraphs) for paragraphs in chosen)
     arguments.out.write_text(text + "\n", encoding="utf-8")
-    print(f"{len(documents)} documents, {len(text.split())} words")
+    print(f"{len(chosen)} documents, {len(text.split())} words")
 
 
 if __name__ == "__main__":
