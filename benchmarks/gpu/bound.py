@@ -1,6 +1,6 @@
 """A session and feeds of one shape -> a run on buffers that stay where they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,14 @@ class Bound:
             place = "cpu" if node.name in ON_HOST or not feed.size else device
             self._inputs[node.name] = ort.OrtValue.ortvalue_from_numpy(feed, place, 0)
             self._binding.bind_ortvalue_input(node.name, self._inputs[node.name])
-        self._outputs: dict[str, Any] = {}
         for name in self._names:
-            if outputs is None:
+            wanted = None if outputs is None else outputs[name]
+            if wanted is None or not wanted.size:
                 self._binding.bind_output(name, device)
                 continue
-            shape, kind = outputs[name].shape, outputs[name].dtype
-            value = ort.OrtValue.ortvalue_from_shape_and_type(list(shape), kind, device, 0)
-            self._outputs[name] = value
+            value = ort.OrtValue.ortvalue_from_shape_and_type(
+                list(wanted.shape), wanted.dtype, device, 0
+            )
             self._binding.bind_ortvalue_output(name, value)
 
     def fill(self, feeds: Feeds) -> None:
@@ -57,9 +57,5 @@ class Bound:
 
     def outputs(self) -> Outputs:
         """Copy the outputs to the host."""
-        values: Sequence[Any] = (
-            [self._outputs[name] for name in self._names]
-            if self._outputs
-            else self._binding.get_outputs()
-        )
+        values = self._binding.get_outputs()
         return {name: value.numpy() for name, value in zip(self._names, values, strict=True)}

@@ -26,7 +26,7 @@ from server.inference.session import DISABLED_OPTIMIZERS, ERRORS_ONLY, Session, 
 Feeds = Mapping[str, NDArray[np.generic]]
 Outputs = dict[str, NDArray[Any]]
 LIBRARIES = (
-    *("onnxruntime", "onnxruntime-gpu", "nvidia-cublas", "nvidia-cuda-runtime"),
+    *("nvidia-cublas", "nvidia-cuda-runtime", "nvidia-cudnn-cu13"),
     *("torch", "transformers", "numpy"),
 )
 
