@@ -23,6 +23,7 @@ from benchmarks.gpu.variants import (
 from benchmarks.workloads import Task
 from export.graph import BertGraph
 
+WITH_CUDNN = Opening(cuda={"sdpa_kernel": "0"})
 WITH_OPTIMISERS = Opening(disabled=())
 KERNELS = 14  # shown
 PROFILED_RUNS = 3
@@ -49,6 +50,7 @@ VARIANTS = (
     Variant("packed attention, one product", PackedOneProduct),
     Variant("optimisers on", opening=WITH_OPTIMISERS),
     Variant("packed attention, optimisers on", PackedAttention, WITH_OPTIMISERS),
+    Variant("as shipped, kernels as ONNX Runtime chooses", opening=WITH_CUDNN),
     Variant("MultiHeadAttention", MultiHeadAttention),
 )
 LOADS: tuple[tuple[str, Task, int], ...] = (
