@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "server": {"server", "models"},
     "benchmarks": {"benchmarks", "server", "models"},
     "benchmarks/variants": {"benchmarks", "export", "server", "models"},
+    "benchmarks/gpu": {"benchmarks", "export", "server", "models"},
     "training": {"training"},
     "scripts": {"server", "training"},
 }
@@ -122,12 +123,14 @@ def test_training_imports_only_what_its_install_declares() -> None:
 
 
 def test_benchmarks_run_in_the_serving_install() -> None:
-    patterns = ("plots.py", "peers/programs/*.py", "variants/*.py")
+    patterns = ("plots.py", "peers/programs/*.py", "variants/*.py", "gpu/*.py")
     elsewhere = set(files(*(f"benchmarks/{pattern}" for pattern in patterns)))
     assert third_party_of(set(files("benchmarks/*.py")) - elsewhere) <= declared("serve")
     assert third_party_of(files("benchmarks/plots.py")) <= declared("plots")
     developing = set().union(*map(declared, ("serve", "export", "training")))
     assert third_party_of(files("benchmarks/variants/*.py")) <= developing
+    peers = {"torch", "transformers"}  # beside which it is measured on a GPU
+    assert third_party_of(files("benchmarks/gpu/*.py")) <= developing | peers
 
 
 @pytest.mark.parametrize("lock", ["serve", "serve-cuda", "export", "training", "test", "torch"])

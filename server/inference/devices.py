@@ -19,8 +19,15 @@ Asked = Literal["auto", "cpu", "cuda"]
 Provider = tuple[str, dict[str, str]]
 
 CPU_PROVIDER: Final[Provider] = ("CPUExecutionProvider", {})
+# Kernels of attention, as bits: FlashAttention 1, memory-efficient 2, plain products 16. Not 8,
+# cuDNN's, which ONNX Runtime prefers for texts with one read row on a Hopper or newer: it plans
+# anew for each number of texts and longest text, and those are hardly ever the same twice here.
+ATTENTION_KERNELS: Final = str(1 | 2 | 16)
 # TensorFloat-32 would round the products of float32 models, and those of all heads, to 10 bits.
-CUDA_PROVIDER: Final[Provider] = ("CUDAExecutionProvider", {"use_tf32": "0"})
+CUDA_PROVIDER: Final[Provider] = (
+    "CUDAExecutionProvider",
+    {"use_tf32": "0", "sdpa_kernel": ATTENTION_KERNELS},
+)
 
 NO_PROVIDER: Final = "this onnxruntime has no CUDA provider; install requirements/serve-cuda.txt"
 NOT_LOADED: Final = (

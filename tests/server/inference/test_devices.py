@@ -50,10 +50,14 @@ def test_providers_follow_from_what_is_asked_and_what_is_there(
 
 
 def test_float32_products_of_a_gpu_are_not_rounded_to_tensorfloat() -> None:
-    assert choose_device("cuda", WITH_CUDA).providers[0] == (
-        "CUDAExecutionProvider",
-        {"use_tf32": "0"},
-    )
+    name, options = choose_device("cuda", WITH_CUDA).providers[0]
+    assert (name, options["use_tf32"]) == ("CUDAExecutionProvider", "0")
+
+
+def test_attention_of_a_gpu_is_not_planned_by_cudnn_for_each_shape() -> None:
+    _, options = choose_device("cuda", WITH_CUDA).providers[0]
+    assert int(options["sdpa_kernel"]) & 8 == 0
+    assert int(options["sdpa_kernel"]) & 1
 
 
 def test_a_gpu_without_a_cuda_provider_is_refused_with_what_to_install() -> None:
