@@ -91,13 +91,13 @@ def create_app(
         member: of a process that is one of several.
     """
     registry = Registry()
-    service = Service(settings, registry, Metrics(lambda: registry.pipelines, member))
+    service = Service(settings, registry, Metrics(lambda: registry.pipelines, member), member)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Loading goes on beside serving, so that probes are answered from the first moment.
         loading = asyncio.create_task(_load(registry, settings, on_refused))
-        membership = asyncio.create_task(_take_part(member, service, loading))
+        membership = asyncio.create_task(_take_part(service, loading))
         if member is not None and member.late:
             await loading
         yield
@@ -139,9 +139,10 @@ async def _load(
     gc.set_threshold(_COLLECT_AFTER)
 
 
-async def _take_part(member: Member | None, service: Service, loading: asyncio.Task[None]) -> None:
+async def _take_part(service: Service, loading: asyncio.Task[None]) -> None:
     """Tells the other processes, if there are any, that this one is ready, and what it counts."""
     await loading
+    member = service.member
     if member is None or not service.registry.pipelines:
         return
     member.board.set_ready(member.place, ready=True)

@@ -34,11 +34,22 @@ class Board:
     def __init__(self, places: int) -> None:
         self.places = places
         self._half = _HEAD.size + _MOST_BYTES
-        self._memory = mmap.mmap(-1, places * (1 + 2 * self._half))
+        self._memory = mmap.mmap(-1, places * (1 + 2 * self._half) + 1)  # the last says begun
 
     def set_ready(self, place: int, *, ready: bool) -> None:
         """Says whether the process at `place` is ready to serve."""
         self._memory[place] = ready
+        self.have_begun()  # notes it, should nobody ask before one ends
+
+    def have_begun(self) -> bool:
+        """Tells whether all processes have been ready at the same time.
+
+        Until then connections may come to one that is still loading. Afterwards they do not: one
+        that replaces another takes none before it is ready.
+        """
+        if not self._memory[-1] and all(map(self.is_ready, range(self.places))):
+            self._memory[-1] = True
+        return bool(self._memory[-1])
 
     def is_ready(self, place: int) -> bool:
         """Tells whether the process at `place` is ready to serve."""

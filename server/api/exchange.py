@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from server.api.departure import Departures
 
 if TYPE_CHECKING:
+    from server.board import Member
     from server.inference.pipeline import Usage
     from server.metrics import Metrics
     from server.registry import Registry
@@ -31,6 +32,8 @@ class Service:
     settings: Settings
     registry: Registry
     metrics: Metrics
+    member: Member | None = None
+    """Of one process among several."""
     departures: Departures = field(default_factory=Departures)
 
 

@@ -2,7 +2,7 @@
 
 Liveness looks at the event loop, which answers, and at the signs of life of the workers and of the
 other processes, if there are any; never at load.
-Readiness means: loaded, warmed, and not shutting down.
+Readiness means: loaded, warmed, and not shutting down; of several processes, that all have been.
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ async def livez(call: Call) -> Response:
 @router.get("/readyz", response_model=ProbeAnswer, responses=errors(503))
 async def readyz(call: Call) -> Response:
     """Succeeds while requests should be sent here."""
-    match call.exchange.service.registry.phase:
+    service = call.exchange.service
+    match service.registry.phase:
         case Phase.READY:
+            # The next connection may be dealt to any of the processes.
+            if service.member is not None and not service.member.board.have_begun():
+                raise NotReady("Other processes are still loading.", retry_after_s=1)
             return call.answer({"status": "ok"})
         case Phase.DRAINING:
             raise Draining("The server is shutting down; send requests elsewhere.")

@@ -28,6 +28,16 @@ def test_nothing_was_posted_at_first() -> None:
     assert not board.is_ready(0)
 
 
+def test_all_have_begun_once_all_were_ready_at_once() -> None:
+    board = Board(2)
+    board.set_ready(0, ready=True)
+    assert not board.have_begun()
+    board.set_ready(1, ready=True)
+    assert board.have_begun()
+    board.set_ready(0, ready=False)  # it died, and its replacement takes no connections yet
+    assert board.have_begun()
+
+
 def test_a_post_that_was_not_finished_leaves_the_one_before() -> None:
     board = Board(1)
     board.post(0, b"whole")

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -29,7 +29,6 @@ LIMIT_S = 30
 def pair(serve: Serve, default_model: Path) -> Iterator[RunningServer]:
     """Two processes, both ready."""
     server = serve(default_model, processes=2, threads=1, drain_delay_s=0.5)
-    wait_for(lambda: server.metric("cloze_processes ") == 2)
     yield server
     server.kill()
 
@@ -53,9 +52,33 @@ def connections_of(process: int) -> int:
     return sum(str(link.readlink()).startswith("socket:") for link in links)
 
 
-def ask_anew(server: RunningServer) -> int:
+def ask_anew(server: RunningServer, timeout_s: float = LIMIT_S) -> int:
     """Sends a request on a connection of its own."""
-    return httpx.post(f"{server.url}/fill-mask", json=BODY, timeout=LIMIT_S).status_code
+    return httpx.post(f"{server.url}/fill-mask", json=BODY, timeout=timeout_s).status_code
+
+
+def test_nobody_is_ready_while_one_is_still_loading(serve: Serve, default_model: Path) -> None:
+    server = serve(default_model, processes=2, threads=1, wait=False)
+    server.wait_until_listening()
+    delayed, _ = serving(server)
+    os.kill(delayed, signal.SIGSTOP)
+
+    def answered(ask: Callable[[], int]) -> set[int]:
+        """Statuses from the process that runs; the other one keeps its share waiting."""
+        statuses = set()
+        for _ in range(8):
+            with suppress(httpx.ReadTimeout):
+                statuses.add(ask())
+        return statuses
+
+    def readiness() -> int:
+        return httpx.get(f"{server.url}/readyz", timeout=0.5).status_code
+
+    wait_for(lambda: 200 in answered(lambda: ask_anew(server, 0.5)))
+    assert answered(readiness) == {503}
+    os.kill(delayed, signal.SIGCONT)
+    server.wait_until_ready()
+    assert {ask_anew(server) for _ in range(20)} == {200}
 
 
 def test_connections_are_dealt_out_to_all_processes(pair: RunningServer) -> None:

@@ -31,9 +31,12 @@ def corpus(tmp_path: Path) -> Path:
 def corpus_source(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command on the corpus in `folder`, to out.txt there."""
     files = [folder / "corpus.txt", folder / "SOURCES.json"]
-    command = [sys.executable, "-m", "scripts.corpus_source", *files, arguments[0]]
+    command: list[str | Path] = [sys.executable, "-m", "scripts.corpus_source", *files]
     return subprocess.run(
-        [*command, folder / "out.txt", *arguments[1:]], capture_output=True, text=True, check=False
+        [*command, arguments[0], folder / "out.txt", *arguments[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
