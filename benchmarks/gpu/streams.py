@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -19,6 +20,7 @@ from server.inference.items import Encoding, Item, MaskWant, PoolWant, Want
 
 TOP_K = 5  # /fill-mask's default
 SEED = 7
+FILLED = 0.95  # of the budgets: texts never fill a batch to the last token
 
 T = TypeVar("T")
 
@@ -62,17 +64,30 @@ def sorted_stream(items: Sequence[Item], tokens: int) -> list[Item]:
 
 def batches(items: Sequence[Item], budget: int, tokens: int) -> list[Sequence[Item]]:
     """Lay a stream of so many tokens out in batches of at most `budget`, in random order."""
-    return _shuffled(packed(sorted_stream(items, tokens), budget))
+    stream = sorted_stream(items, int(FILLED * tokens))
+    return _shuffled(_even(lambda room: packed(stream, room), budget))
 
 
 def padded_batches(items: Sequence[Item], budget: int, tokens: int) -> list[Sequence[Item]]:
     """Do the same for who pads: the budget counts padding."""
+    stream = sorted_stream(items, int(FILLED * tokens))
+    return _shuffled(_even(lambda room: _padded(stream, room), budget))
+
+
+def _padded(stream: Sequence[Item], budget: int) -> list[list[Item]]:
     found: list[list[Item]] = [[]]
-    for item in sorted_stream(items, tokens):  # rising: the last is the longest
+    for item in stream:  # rising: the last is the longest
         if found[-1] and (len(found[-1]) + 1) * len(item.encoding) > budget:
             found.append([])
         found[-1].append(item)
-    return _shuffled(found)
+    return found
+
+
+def _even(lay_out: Callable[[int], Sequence[Sequence[T]]], budget: int) -> Sequence[Sequence[T]]:
+    """Lay out in no more batches than `budget` needs, but without a small one at the end."""
+    fewest = len(lay_out(budget))
+    enough = bisect_left(range(budget), True, lo=1, key=lambda room: len(lay_out(room)) <= fewest)
+    return lay_out(enough)
 
 
 def _shuffled(laid: Sequence[Sequence[Item]]) -> list[Sequence[Item]]:

@@ -9,7 +9,7 @@ from server.inference.devices import Device, cpu_device
 
 # A GPU is filled by large batches; one worker lays out the next while the other's is computed.
 GPU_WORKERS = 2
-BATCH_TOKENS = {"cpu": 512, "cuda": 8192}  # a GPU's is an estimate, not measured
+BATCH_TOKENS = {"cpu": 512, "cuda": 8192}  # what an H200 does with others: docs/gpu.md
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,15 @@ def test_turns_end_with_a_whole_round() -> None:
 
 def test_batches_hold_at_most_the_budget_and_the_whole_stream() -> None:
     laid = batches(items(), budget=20, tokens=100)
-    assert 100 <= tokens_of(laid) < 100 + max(LENGTHS)
+    assert 95 <= tokens_of(laid) < 95 + max(LENGTHS)
     assert all(sum(len(item.encoding) for item in batch) <= 20 for batch in laid)
+
+
+def test_no_batch_is_a_small_rest() -> None:
+    for lay_out in (batches, padded_batches):
+        sizes = [tokens_of([batch]) for batch in lay_out(items(), budget=60, tokens=130)]
+        assert len(sizes) == 3
+        assert min(sizes) > max(sizes) - 2 * max(LENGTHS)
 
 
 def test_padded_batches_count_padding() -> None:
