@@ -69,8 +69,12 @@ def _export(options: argparse.Namespace) -> ModelManifest:
     checkpoint = read_checkpoint(
         options.checkpoint, revision=options.revision, allow_pickle=options.allow_pickle
     )
-    licence = options.licence or checkpoint.licence
-    checkpoint = dataclasses.replace(checkpoint, name=name, licence=licence)
+    checkpoint = dataclasses.replace(
+        checkpoint,
+        name=name,
+        source=options.source or checkpoint.source,
+        licence=options.licence or checkpoint.licence,
+    )
     _tell_ignored(checkpoint)
     if not options.out.exists():
         return _write(checkpoint, options.out, options)
@@ -127,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     add("out", metavar="OUT", type=Path, help="the folder to create, such as models/my-bert")
     add("--precision", choices=tuple(LINEARS), default="fp32", help="default: %(default)s")
     add("--name", help="the model's name in requests; default: OUT's last part")
+    add("--source", help="where the weights are from; default: CHECKPOINT's id or last part")
     add("--revision", help="branch, tag or commit of a model on the hub")
     add("--licence", help="default: what the checkpoint's model card says, else unknown")
     add("--notes", type=Path, help="a Markdown file to put into the model card")
