@@ -15,6 +15,7 @@ from typing import Final
 
 # Of one post: its number, its `time.monotonic()` in seconds, its length in bytes and its checksum.
 _HEAD: Final = struct.Struct("<QdII")
+_LOADING, _READY, _ENDED = range(3)  # what a place says of its process; zero at first
 _MOST_BYTES: Final = 1 << 20  # of one post; memory that nobody writes to is not used
 
 
@@ -34,26 +35,23 @@ class Board:
     def __init__(self, places: int) -> None:
         self.places = places
         self._half = _HEAD.size + _MOST_BYTES
-        self._memory = mmap.mmap(-1, places * (1 + 2 * self._half) + 1)  # the last says begun
+        self._memory = mmap.mmap(-1, places * (1 + 2 * self._half))
 
     def set_ready(self, place: int, *, ready: bool) -> None:
-        """Says whether the process at `place` is ready to serve."""
-        self._memory[place] = ready
-        self.have_begun()  # notes it, should nobody ask before one ends
-
-    def have_begun(self) -> bool:
-        """Tells whether all processes have been ready at the same time.
-
-        Until then connections may come to one that is still loading. Afterwards they do not: one
-        that replaces another takes none before it is ready.
-        """
-        if not self._memory[-1] and all(map(self.is_ready, range(self.places))):
-            self._memory[-1] = True
-        return bool(self._memory[-1])
+        """Says that the process at `place` is ready to serve, or that it has ended."""
+        self._memory[place] = _READY if ready else _ENDED
 
     def is_ready(self, place: int) -> bool:
         """Tells whether the process at `place` is ready to serve."""
-        return bool(self._memory[place])
+        return self._memory[place] == _READY
+
+    def is_any_loading(self) -> bool:
+        """Tells whether a connection may be dealt to a process that is still loading.
+
+        Of those that the server starts with, that is; one that replaces another takes none before
+        it is ready.
+        """
+        return any(self._memory[place] == _LOADING for place in range(self.places))
 
     def post(self, place: int, content: bytes) -> None:
         """Replaces what was posted at `place`; only the process whose place it is may do so.

@@ -2,7 +2,7 @@
 
 Liveness looks at the event loop, which answers, and at the signs of life of the workers and of the
 other processes, if there are any; never at load.
-Readiness means: loaded, warmed, and not shutting down; of several processes, that all have been.
+Readiness means: loaded, warmed, and not shutting down; of several processes, that none still loads.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def readyz(call: Call) -> Response:
     match service.registry.phase:
         case Phase.READY:
             # The next connection may be dealt to any of the processes.
-            if service.member is not None and not service.member.board.have_begun():
+            if service.member is not None and service.member.board.is_any_loading():
                 raise NotReady("Other processes are still loading.", retry_after_s=1)
             return call.answer({"status": "ok"})
         case Phase.DRAINING:

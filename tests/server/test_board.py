@@ -28,14 +28,14 @@ def test_nothing_was_posted_at_first() -> None:
     assert not board.is_ready(0)
 
 
-def test_all_have_begun_once_all_were_ready_at_once() -> None:
+@pytest.mark.parametrize("ready", [True, False])
+def test_nobody_is_loading_once_each_was_ready_or_ended(ready: bool) -> None:
     board = Board(2)
     board.set_ready(0, ready=True)
-    assert not board.have_begun()
-    board.set_ready(1, ready=True)
-    assert board.have_begun()
-    board.set_ready(0, ready=False)  # it died, and its replacement takes no connections yet
-    assert board.have_begun()
+    assert board.is_any_loading()
+    board.set_ready(1, ready=ready)  # who replaces it takes no connections while it loads
+    assert not board.is_any_loading()
+    assert (board.is_ready(0), board.is_ready(1)) == (True, ready)
 
 
 def test_a_post_that_was_not_finished_leaves_the_one_before() -> None:
