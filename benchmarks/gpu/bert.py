@@ -4,7 +4,7 @@ Speed does not depend on what weights are. These are larger than those that a tr
 so that attention prefers some tokens and rounding shows. Knows nothing of sessions.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import prod
@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.variants.source import SEED, RandomWeights
 from export.builder import OPSET, GraphBuilder
 from export.config import BertConfig
 from export.folder import EXTRA_LAYERS, LINEARS
 from export.graph import BertGraph, GraphSpec
 from export.layout import Shapes, canonical_shapes
-from export.weights import Weights
 from models.manifest import (
     TOKENIZER_FILE,
     Architecture,
@@ -38,16 +38,15 @@ HEADS = ("mlm", "nsp", "pooler")
 VOCABULARY, POSITIONS, TYPES, EPSILON = 30_522, 512, 2, 1e-12
 SPREAD = 1.2  # standard deviation of what a product makes of normalised rows
 POOL = 4_000_037  # random numbers; prime, so that no two rows of a table are the same
-SEED = 2018
 
 Graph = Callable[..., BertGraph]
 
 
-class DrawnWeights(Weights):
-    """Pieces of one pool of normal numbers, ones as the gains of norms; the same every time."""
+class DrawnWeights(RandomWeights):
+    """The same cut out of one pool of normal numbers, so that little has to be drawn."""
 
     def __init__(self, shapes: Shapes, hidden: int) -> None:
-        self._shapes = shapes
+        super().__init__(shapes)
         self._starts = {name: 104_729 * place for place, name in enumerate(shapes)}
         drawn = np.random.default_rng(SEED).standard_normal(POOL, np.float32)
         self._pool = drawn * np.float32(SPREAD / hidden**0.5)
@@ -64,19 +63,6 @@ class DrawnWeights(Weights):
             return self._pool[start:ends].reshape(shape)
         whole = np.resize(np.concatenate([self._pool[start:], self._pool[:start]]), size)
         return whole.reshape(shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shapes)
-
-    def __len__(self) -> int:
-        return len(self._shapes)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._shapes
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one weight."""
-        return self._shapes[name]
 
 
 @dataclass(frozen=True)
