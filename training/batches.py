@@ -55,6 +55,8 @@ class PairBatches:
         masking: Masking,
         short: float = 0.1,
         single: float = 0.0,
+        alone: float = 0.0,
+        unmasked: float = 0.0,
         seed: int,
     ) -> None:
         """Plan the first epoch.
@@ -66,6 +68,8 @@ class PairBatches:
             masking: how tokens are hidden.
             short: the share of pairs that aim at a random shorter length.
             single: the share of pairs that are one sentence each.
+            alone: the share of sequences that are one sentence without a B.
+            unmasked: the share of pairs with a B that are not masked.
             seed: any seed from 0.
         """
         if batch_tokens < sequence_tokens:
@@ -76,7 +80,8 @@ class PairBatches:
         self._sequence_tokens = sequence_tokens
         self._batch_tokens = batch_tokens
         self._masking = masking
-        self._short, self._single, self._seed = short, single, seed
+        self._short, self._single, self._alone = short, single, alone
+        self._unmasked, self._seed = unmasked, seed
         self._epochs: OrderedDict[int, tuple[PairPlan, list[NDArray[np.int64]]]] = OrderedDict()
         self._lock = Lock()  # batches may be made ahead in a thread
         self._batches = len(self._epoch(0)[1])
@@ -101,7 +106,8 @@ class PairBatches:
         pairs = batches[position % len(batches)]
         rng = np.random.default_rng([self._seed, _MASKS, index])
         rows = lay_out_pairs(self._corpus, plan, pairs)
-        return mask_pairs(rows, self._corpus.vocabulary, self._masking, rng)
+        vocabulary, unmasked = self._corpus.vocabulary, self._unmasked
+        return mask_pairs(rows, vocabulary, self._masking, rng, unmasked=unmasked)
 
     def _epoch(self, epoch: int) -> tuple[PairPlan, list[NDArray[np.int64]]]:
         """The pairs of an epoch, and for each batch the numbers of its pairs."""
@@ -112,6 +118,7 @@ class PairBatches:
                     sequence_tokens=self._sequence_tokens,
                     short=self._short,
                     single=self._single,
+                    alone=self._alone,
                     seed=self._seed,
                     epoch=epoch,
                 )

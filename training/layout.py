@@ -19,6 +19,8 @@ from training.pair_plan import PairPlan
 from training.stored_corpus import Corpus
 from training.vocabulary import Vocabulary
 
+NO_PAIR = -100  # the label of a segment alone; losses of PyTorch leave it out by default
+
 
 @dataclass(frozen=True, eq=False)
 class PairRows:
@@ -27,7 +29,7 @@ class PairRows:
     ids: NDArray[np.int64]  # int64 (batch, seq)
     token_types: NDArray[np.int64]  # int64 (batch, seq): 1 for B and its [SEP]
     lengths: NDArray[np.int64]  # int64 (batch,): tokens before the padding
-    not_next: NDArray[np.int64]  # int64 (batch,): 0 where B follows A, 1 where it does not
+    not_next: NDArray[np.int64]  # int64 (batch,): 0 where B follows A, 1 if not, NO_PAIR for no B
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class PairBatch:
     lengths: NDArray[np.int64]  # int64 (batch,): tokens before the padding
     masked_rows: NDArray[np.int64]  # int64 (masks,): flat rows of the chosen tokens, ascending
     masked_ids: NDArray[np.int64]  # int64 (masks,): the tokens that were there
-    not_next: NDArray[np.int64]  # int64 (batch,): 0 where B follows A, 1 where it does not
+    not_next: NDArray[np.int64]  # int64 (batch,): 0 where B follows A, 1 if not, NO_PAIR for no B
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +64,13 @@ def lay_out_pairs(corpus: Corpus, plan: PairPlan, pairs: NDArray[np.int64]) -> P
         ids[row, 0] = vocabulary.cls
         ids[row, 1:middle] = first
         ids[row, middle] = vocabulary.sep
+        if plan.alone[pair]:
+            continue
         ids[row, middle + 1 : end] = tokens[plan.second_start[pair] : plan.second_end[pair]]
         ids[row, end] = vocabulary.sep
         token_types[row, middle + 1 : end + 1] = 1
-    return PairRows(ids, token_types, lengths, (~plan.is_next[pairs]).astype(np.int64))
+    not_next = np.where(plan.alone[pairs], NO_PAIR, ~plan.is_next[pairs])
+    return PairRows(ids, token_types, lengths, not_next)
 
 
 def lay_out_segments(
@@ -83,10 +88,21 @@ def lay_out_segments(
 
 
 def mask_pairs(
-    rows: PairRows, vocabulary: Vocabulary, masking: Masking, rng: np.random.Generator
+    rows: PairRows,
+    vocabulary: Vocabulary,
+    masking: Masking,
+    rng: np.random.Generator,
+    *,
+    unmasked: float = 0.0,
 ) -> PairBatch:
-    """Hide tokens of each pair."""
-    masked = masking.apply_rows(rows.ids, vocabulary, rng)
+    """Hide tokens of each pair, but leave the share `unmasked` of those with a B as they are.
+
+    Rows without a B are always masked, or they would teach nothing.
+    """
+    whole = np.zeros(len(rows.ids), np.bool_)
+    if unmasked:
+        whole = (rng.random(len(rows.ids)) < unmasked) & (rows.not_next != NO_PAIR)
+    masked = masking.apply_rows(rows.ids, vocabulary, rng, whole=whole)
     return PairBatch(
         ids=masked.ids,
         token_types=rows.token_types,

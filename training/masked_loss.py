@@ -21,7 +21,7 @@ def masked_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         labels: int64 (n,), 0 to V - 1.
 
     Returns:
-        float32 () with a gradient, and float32 () without.
+        float32 () with a gradient, and float32 () without; both are 0 where n is 0.
     """
     # With autocast the logits are bfloat16; sums over a vocabulary want more.
     return cast("tuple[Tensor, Tensor]", _MaskedLoss.apply(logits.float(), labels))  # type: ignore[no-untyped-call]
@@ -34,8 +34,9 @@ class _MaskedLoss(torch.autograd.Function):
         true = logits.gather(1, labels[:, None])  # float32 (n, 1)
         powers = logits.sub_(highest).exp_()  # the same memory
         total = powers.sum(-1, keepdim=True)  # float32 (n, 1), at least 1
-        loss = (total.log() - (true - highest)).mean()
-        accuracy = (true == highest).float().mean()
+        count = max(1, len(labels))
+        loss = (total.log() - (true - highest)).sum() / count
+        accuracy = (true == highest).sum() / count
         ctx.save_for_backward(powers, total, labels)
         ctx.mark_non_differentiable(accuracy)
         return loss, accuracy
@@ -43,7 +44,7 @@ class _MaskedLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         powers, total, labels = ctx.saved_tensors
-        share = gradients[0] / len(labels)
+        share = gradients[0] / max(1, len(labels))
         gradient = powers.mul_(share / total)  # a softmax is exp / sum
         gradient.scatter_add_(1, labels[:, None], -share.expand(len(labels), 1))
         return gradient, None

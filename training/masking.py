@@ -58,10 +58,20 @@ class Masking:
         return MaskedTokens(masked.ids[0], masked.positions, masked.originals)
 
     def apply_rows(
-        self, ids: NDArray[np.int64], vocabulary: Vocabulary, rng: np.random.Generator
+        self,
+        ids: NDArray[np.int64],
+        vocabulary: Vocabulary,
+        rng: np.random.Generator,
+        *,
+        whole: NDArray[np.bool_] | None = None,
     ) -> MaskedTokens:
-        """Mask each row of a padded batch by itself: ids int64 (B, S)."""
+        """Mask each row of a padded batch by itself, ids int64 (B, S), but those that stay whole.
+
+        `whole` is bool (B,).
+        """
         keys = self._keys(ids, vocabulary, rng)  # float64 (B, S)
+        if whole is not None:
+            keys[whole] = np.inf
         maskable = np.isfinite(keys).sum(axis=1)  # int64 (B,)
         wanted = np.rint(self.rate * maskable).astype(np.int64)
         wanted = np.minimum(np.maximum(wanted, 1), maskable)  # a row of special tokens has none

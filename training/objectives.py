@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from training.batches import PairBatch, SentenceBatch
 from training.errors import TrainingError
+from training.layout import NO_PAIR
 from training.masked_loss import masked_loss
 from training.model import BertForPreTraining, BertModel, ReadRows, mean_pool
 
@@ -48,7 +49,7 @@ class PairTensors:
     lengths: Tensor  # (batch,)
     read: ReadRows  # the masked rows (masks,), then that of each [CLS] (batch,)
     masked_ids: Tensor  # (masks,)
-    not_next: Tensor  # (batch,)
+    not_next: Tensor  # (batch,): NO_PAIR for a row without a second segment
 
     @classmethod
     def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:
@@ -91,6 +92,7 @@ class Losses:
     distillation: Tensor
     masked_accuracy: Tensor
     next_accuracy: Tensor
+    has_pairs: Tensor  # 1 where the batch has a pair; without one, the next-sentence values are 0
 
 
 class Objective(nn.Module):
@@ -115,7 +117,7 @@ class Objective(nn.Module):
         logits = self.model.mlm_logits(masks)
         masked_words, masked_accuracy = masked_loss(logits, pairs.masked_ids)
         order = self.model.nsp_logits(cls_rows).float()
-        next_sentence = functional.cross_entropy(order, pairs.not_next)
+        next_sentence, next_accuracy = next_sentence_loss(order, pairs.not_next)
         total = self.weights.masked_words * masked_words
         total = total + self.weights.next_sentence * next_sentence
         distillation = torch.zeros((), device=total.device)
@@ -128,7 +130,8 @@ class Objective(nn.Module):
             next_sentence.detach(),
             distillation.detach(),
             masked_accuracy,
-            (order.detach().argmax(-1) == pairs.not_next).float().mean(),
+            next_accuracy,
+            (pairs.not_next != NO_PAIR).any().float(),
         )
 
     def _distillation(self, sentences: SentenceTensors) -> Tensor:
@@ -154,6 +157,17 @@ def sentence_vectors(encoder: BertModel, sentences: SentenceTensors) -> Tensor:
     """Mean-pooled sentence vectors, float32 (batch, hidden)."""
     hidden = encoder(sentences.ids, torch.zeros_like(sentences.ids), sentences.lengths)
     return mean_pool(hidden, sentences.lengths)
+
+
+def next_sentence_loss(logits: Tensor, not_next: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropy of next sentences, and the share that is right, over the pairs.
+
+    Float32 (batch, 2), int64 (batch,) -> float32 () twice, the second without a gradient. Rows
+    with the label `NO_PAIR` do not count; both are 0 for a batch without a pair.
+    """
+    pairs = (not_next != NO_PAIR).sum().clamp(min=1)
+    loss = functional.cross_entropy(logits, not_next, ignore_index=NO_PAIR, reduction="sum") / pairs
+    return loss, (logits.detach().argmax(-1) == not_next).sum() / pairs
 
 
 def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:

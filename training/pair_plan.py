@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from training.errors import TrainingError
 from training.stored_corpus import Corpus
 
-SPECIAL_TOKENS = 3  # [CLS] A [SEP] B [SEP]
+SPECIAL_TOKENS = 3  # [CLS] A [SEP] B [SEP]; a segment alone has one fewer
 
 
 class Span(NamedTuple):
@@ -29,11 +29,16 @@ class Span(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two spans of tokens."""
+    """Two spans of tokens; the second is empty where the first stands alone."""
 
     first: Span
     second: Span
     is_next: bool
+
+    @classmethod
+    def alone(cls, segment: Span) -> Pair:
+        """A segment without another."""
+        return cls(segment, Span(segment.end, segment.end), is_next=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +55,15 @@ class PairPlan:
         return len(self.is_next)
 
     @cached_property
+    def alone(self) -> NDArray[np.bool_]:
+        """Whether A stands without a B: bool (pairs,)."""
+        return np.equal(self.second_end, self.second_start)
+
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """The tokens of each pair with its [CLS] and two [SEP]: int64 (pairs,)."""
+        """The tokens of each pair with its [CLS] and its one or two [SEP]: int64 (pairs,)."""
         first, second = self.first_end - self.first_start, self.second_end - self.second_start
-        return first + second + SPECIAL_TOKENS
+        return first + second + SPECIAL_TOKENS - self.alone
 
 
 class Sentences:

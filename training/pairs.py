@@ -13,7 +13,7 @@ at random from its front or its back, until the pair fits.
 Two details differ. The short target is drawn for each pair, not for each document, so that a long
 document is not wholly cut into scraps. The random sentence is drawn from all sentences, not from a
 document that was drawn first: else short documents would be over-represented among the random
-segments, and B alone would tell the label. `single` has no counterpart in BERT.
+segments, and B alone would tell the label. `single` and `alone` have no counterpart in BERT.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def plan_pairs(
     sequence_tokens: int = 128,
     short: float = 0.1,
     single: float = 0.0,
+    alone: float = 0.0,
     seed: int,
     epoch: int,
 ) -> PairPlan:
@@ -47,6 +48,8 @@ def plan_pairs(
             sees short inputs.
         single: the share of pairs that are one sentence each, as people would type them; half of
             them with the true follower.
+        alone: the share of sequences that are one sentence without a B, as people ask for a
+            masked word.
         seed: any seed from 0.
         epoch: the number of the pass; each differs.
 
@@ -61,6 +64,10 @@ def plan_pairs(
         document = sentences.of_document(number)
         start = document.start
         while start < document.end:
+            if alone and draw() < alone:
+                pairs.append(Pair.alone(sentences.tokens(start, start + 1)))
+                start += 1
+                continue
             if draw() < single and start + 1 < document.end:
                 chunk, cut, wanted = Span(start, start + 2), start + 1, 0
             else:

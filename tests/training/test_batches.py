@@ -19,6 +19,7 @@ from training.batches import (
 )
 from training.corpus import Corpus
 from training.errors import TrainingError
+from training.layout import NO_PAIR
 from training.masking import Masking
 from training.pairs import plan_pairs
 
@@ -40,6 +41,10 @@ def restored(batch: PairBatch) -> NDArray[np.int64]:
     ids = batch.ids.copy()
     ids.reshape(-1)[batch.masked_rows] = batch.masked_ids
     return ids
+
+
+def sentences_of(corpus: Corpus) -> list[list[int]]:
+    return [part.tolist() for part in np.split(corpus.tokens, corpus.sentences[1:-1])]
 
 
 def same(first: Any, second: Any) -> bool:
@@ -80,6 +85,45 @@ def test_an_epoch_holds_every_pair_once() -> None:
             found.append((*row[:length].tolist(), int(label)))
     assert sorted(found) == sorted(expected)
     assert found != expected
+
+
+def test_sentences_alone_have_one_sep_and_no_label() -> None:
+    corpus = random_corpus()
+    batches = source(corpus, alone=0.5)
+    alone = pairs = 0
+    for index in range(batches.batches_in(0)):
+        batch = batches.batch(index)
+        rows = zip(restored(batch), batch.token_types, batch.lengths, batch.not_next, strict=True)
+        for row, types, length, label in rows:
+            assert (row[length:] == PAD).all()
+            assert row[length - 1] == SEP
+            if label == NO_PAIR:
+                alone += 1
+                assert (row == SEP).sum() == 1
+                assert not types.any()
+                assert row[1 : length - 1].tolist() in sentences_of(corpus)
+            else:
+                pairs += 1
+                assert (row == SEP).sum() == 2
+    assert min(alone, pairs) > 0.4 * (alone + pairs)
+
+
+def test_the_asked_share_of_pairs_is_unmasked() -> None:
+    usual, batches = source(alone=0.3), source(alone=0.3, unmasked=0.5)
+    whole = pairs = 0
+    for index in range(batches.batches_in(0)):
+        batch = batches.batch(index)
+        assert (restored(batch) == restored(usual.batch(index))).all()  # the same text
+        masks = np.bincount(batch.masked_rows // batch.ids.shape[1], minlength=len(batch.ids))
+        is_pair = batch.not_next != NO_PAIR
+        assert (masks[~is_pair] > 0).all()
+        pairs += is_pair.sum()
+        whole += (masks[is_pair] == 0).sum()
+    assert whole / pairs == pytest.approx(0.5, abs=4 * 0.5 / pairs**0.5)
+
+
+def test_without_shares_no_other_random_number_is_drawn() -> None:
+    assert same(source(alone=0.0, unmasked=0.0).batch(3), source().batch(3))
 
 
 def test_token_types_are_one_for_the_second_segment_and_its_sep() -> None:

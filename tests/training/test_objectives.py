@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch.nn import functional
 
 from training.batches import PairBatch
 from training.config import BertConfig
 from training.errors import TrainingError
+from training.layout import NO_PAIR
 from training.model import BertForPreTraining
 from training.objectives import (
     Objective,
@@ -135,6 +137,40 @@ def test_accuracies_count_what_is_right() -> None:
     losses = Objective(mine, Weights())(replace(pairs, masked_ids=best, not_next=order))
     assert losses.masked_accuracy.item() == pytest.approx(5 / 6)
     assert losses.next_accuracy.item() == 1
+
+
+def test_rows_without_a_second_segment_leave_next_sentences_as_they_are() -> None:
+    mine, batch = model(1), pair_batch()
+    only = replace(batch, not_next=np.array([0, NO_PAIR, 1]))
+    losses = Objective(mine, Weights())(PairTensors.of(only, CPU))
+    pairs = PairTensors.of(batch, CPU)
+    with torch.no_grad():
+        order = mine.nsp_logits(mine.bert(pairs.ids, pairs.token_types, pairs.lengths)[[0, 14]])
+    expected = functional.cross_entropy(order, torch.tensor([0, 1]))
+    assert losses.next_sentence.item() == pytest.approx(expected.item(), abs=1e-6)
+    right = (order.argmax(-1) == torch.tensor([0, 1])).float().mean().item()
+    assert losses.next_accuracy.item() == right
+    assert losses.has_pairs.item() == 1
+
+
+@pytest.mark.parametrize("missing", ["pairs", "masks"])
+def test_batch_without_pairs_or_masks_teaches_the_rest(missing: str) -> None:
+    mine, batch = model(1), pair_batch()
+    if missing == "pairs":
+        batch = replace(batch, not_next=np.full(3, NO_PAIR))
+    else:
+        none = np.zeros(0, np.int64)
+        batch = replace(batch, masked_rows=none, masked_ids=none)
+    losses = Objective(mine, Weights())(PairTensors.of(batch, CPU))
+    losses.total.backward()
+    parts = {"pairs": losses.next_sentence, "masks": losses.masked_words}
+    assert parts.pop(missing).item() == 0
+    assert losses.total.item() == pytest.approx(next(iter(parts.values())).item())
+    assert losses.has_pairs.item() == (missing == "masks")
+    for name, parameter in mine.named_parameters():
+        # Several processes wait for every gradient, be it of zeros.
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
 
 
 def test_nothing_waits_for_the_device() -> None:

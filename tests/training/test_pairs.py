@@ -141,6 +141,30 @@ def test_the_asked_share_is_of_single_sentences() -> None:
     assert (plan_pairs(corpus, short=0, seed=0, epoch=0).lengths > 30).mean() > 0.98
 
 
+def test_the_asked_share_is_one_sentence_alone() -> None:
+    corpus = random_corpus(documents=200)
+    plan = plan_pairs(corpus, sequence_tokens=64, alone=0.6, seed=4, epoch=0)
+    assert plan.alone.mean() == pytest.approx(0.6, abs=4 * 0.5 / len(plan) ** 0.5)
+    assert not plan.is_next[plan.alone].any()
+    assert (plan.lengths[plan.alone] == (plan.first_end - plan.first_start)[plan.alone] + 2).all()
+    starts, ends = plan.first_start[plan.alone], plan.first_end[plan.alone]
+    places = np.searchsorted(corpus.sentences, starts)
+    assert (corpus.sentences[places] == starts).all()
+    assert (corpus.sentences[places + 1] == ends).all()
+    assert not plan_pairs(corpus, seed=4, epoch=0).alone.any()
+
+
+def test_sentences_alone_are_cut_to_fit_and_cover_the_corpus_once() -> None:
+    corpus = random_corpus()
+    whole = plan_pairs(corpus, sequence_tokens=64, alone=1, seed=4, epoch=0)
+    assert whole.alone.all()
+    assert (whole.first_start == corpus.sentences[:-1]).all()
+    assert (whole.first_end == corpus.sentences[1:]).all()
+    cut = plan_pairs(corpus, sequence_tokens=20, alone=1, seed=4, epoch=0)
+    assert cut.lengths.max() <= 20
+    assert (cut.first_end > cut.first_start).all()
+
+
 def test_random_segments_start_at_all_sentences_alike() -> None:
     corpus = corpus_of([[4] * 10, [4] * 3000, [4] * 1000])  # the short document is not favoured
     plans = [plan_pairs(corpus, sequence_tokens=20, seed=0, epoch=epoch) for epoch in range(8)]

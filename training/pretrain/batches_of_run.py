@@ -76,5 +76,7 @@ def _pairs(corpus: Corpus, recipe: Recipe, sequence_tokens: int) -> PairBatches:
         masking=masking,
         short=recipe.short,
         single=recipe.single,
+        alone=recipe.alone,
+        unmasked=recipe.unmasked,
         seed=recipe.seed,
     )

@@ -154,7 +154,7 @@ class Run:
         if not self.processes.leads:
             return
         per_step = self.recipe.batch_tokens * self.recipe.accumulate * self.processes.count
-        losses = {part: round(value, 5) for part, value in zip(_PARTS, mean.tolist(), strict=True)}
+        losses = _report_of(dict(zip(_PARTS, mean.tolist(), strict=True)))
         self.folder.report(
             {
                 "step": self.step,
@@ -199,3 +199,11 @@ class Run:
             "held_out_loss": round(loss / masks, 5),
             "held_out_accuracy": round(right / masks, 5),
         }
+
+
+def _report_of(mean: dict[str, float]) -> dict[str, float]:
+    """The means of the steps' losses; those of next sentences over the batches that have pairs."""
+    with_pairs = mean.pop("has_pairs")
+    if with_pairs:
+        mean |= {part: mean[part] / with_pairs for part in ("next_sentence", "next_accuracy")}
+    return {part: round(value, 5) for part, value in mean.items()}

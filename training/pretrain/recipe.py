@@ -45,6 +45,8 @@ class Recipe:
     int8_part: float = _share(0.0, "the steps, the last, that round as int8 export does")
     short: float = _share(0.1, "the pairs that aim at a random shorter length")
     single: float = _share(0.0, "the pairs made of one sentence each")
+    alone: float = _share(0.0, "the sequences that are one sentence without a second segment")
+    unmasked: float = _share(0.0, "the pairs that stay unmasked, for next sentences alone")
     mask_rate: float = _share(0.15, "the tokens to predict")
     mask_share: float = _share(0.8, "those that becomes [MASK]")
     random_share: float = _share(0.1, "those that becomes a random token")

@@ -131,6 +131,22 @@ def test_run_for_the_mean_of_its_weights_goes_on_to_the_same_one(
     assert all(torch.equal(weights(tmp_path / "whole")[name], mean) for name, mean in means.items())
 
 
+def test_next_sentences_are_reported_over_the_batches_that_have_pairs(
+    pretrain: Train, tmp_path: Path
+) -> None:
+    flags = ("--alone", "0.85", "--unmasked", "0.5")
+    reports = []
+    for every in ("1", "12"):
+        pretrain(tmp_path / every, *flags, "--report-every", every)
+        reports.append([line for line in metrics(tmp_path / every) if "total" in line])
+    assert_same_weights(tmp_path / "1", tmp_path / "12")
+    with_pairs = [line for line in reports[0] if line["next_sentence"]]
+    assert 0 < len(with_pairs) < 12
+    for part in ("next_sentence", "next_accuracy"):
+        mean = sum(line[part] for line in with_pairs) / len(with_pairs)
+        assert reports[1][0][part] == pytest.approx(mean, abs=2e-5)
+
+
 def test_signal_ends_a_run_after_a_step_and_it_goes_on(
     corpus_folder: Path, uninterrupted: Path, pretrain: Train, tmp_path: Path
 ) -> None:
