@@ -8,6 +8,7 @@ import sys
 import training.corpus
 import training.evaluate.command
 import training.finetune.command
+import training.interpolate
 import training.pretrain.command
 from training.errors import TrainingError
 
@@ -18,6 +19,7 @@ COMMANDS = {
         training.finetune.command,
         "a checkpoint and labelled data -> a task's checkpoint",
     ),
+    "interpolate": (training.interpolate, "two checkpoints of one model -> one between them"),
     "evaluate": (training.evaluate.command, "a checkpoint -> a table of what it can do"),
 }
 
