@@ -19,7 +19,7 @@ from training.batches import (
 )
 from training.corpus import Corpus
 from training.errors import TrainingError
-from training.layout import NO_PAIR
+from training.layout import NO_PAIR, lay_out_pairs, mask_pairs
 from training.masking import Masking
 from training.pairs import plan_pairs
 
@@ -122,8 +122,13 @@ def test_the_asked_share_of_pairs_is_unmasked() -> None:
     assert whole / pairs == pytest.approx(0.5, abs=4 * 0.5 / pairs**0.5)
 
 
-def test_without_shares_no_other_random_number_is_drawn() -> None:
-    assert same(source(alone=0.0, unmasked=0.0).batch(3), source().batch(3))
+def test_where_all_are_masked_no_other_random_number_is_drawn() -> None:
+    corpus, masking = random_corpus(), Masking()
+    rows = lay_out_pairs(corpus, plan_pairs(corpus, seed=7, epoch=0), np.arange(8))
+    batch = mask_pairs(rows, corpus.vocabulary, masking, np.random.default_rng(5))
+    masked = masking.apply_rows(rows.ids, corpus.vocabulary, np.random.default_rng(5))
+    assert (batch.ids == masked.ids).all()
+    assert (batch.masked_rows == masked.positions).all()
 
 
 def test_token_types_are_one_for_the_second_segment_and_its_sep() -> None:
