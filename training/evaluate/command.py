@@ -17,6 +17,7 @@ from training.errors import TrainingError
 from training.evaluate import masked, next_sentence, prompts, pseudo_perplexity, report, similarity
 from training.evaluate.figures import Figure
 from training.evaluate.inference import SEED
+from training.evaluate.mistakes import Mistakes
 from training.evaluate.subject import Subject, check_same_vocabulary, load_subject
 from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
@@ -50,20 +51,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another checkpoint, measured on --stsb for comparison",
     )
     add("--json", metavar="OUT", type=Path, help="also write the figures to this file")
+    add(
+        "--mistakes",
+        metavar="OUT",
+        type=Path,
+        help="also write the pairs and prompts that CHECKPOINT gets wrong, as JSON lines",
+    )
     add("--threads", type=int, help="of the processor; default: as many as it has cores")
     add("--device", default="cpu", help="cpu or cuda; default: %(default)s")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, print the table and write the JSON file."""
+    """Measure, print the table and write the files."""
     if args.baseline and not args.stsb:
         raise TrainingError("--baseline is compared on --stsb, which is missing.")
-    if args.json and not args.json.resolve().parent.is_dir():
-        raise TrainingError(f"The folder of {args.json} does not exist.")
+    for out in (args.json, args.mistakes):
+        if out and not out.resolve().parent.is_dir():
+            raise TrainingError(f"The folder of {out} does not exist.")
     device = _device(args.device, args.threads)
     rated = similarity.read_rated_pairs(args.stsb) if args.stsb else None
     material = Material(args.corpus, rated, tuple(prompts.read_prompts(args.prompts)))
-    evaluations = [evaluate(load_subject(args.checkpoint, device), material)]
+    subject = load_subject(args.checkpoint, device)
+    mistakes = Mistakes(subject.tokenizer) if args.mistakes else None
+    evaluations = [evaluate(subject, material, mistakes=mistakes)]
     if args.baseline:
         material = Material(rated_pairs=rated)
         evaluations.append(evaluate(load_subject(args.baseline, device), material, role="baseline"))
@@ -71,14 +81,20 @@ def run(args: argparse.Namespace) -> None:
     sys.stdout.write(report.table(evaluations, conditions) + "\n")
     if args.json:
         report.write_json(args.json, evaluations, conditions)
+    if mistakes:
+        mistakes.write(args.mistakes)
 
 
 def evaluate(
-    subject: Subject, material: Material, *, role: str = "checkpoint"
+    subject: Subject,
+    material: Material,
+    *,
+    role: str = "checkpoint",
+    mistakes: Mistakes | None = None,
 ) -> report.Evaluation:
     """All figures that the checkpoint's heads and the material allow.
 
-    Raises `TrainingError` when these are none.
+    Wrong pairs and prompts are added to `mistakes`. Raises `TrainingError` when these are none.
     """
     started = time.monotonic()
     figures: list[Figure] = []
@@ -90,12 +106,12 @@ def evaluate(
             figures += masked.measure_masked(model, corpus)
             figures += pseudo_perplexity.measure_pseudo_perplexity(model, corpus)
         if "nsp" in subject.heads:
-            figures += next_sentence.measure_next_sentence(model, corpus)
+            figures += next_sentence.measure_next_sentence(model, corpus, mistakes=mistakes)
     if material.rated_pairs:
         pairs = material.rated_pairs
         figures += similarity.measure_similarity(model.bert, subject.tokenizer, pairs)
     if material.prompts and "mlm" in subject.heads:
-        figures += prompts.measure_prompts(subject, material.prompts)
+        figures += prompts.measure_prompts(subject, material.prompts, mistakes=mistakes)
     if not figures:
         raise TrainingError(
             f"There is nothing to measure {subject.name} by: it needs --corpus or --stsb."

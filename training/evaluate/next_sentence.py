@@ -21,6 +21,7 @@ from training.evaluate.inference import (
     length_batches,
     progress,
 )
+from training.evaluate.mistakes import Mistakes
 from training.evaluation_pairs import hard_pairs, random_pairs
 from training.layout import lay_out_pairs
 from training.model import BertForPreTraining
@@ -32,9 +33,14 @@ SEQUENCE_TOKENS = 128
 
 
 def measure_next_sentence(
-    model: BertForPreTraining, corpus: Corpus, *, pairs: int = PAIRS, seed: int = SEED
+    model: BertForPreTraining,
+    corpus: Corpus,
+    *,
+    pairs: int = PAIRS,
+    seed: int = SEED,
+    mistakes: Mistakes | None = None,
 ) -> list[Figure]:
-    """Accuracy on `pairs` pairs of each kind."""
+    """Accuracy on `pairs` pairs of each kind; the wrong ones are added to `mistakes`."""
     seq = min(SEQUENCE_TOKENS, model.config.max_position_embeddings)
     plans = {
         "random": random_pairs(corpus, count=pairs, sequence_tokens=seq, seed=seed),
@@ -43,10 +49,12 @@ def measure_next_sentence(
     }
     figures = []
     for kind, plan in plans.items():
-        hits = int((says_next(model, corpus, plan) == plan.is_next).sum())
-        name = f"next sentence, {kind} pairs"
-        accuracy = shares(hits, len(plan))
-        figures.append(Figure(f"nsp.{kind}", name, accuracy, "share", len(plan), "pairs"))
+        key, name = f"nsp.{kind}", f"next sentence, {kind} pairs"
+        wrong = np.flatnonzero(says_next(model, corpus, plan) != plan.is_next)
+        accuracy = shares(len(plan) - len(wrong), len(plan))
+        figures.append(Figure(key, name, accuracy, "share", len(plan), "pairs"))
+        if mistakes:
+            mistakes.add_pairs(key, corpus, plan, wrong)
     return figures
 
 

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
 from training.evaluate.inference import Ids, evaluating, hidden_rows, pad
+from training.evaluate.mistakes import Mistakes
 from training.evaluate.subject import Subject
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 GAP = "[MASK]"
+SHOWN = 5  # words that came first, of a prompt that was got wrong
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,13 @@ def read_prompts(path: Path) -> list[Prompt]:
     return prompts
 
 
-def measure_prompts(subject: Subject, prompts: Sequence[Prompt]) -> list[Figure]:
+def measure_prompts(
+    subject: Subject, prompts: Sequence[Prompt], *, mistakes: Mistakes | None = None
+) -> list[Figure]:
     """Share of the prompts of which an accepted word is the first choice, and among the first five.
 
-    A prompt none of whose words is a single token of the checkpoint's vocabulary is left out.
+    A prompt none of whose words is a single token of the checkpoint's vocabulary is left out. Those
+    with another first choice are added to `mistakes`.
     """
     known = [
         (prompt, accepted)
@@ -70,7 +76,12 @@ def measure_prompts(subject: Subject, prompts: Sequence[Prompt]) -> list[Figure]
     ]
     if not known:
         raise TrainingError("No prompt has an answer in the checkpoint's vocabulary.")
-    ranks = _ranks(subject, known)
+    logits = _logits(subject, [prompt for prompt, _ in known])
+    ranks = _ranks(logits, [accepted for _, accepted in known])
+    if mistakes:
+        for index in np.flatnonzero(ranks > 0):
+            prompt, best = known[index][0], (-logits[index]).argsort(kind="stable")[:SHOWN]
+            mistakes.add_prompt("prompts.top1", prompt.text, prompt.accept, best.tolist())
     kinds = [prompt.kind for prompt, _ in known]
     parts = {"": ranks} | {
         kind: ranks[[other == kind for other in kinds]] for kind in sorted(set(kinds))
@@ -97,10 +108,10 @@ def accepted_ids(prompt: Prompt, tokenizer: Tokenizer, unknown: int) -> Ids:
     return np.array(sorted(single - {unknown}), np.int64)
 
 
-def _ranks(subject: Subject, prompts: Sequence[tuple[Prompt, Ids]]) -> Ids:
-    """Int64 (prompts,): the place of the best accepted word, 0 for the model's first choice."""
+def _logits(subject: Subject, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+    """Float32 (prompts, vocabulary): what the model says of each gap."""
     model, mask = subject.model, subject.vocabulary.mask
-    batch = pad([np.array(subject.tokenizer.encode(p.text).ids) for p, _ in prompts])
+    batch = pad([np.array(subject.tokenizer.encode(prompt.text).ids) for prompt in prompts])
     rows = np.flatnonzero(batch.ids == mask)
     if len(rows) != len(prompts):
         raise TrainingError(f"The checkpoint's tokenizer does not read {GAP} as one token.")
@@ -108,7 +119,12 @@ def _ranks(subject: Subject, prompts: Sequence[tuple[Prompt, Ids]]) -> Ids:
         logits = model.mlm_logits(hidden_rows(model.bert, batch, rows)).cpu().numpy()
     if not np.isfinite(logits).all():
         raise TrainingError("The checkpoint computes logits that are not finite numbers.")
-    best = np.array([row[ids].max() for row, (_, ids) in zip(logits, prompts, strict=True)])
+    return logits
+
+
+def _ranks(logits: NDArray[np.float32], accepted: Sequence[Ids]) -> Ids:
+    """Int64 (prompts,): the place of the best accepted word, 0 for the model's first choice."""
+    best = np.array([row[ids].max() for row, ids in zip(logits, accepted, strict=True)])
     # A tie counts against the prompt, so that a model that says nothing gets nothing.
     return np.asarray((logits >= best[:, None]).sum(axis=1) - 1, np.int64)
 
