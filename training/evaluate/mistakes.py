@@ -30,7 +30,7 @@ class Mistakes:
     def add_pairs(self, measure: str, corpus: Corpus, plan: PairPlan, wrong: Iterable[int]) -> None:
         """Pairs whose order was not told, by their numbers in the plan, and what would be right.
 
-        A number means the same pair for every checkpoint, so that files can be compared.
+        The plan does not depend on the checkpoint, so numbers in two files mean the same pairs.
         """
         for pair in wrong:
             first = corpus.tokens[plan.first_start[pair] : plan.first_end[pair]]
