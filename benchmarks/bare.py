@@ -17,10 +17,17 @@ from tokenizers import Tokenizer
 
 from benchmarks.loops import Step, Texts, serve
 from models.manifest import TOKENIZER_FILE, load_manifest
-from server.inference.cores import available_cores
-from server.inference.items import Encoding, Item, MaskResult, MaskWant, PairWant, PoolWant
 from server.inference.options import BATCH_TOKENS
-from server.inference.session import Session, SessionOptions
+from server.inference.runtime.cores import available_cores
+from server.inference.runtime.packing import (
+    Encoding,
+    Item,
+    MaskResult,
+    MaskWant,
+    PairWant,
+    PoolWant,
+)
+from server.inference.runtime.session import Session, SessionOptions
 
 TOP_K = 5  # /fill-mask's default
 

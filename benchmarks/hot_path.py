@@ -19,7 +19,7 @@ from benchmarks.machine import conditions
 from benchmarks.subjects import Server, running
 from benchmarks.workloads import TASKS, Workload, Workloads
 from models.manifest import TOKENIZER_FILE
-from server.inference.cores import available_cores
+from server.inference.runtime.cores import available_cores
 
 CONNECTIONS, WARM_S = 32, 1.0
 SAMPLES_PER_S = 200
@@ -29,15 +29,15 @@ LOOP = "MainThread"
 PARTS = (
     ("asyncio/runners.py", "the loop itself: waiting for sockets, reading, calling back"),
     ("uvicorn/", "HTTP: parsing requests, writing answers (uvicorn, httptools)"),
-    ("server/protocol.py", "HTTP: parsing requests, writing answers (uvicorn, httptools)"),
+    ("server/process/protocol.py", "HTTP: parsing requests, writing answers (uvicorn, httptools)"),
     ("asyncio/", "tasks, futures, timers (asyncio)"),
     ("server/alarm.py", "tasks, futures, timers (asyncio)"),
     ("server/inference/tokenizer.py", "tokenising, and word pieces back to text"),
     ("server/inference/tasks/", "the task: items, results, candidates"),
-    ("server/inference/batcher.py", "queue, and handing out results"),
-    ("server/inference/queue.py", "queue, and handing out results"),
+    ("server/inference/scheduling/batcher.py", "queue, and handing out results"),
+    ("server/inference/scheduling/queue.py", "queue, and handing out results"),
     ("server/inference/", "the flow between them"),
-    ("server/api/", "body, checks, answer, headers (JSON and schemas included)"),
+    ("server/http/", "body, checks, answer, headers (JSON and schemas included)"),
     ("pydantic", "body, checks, answer, headers (JSON and schemas included)"),
     ("starlette", "body, checks, answer, headers (JSON and schemas included)"),
     ("server/metrics.py", "counting for /metrics"),
@@ -61,7 +61,7 @@ def part_of(frames: Sequence[str]) -> str:
 def shares(stacks: Iterable[str]) -> Counter[str]:
     """Count the samples of the event loop's thread in each part, from py-spy's raw lines.
 
-    >>> dict(shares(["thread (1): MainThread;put (server/inference/queue.py:9) 3", "worker;x 5"]))
+    >>> dict(shares(["thread (1): MainThread;put (server/inference/scheduling/queue.py:9) 3", "worker;x 5"]))
     {'queue, and handing out results': 3}
     """
     counted: Counter[str] = Counter()

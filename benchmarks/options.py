@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.machine import core_list
 from benchmarks.sections import SECTIONS
 from benchmarks.workloads import KINDS
-from server.inference.cores import available_cores
+from server.inference.runtime.cores import available_cores
 
 RESULTS = Path(__file__).parent / "results"
 QUICK = {"rounds": 2, "seconds": 1.0, "lengths": ("short",)}

@@ -32,8 +32,8 @@ from benchmarks.report import short
 from benchmarks.subjects import Server, Spec, running
 from benchmarks.workloads import TASKS, Workload, Workloads
 from models.manifest import TOKENIZER_FILE, load_manifest
-from server.inference.session import Session, SessionOptions
-from server.processes import processes_for
+from server.inference.runtime.session import Session, SessionOptions
+from server.process.supervisor import processes_for
 
 REPOSITORY = Path(__file__).parents[1]
 CORES = (16, 64, 192)

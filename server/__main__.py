@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from server.board import Member
-from server.inference.cores import available_cores
+from server.inference.runtime.cores import available_cores
 from server.logs import set_up_logging
-from server.processes import BACKLOG, Supervisor, bound, processes_for
+from server.process.shared_memory import Member
+from server.process.supervisor import BACKLOG, Supervisor, bound, processes_for
 from server.settings import Settings, read_settings, refuse
 
 logger = logging.getLogger("cloze")
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _require_cuda() -> None:
     """Refuses a GPU that this onnxruntime knows nothing of before anything is opened."""
-    from server.inference.devices import (  # noqa: PLC0415 (not for a supervisor, see `_serve`)
+    from server.inference.runtime.devices import (  # noqa: PLC0415 (not for a supervisor, see `_serve`)
         DeviceError,
         choose_device,
         offered,
@@ -81,7 +81,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _serve(settings: Settings, listener: socket.socket, member: Member | None = None) -> int:
     # A supervisor must not load what starts threads, and stays small without the rest.
-    from server.serving import serve  # noqa: PLC0415
+    from server.process.serving import serve  # noqa: PLC0415
 
     return serve(settings, listener, member)
 

@@ -18,7 +18,7 @@
       DeadlineExceeded      504
 
 A message says what was wrong, what was expected and what to do, and never repeats the input.
-Knows nothing of HTTP beyond statuses: `server.api.failures` turns these into answers.
+Knows nothing of HTTP beyond statuses: `server.http.error_responses` turns these into answers.
 """
 
 from __future__ import annotations

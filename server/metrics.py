@@ -28,11 +28,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from server.totals import Totals
+from server.process.statistics import Totals
 
 if TYPE_CHECKING:
-    from server.board import Member
     from server.inference.pipeline import Pipeline, PipelineStats, Usage
+    from server.process.shared_memory import Member
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

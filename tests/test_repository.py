@@ -103,7 +103,7 @@ def test_inference_knows_nothing_of_http() -> None:
 
 
 def test_api_knows_nothing_of_sessions() -> None:
-    for path in files("server/api/*.py"):
+    for path in files("server/http/*.py"):
         tops = {name.partition(".")[0] for name in imported_modules(path)}
         assert not tops & {"onnxruntime", "tokenizers"}, path.name
 

@@ -27,7 +27,7 @@ from benchmarks.gpu.throughput import throughput
 from benchmarks.gpu.variants import Recordable
 from benchmarks.options import RESULTS
 from export.graph import BertGraph
-from server.inference.devices import DeviceError, find_device
+from server.inference.runtime.devices import DeviceError, find_device
 
 REPOSITORY = Path(__file__).parents[2]
 TOKENIZER = REPOSITORY / "models" / "cloze-small-en" / "tokenizer.json"

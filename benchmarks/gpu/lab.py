@@ -19,9 +19,14 @@ from benchmarks.gpu.streams import Texts
 from benchmarks.machine import processor
 from export.graph import BertGraph
 from models.manifest import GRAPH_FILE, MANIFEST_FILE
-from server.inference.devices import CPU_PROVIDER, CUDA_PROVIDER, Device
-from server.inference.items import Batch, Item
-from server.inference.session import DISABLED_OPTIMIZERS, ERRORS_ONLY, Session, SessionOptions
+from server.inference.runtime.devices import CPU_PROVIDER, CUDA_PROVIDER, Device
+from server.inference.runtime.packing import Batch, Item
+from server.inference.runtime.session import (
+    DISABLED_OPTIMIZERS,
+    ERRORS_ONLY,
+    Session,
+    SessionOptions,
+)
 
 Feeds = Mapping[str, NDArray[np.generic]]
 Outputs = dict[str, NDArray[Any]]

@@ -13,7 +13,7 @@ from benchmarks.gpu.bound import Bound
 from benchmarks.gpu.lab import SHIPPED, Lab, Opening, run
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.streams import p50_ms
-from server.inference.items import Batch
+from server.inference.runtime.packing import Batch
 
 NEW_SHAPES = 20
 WITH_CUDNN = Opening(cuda={"sdpa_kernel": "0"})  # ONNX Runtime's own choice of kernels

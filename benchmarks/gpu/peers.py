@@ -16,8 +16,8 @@ from benchmarks.gpu.lab import Lab
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.streams import batches, p50_ms, padded_batches, rounds
 from benchmarks.gpu.throughput import LOADS
-from server.inference.items import Item, MaskResult
-from server.inference.session import Session
+from server.inference.runtime.packing import Item, MaskResult
+from server.inference.runtime.session import Session
 
 if TYPE_CHECKING:
     from benchmarks.gpu.pytorch import PyTorch

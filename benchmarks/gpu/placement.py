@@ -14,7 +14,14 @@ import numpy as np
 
 from benchmarks.gpu.lab import Lab, Opening, Outputs, run
 from benchmarks.gpu.report import Report
-from server.inference.items import Encoding, Item, MaskResult, MaskWant, PairWant, PoolWant
+from server.inference.runtime.packing import (
+    Encoding,
+    Item,
+    MaskResult,
+    MaskWant,
+    PairWant,
+    PoolWant,
+)
 
 PRECISIONS = ("fp16", "fp32")
 TARGETS = 64  # words of the vocabulary whose log-probabilities are compared at each mask

@@ -13,7 +13,7 @@ import transformers
 
 from benchmarks.gpu.bert import Bert
 from export.keys import checkpoint_key
-from server.inference.items import Item, MaskWant
+from server.inference.runtime.packing import Item, MaskWant
 
 DECODER = "cls.predictions.decoder"
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.bare import packed
 from benchmarks.workloads import Task, Workloads
-from server.inference.items import Encoding, Item, MaskWant, PoolWant, Want
+from server.inference.runtime.packing import Encoding, Item, MaskWant, PoolWant, Want
 
 TOP_K = 5  # /fill-mask's default
 SEED = 7

@@ -11,8 +11,8 @@ from benchmarks.gpu.lab import Lab, memory_used_mb
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.streams import batches, p50_ms, rounds, tokens_of
 from benchmarks.workloads import Task
-from server.inference.items import Batch
-from server.inference.session import Session
+from server.inference.runtime.packing import Batch
+from server.inference.runtime.session import Session
 
 LOADS: tuple[tuple[str, Task], ...] = (
     ("short", "fill-mask"),

@@ -22,7 +22,7 @@ from benchmarks.variants.opened import Runner, open_session, passes_per_s
 from benchmarks.variants.profile import profile
 from benchmarks.variants.source import Source, read_source, written_tokenizer
 from benchmarks.variants.written import write_graph
-from server.inference.cores import available_cores
+from server.inference.runtime.cores import available_cores
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "cloze-small-en"

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.bare import TOP_K, Batches, packed
 from benchmarks.workloads import Question, Workloads
-from server.inference.items import Batch, Encoding, Item, MaskWant, PairWant, PoolWant
+from server.inference.runtime.packing import Batch, Encoding, Item, MaskWant, PairWant, PoolWant
 
 WAITING = 32  # items among which the queue finds those of similar length
 TEXTS = {"short": 64, "mixed": 32, "long": 4}  # of a load: some 1,500 tokens

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from benchmarks.variants.batches import Feeds
 from export.builder import GRAPH_FILE
 from models.processor import precision_entries
-from server.inference.session import DISABLED_OPTIMIZERS, ERRORS_ONLY, SPINNING
+from server.inference.runtime.session import DISABLED_OPTIMIZERS, ERRORS_ONLY, SPINNING
 
 
 @dataclass(frozen=True)

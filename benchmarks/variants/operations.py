@@ -8,7 +8,14 @@ norms, activations, quantising. Letters: T tokens, R read rows, H hidden, I inte
 from collections.abc import Sequence
 
 from export.config import BertConfig
-from server.inference.items import ClassWant, Item, MaskWant, PairWant, PoolWant, TokenWant
+from server.inference.runtime.packing import (
+    ClassWant,
+    Item,
+    MaskWant,
+    PairWant,
+    PoolWant,
+    TokenWant,
+)
 
 
 def operations(items: Sequence[Item], config: BertConfig) -> int:

@@ -24,7 +24,7 @@ from benchmarks.variants.products import operations as operations_of_product
 from benchmarks.variants.products import products
 from benchmarks.variants.source import Source, read_source, written_tokenizer
 from benchmarks.variants.written import write_graph
-from server.inference.cores import available_cores
+from server.inference.runtime.cores import available_cores
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "cloze-small-en"

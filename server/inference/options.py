@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from server.inference.cores import available_cores
-from server.inference.devices import Device, cpu_device
+from server.inference.runtime.cores import available_cores
+from server.inference.runtime.devices import Device, cpu_device
 
 # A GPU is filled by large batches; one worker lays out the next while the other's is computed.
 GPU_WORKERS = 2

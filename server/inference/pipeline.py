@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from models.manifest import ModelManifest, load_manifest
 from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
-from server.inference.batcher import Batcher
-from server.inference.cores import available_cores
-from server.inference.cost import SHAPES, by_operations, fitted, timed_runs
-from server.inference.counters import BatcherStats
-from server.inference.devices import device_for
 from server.inference.options import InferenceOptions, batch_tokens, runs_at_once, worker_count
-from server.inference.session import Session, SessionOptions
+from server.inference.runtime.cores import available_cores
+from server.inference.runtime.devices import device_for
+from server.inference.runtime.intra_op import AUTO, measured_session
+from server.inference.runtime.session import Session, SessionOptions
+from server.inference.scheduling.batcher import Batcher
+from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
+from server.inference.scheduling.counters import BatcherStats
 from server.inference.tasks.embed import EmbedOptions, check_embed, plan_embed
 from server.inference.tasks.entities import Entity
 from server.inference.tasks.fill_mask import (
@@ -56,7 +57,6 @@ from server.inference.tasks.token_classification import (
     check_entities,
     plan_entities,
 )
-from server.inference.threads import AUTO, measured_session
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, Tokenizer
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
-from server.inference.items import Encoding
+from server.inference.runtime.packing import Encoding
 
 # One thread per call: the cores belong to the inference workers.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -20,7 +20,7 @@ def test_every_file_of_the_way_exists() -> None:
 
 
 def test_the_innermost_known_frame_decides() -> None:
-    frames = ["run (asyncio/runners.py:118)", "f (server/api/embed.py:3)", "g (json/x.py:1)"]
+    frames = ["run (asyncio/runners.py:118)", "f (server/http/embed.py:3)", "g (json/x.py:1)"]
     assert part_of(frames) == part_of(frames[:2])
     assert part_of(["main (x.py:1)"]) == "other"
 

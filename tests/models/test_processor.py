@@ -10,8 +10,8 @@ import pytest
 
 from models import processor
 from models.manifest import load_manifest
-from server.inference.items import Encoding, Item, PoolWant
-from server.inference.session import Session, SessionOptions
+from server.inference.runtime.packing import Encoding, Item, PoolWant
+from server.inference.runtime.session import Session, SessionOptions
 
 # Both ways multiply the same integers; sums of floats around them may be ordered differently.
 TOLERANCE = 1e-4
@@ -37,7 +37,8 @@ def test_the_way_around_saturation_gives_the_same_vectors(
     manifest = load_manifest(default_model)
     usual = Session(default_model, manifest, SessionOptions()).run([item])[0]
     monkeypatch.setattr(
-        "server.inference.session.precision_entries", lambda: {"session.x64quantprecision": "1"}
+        "server.inference.runtime.session.precision_entries",
+        lambda: {"session.x64quantprecision": "1"},
     )
     careful = Session(default_model, manifest, SessionOptions()).run([item])[0]
     assert isinstance(usual, np.ndarray)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter
-from server.inference.items import LAST_LAYER, Item, MaskResult, PoolWant, Result
+from server.inference.runtime.packing import LAST_LAYER, Item, MaskResult, PoolWant, Result
 from server.inference.tasks.plan import Limits, Plan
 from server.inference.tokenizer import Pieces, Tokenizer, require_known, too_long
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from server.errors import InvalidParameter, MaskTruncated, NoMask, TooManyMasks, UnknownToken
-from server.inference.items import Item, MaskResult, MaskWant, Result
+from server.inference.runtime.packing import Item, MaskResult, MaskWant, Result
 from server.inference.tasks.plan import Limits, Plan
 from server.inference.tokenizer import Tokenizer, require_unicode, too_long
 

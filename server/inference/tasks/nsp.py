@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from server.errors import TooLong
-from server.inference.items import Item, MaskResult, PairWant, Result
+from server.inference.runtime.packing import Item, MaskResult, PairWant, Result
 from server.inference.tasks.plan import Limits, Plan
 from server.inference.tokenizer import Tokenizer
 

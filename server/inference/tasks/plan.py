@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from server.inference.items import Item, Result
+from server.inference.runtime.packing import Item, Result
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from server.errors import InvalidParameter, TooLong
-from server.inference.items import Float32, Item, MaskResult, Result, TokenWant
+from server.inference.runtime.packing import Float32, Item, MaskResult, Result, TokenWant
 from server.inference.tasks.plan import Limits, Plan
 from server.inference.tasks.probabilities import Float64, softmax
 from server.inference.tasks.spans import best_spans

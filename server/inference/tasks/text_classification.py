@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter, TooLong
-from server.inference.items import ClassWant, Item, MaskResult, Result
+from server.inference.runtime.packing import ClassWant, Item, MaskResult, Result
 from server.inference.tasks.nsp import longest_first
 from server.inference.tasks.plan import Limits, Plan
 from server.inference.tasks.probabilities import sigmoid, softmax, unchanged

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter
-from server.inference.items import Float32, Item, MaskResult, Result, TokenWant
+from server.inference.runtime.packing import Float32, Item, MaskResult, Result, TokenWant
 from server.inference.tasks.entities import (
     Entity,
     Strategy,

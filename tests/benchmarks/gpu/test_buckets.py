@@ -10,8 +10,8 @@ import pytest
 from benchmarks.gpu.bert import Bert
 from benchmarks.gpu.buckets import Shape, padded, trimmed
 from benchmarks.gpu.lab import Lab, run
-from server.inference.devices import cpu_device
-from server.inference.items import Encoding, Item, MaskWant, PairWant, PoolWant
+from server.inference.runtime.devices import cpu_device
+from server.inference.runtime.packing import Encoding, Item, MaskWant, PairWant, PoolWant
 
 TOLERANCE = 1e-5
 TOKENIZER = Path(__file__).parents[3] / "models" / "cloze-small-en" / "tokenizer.json"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu.streams import Turns, batches, padded_batches, rounds, tokens_of
-from server.inference.items import Encoding, Item, PoolWant
+from server.inference.runtime.packing import Encoding, Item, PoolWant
 
 LENGTHS = (3, 9, 5, 4, 11, 6)
 

@@ -8,7 +8,7 @@ from benchmarks.gpu.bert import SIZES, Bert
 from benchmarks.gpu.variants import PackedOneProduct, places
 from export.builder import GraphBuilder
 from export.half import HalfLinear
-from server.inference.items import Batch, Encoding, Item, PoolWant
+from server.inference.runtime.packing import Batch, Encoding, Item, PoolWant
 
 
 def test_one_product_is_the_three_side_by_side_in_each_head(tmp_path: Path) -> None:

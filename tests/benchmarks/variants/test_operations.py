@@ -5,7 +5,15 @@ import pytest
 
 from benchmarks.variants.operations import operations
 from export.config import BertConfig
-from server.inference.items import ClassWant, Encoding, Item, MaskWant, PairWant, PoolWant, Want
+from server.inference.runtime.packing import (
+    ClassWant,
+    Encoding,
+    Item,
+    MaskWant,
+    PairWant,
+    PoolWant,
+    Want,
+)
 
 V, H, L, HEADS, INNER = 29, 12, 3, 4, 20
 CONFIG = BertConfig(V, H, L, HEADS, INNER, "gelu", 64, 2, 1e-12, (), multi_label=False)

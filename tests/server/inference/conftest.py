@@ -13,7 +13,7 @@ import transformers
 from models.manifest import load_manifest
 from server.inference.options import InferenceOptions
 from server.inference.pipeline import Pipeline
-from server.inference.session import Session, SessionOptions
+from server.inference.runtime.session import Session, SessionOptions
 from server.inference.tokenizer import Tokenizer
 from tests.running_server import REPOSITORY
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from server.inference.items import (
+from server.inference.runtime.packing import (
     ClassWant,
     Encoding,
     Item,

@@ -23,9 +23,9 @@ from server.errors import (
     TooLong,
     TooManyInputs,
 )
-from server.inference.devices import choose_device, cpu_device
 from server.inference.options import InferenceOptions, batch_tokens, worker_count
 from server.inference.pipeline import INLINE_CHARACTERS, Pipeline, load_pipeline
+from server.inference.runtime.devices import choose_device, cpu_device
 from server.inference.tasks.nsp import plan_nsp
 from server.inference.tasks.plan import Plan
 from tests.server.inference.samples import TEXTS

@@ -20,8 +20,8 @@ from server.errors import (
     TooManyMasks,
     UnknownToken,
 )
-from server.inference.items import Item, MaskWant
 from server.inference.pipeline import Pipeline
+from server.inference.runtime.packing import Item, MaskWant
 from server.inference.tasks.fill_mask import Filling, FillMaskOptions, plan_fill_mask
 from server.inference.tasks.plan import Limits
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer

@@ -13,8 +13,8 @@ import pytest
 import transformers
 
 from server.errors import EmptyText, InvalidParameter, MissingHead, TooLong
-from server.inference.items import ClassWant
 from server.inference.pipeline import Pipeline
+from server.inference.runtime.packing import ClassWant
 from server.inference.tasks.text_classification import (
     Function,
     Label,

@@ -1,0 +1,145 @@
+"""The heads that a BERT may have, each declared once: read by the exporter and by the server.
+
+A head turns rows of the encoder into what a task asks for. Most are one product with a bias; those
+need nothing but their line in `HEADS`. Knows nothing of ONNX or HTTP. Letters: V vocabulary,
+H hidden, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Reads(Enum):
+    """Which rows of the last layer a head reads."""
+
+    MASKS = "rows of masks"
+    CLS = "the row of [CLS]"
+    POOLED = "the row of [CLS] behind the pooler"
+    TOKENS = "rows of tokens"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a head is called, what it reads, and which weights it is made of."""
+
+    name: str
+    """As in a manifest, and the first part of its weights' names."""
+    title: str
+    """For people, as in "the model has no next-sentence head"."""
+    task: str | None
+    """The task that it answers, which is also the path of its route; None for what others read."""
+    reads: Reads
+    width: int | None = None
+    """Numbers that it gives for each row; None for one per label."""
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Weight name -> the same module in a checkpoint of transformers, each with weight and bias."""
+    architectures: tuple[str, ...] = ()
+    """Classes of transformers that have it."""
+
+    @property
+    def output(self) -> str:
+        """The graph's output, of a head that is one product: float32 (rows, width)."""
+        return f"{self.name}_logits"
+
+    @property
+    def is_product(self) -> bool:
+        """Whether the head is one product with a bias."""
+        return self.name not in {MLM.name, POOLER.name}
+
+    def shapes(self, *, vocabulary: int, hidden: int, labels: int) -> Shapes:
+        """The shape of each of its weights by name, but for a decoder that is not tied.
+
+        >>> NSP.shapes(vocabulary=30522, hidden=768, labels=0)
+        {'nsp.weight': (2, 768), 'nsp.bias': (2,)}
+        """
+        if self.name == MLM.name:
+            transform = product_shapes("mlm.transform", hidden, hidden)
+            norm: Shapes = {"mlm.norm.weight": (hidden,), "mlm.norm.bias": (hidden,)}
+            return transform | norm | {"mlm.decoder.bias": (vocabulary,)}
+        if self.name == POOLER.name:
+            return product_shapes("pooler", hidden, hidden)
+        return product_shapes(self.name, labels if self.width is None else self.width, hidden)
+
+
+def product_shapes(name: str, out: int, in_: int) -> Shapes:
+    """The shapes of a product's weight and bias."""
+    return {f"{name}.weight": (out, in_), f"{name}.bias": (out,)}
+
+
+MLM: Final = Head(
+    name="mlm",
+    title="masked language model",
+    task="fill-mask",
+    reads=Reads.MASKS,
+    modules={
+        "mlm.transform": "cls.predictions.transform.dense",
+        "mlm.norm": "cls.predictions.transform.LayerNorm",
+        "mlm.decoder": "cls.predictions.decoder",
+    },
+    architectures=("BertForMaskedLM", "BertForPreTraining"),
+)
+NSP: Final = Head(
+    name="nsp",
+    title="next-sentence",
+    task="nsp",
+    reads=Reads.POOLED,
+    width=2,
+    modules={"nsp": "cls.seq_relationship"},
+    architectures=("BertForNextSentencePrediction", "BertForPreTraining"),
+)
+POOLER: Final = Head(
+    name="pooler",
+    title="pooler",
+    task=None,
+    reads=Reads.CLS,
+    modules={"pooler": "pooler.dense"},
+)
+SEQUENCE: Final = Head(
+    name="sequence",
+    title="sequence-classification",
+    task="predict",
+    reads=Reads.POOLED,
+    modules={"sequence": "classifier"},
+    architectures=("BertForSequenceClassification",),
+)
+TOKEN: Final = Head(
+    name="token",
+    title="token-classification",
+    task="token-classification",
+    reads=Reads.TOKENS,
+    modules={"token": "classifier"},
+    architectures=("BertForTokenClassification",),
+)
+QA: Final = Head(
+    name="qa",
+    title="question-answering",
+    task="question-answering",
+    reads=Reads.TOKENS,
+    width=2,
+    modules={"qa": "qa_outputs"},
+    architectures=("BertForQuestionAnswering",),
+)
+
+# In the order in which they are listed everywhere.
+HEADS: Final = (MLM, NSP, POOLER, SEQUENCE, TOKEN, QA)
+
+
+def heads_named(names: Collection[str]) -> tuple[Head, ...]:
+    """The heads of these names, in the order of `HEADS`.
+
+    Raises:
+        KeyError: there is no head of that name.
+
+    >>> [head.task for head in heads_named(["nsp", "mlm"])]
+    ['fill-mask', 'nsp']
+    """
+    known = {head.name: head for head in HEADS}
+    if unknown := [name for name in names if name not in known]:
+        raise KeyError(unknown[0])
+    return tuple(head for head in HEADS if head.name in names)

@@ -1,0 +1,1 @@
+"""One module a route, or a family of routes that one kind of client calls."""

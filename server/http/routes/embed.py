@@ -1,0 +1,101 @@
+"""`POST /embed`: texts in, one vector each out, in the shape of text-embeddings-inference (TEI)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import Discriminator, Field
+from starlette.responses import Response
+
+from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
+from server.http.schemas import Body, Items, Text, shape_error, tag
+
+router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
+
+
+def _shape(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    if not isinstance(value, list):
+        return None
+    first = value[0] if value else ""
+    if isinstance(first, list):
+        return "<lists of ids>"
+    return "<ids>" if isinstance(first, int) else "<texts>"
+
+
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+TextsOrIds = Annotated[
+    Annotated[Text, tag("text")]
+    | Annotated[Items[Text], tag("texts")]
+    | Annotated[Items[TokenId], tag("ids")]
+    | Annotated[Items[Items[TokenId]], tag("lists of ids")],
+    Discriminator(
+        _shape, **shape_error("a string, a list of strings, or lists of this model's token ids")
+    ),
+]
+
+
+class EmbedBody(Body):
+    """Texts, or the token ids of texts as this model's own tokenizer makes them."""
+
+    inputs: TextsOrIds = Field(examples=["A river runs through it."])
+    truncate: bool | None = Field(default=False, description="cut what is too long")
+    truncation_direction: Literal["left", "right", "Left", "Right"] | None = Field(
+        "right", description="the end that is cut"
+    )
+    normalize: bool | None = Field(
+        default=True, description="to length 1; null for the model's own habit"
+    )
+    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="keep the first so many numbers, then normalise"
+    )
+    prompt_name: str | None = Field(None, description="a prompt of the model to put in front")
+    pooling: Literal["mean", "cls", "max"] | None = Field(
+        None, description="how rows become one vector, where it differs from the model's own"
+    )
+    layer: int | None = Field(
+        None, description="layer to pool, counted from the end: -2 is the last but one"
+    )
+
+
+@router.post(
+    "/embed", summary="Embed texts", response_model=list[list[float]], responses=TASK_ERRORS
+)
+async def embed(body: EmbedBody, call: Call) -> Response:
+    """Embeds each text; `x-truncated` lists the indices of texts that were cut."""
+    texts, many = as_list(body.inputs)
+    embedded = await call.compute(
+        call.pipeline().embed(
+            texts,
+            truncate=bool(body.truncate),
+            truncation_direction=(body.truncation_direction or "right").lower(),
+            normalize=body.normalize,
+            dimensions=body.dimensions,
+            prompt_name=body.prompt_name,
+            pooling=body.pooling,
+            layer=body.layer,
+            deadline=call.deadline,
+        ),
+        field="inputs",
+        many=many,
+    )
+    return call.answer(embedded.value)
+
+
+def as_list(
+    inputs: str | list[str] | list[int] | list[list[int]],
+) -> tuple[list[str] | list[list[int]], bool]:
+    """Returns the inputs as a list, and whether the client sent one.
+
+    >>> as_list("a"), as_list([101, 102]), as_list(["a", "b"])
+    ((['a'], False), ([[101, 102]], False), (['a', 'b'], True))
+    """
+    if isinstance(inputs, str):
+        return [inputs], False
+    ids = [entry for entry in inputs if isinstance(entry, int)]
+    if ids:
+        return [ids], False
+    texts = [entry for entry in inputs if isinstance(entry, str)]
+    return (texts or [entry for entry in inputs if isinstance(entry, list)]), True

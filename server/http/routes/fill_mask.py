@@ -1,0 +1,152 @@
+"""`POST /fill-mask`: texts with masks in, the likeliest words for each mask out.
+
+The shape is Hugging Face's. One text answers a list of candidates, or one such list per mask when
+it has several; a list of texts answers one result per text, also when the list has one text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from fastapi import APIRouter
+from pydantic import Discriminator, Field
+from starlette.responses import Response
+
+from server.errors import InvalidParameter
+from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
+from server.http.schemas import Answer, Body, Items, Texts, shape_error, tag
+
+if TYPE_CHECKING:
+    from server.inference.tasks.fill_mask import Filling
+
+router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
+
+
+def _targets_shape(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<word>"
+    if not isinstance(value, list):
+        return None
+    return "<lists>" if value and isinstance(value[0], list) else "<words>"
+
+
+Targets = Annotated[
+    Annotated[str, tag("word")]
+    | Annotated[Items[str], tag("words")]
+    | Annotated[Items[Items[str]], tag("lists")],
+    Discriminator(
+        _targets_shape, **shape_error("a word, a list of words, or one list of words per text")
+    ),
+]
+
+
+class FillMaskParameters(Body):
+    """How to fill; null stands for the default."""
+
+    top_k: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="candidates per mask; 5, or all of the targets, if absent"
+    )
+    targets: Targets | None = Field(
+        None,
+        description="score these words only, for all texts or one list per text; a word of several "
+        "word pieces is scored whole",
+    )
+    normalize_targets: bool | None = Field(
+        default=False, description="make the scores of a mask's targets sum to 1"
+    )
+    truncate: bool | None = Field(
+        default=False, description="cut what is too long, unless that would cut a mask off"
+    )
+
+
+_DEFAULTS: Final = FillMaskParameters()
+
+
+class FillMaskBody(Body):
+    """Texts with `[MASK]` where words are wanted."""
+
+    inputs: Texts = Field(examples=["Paris is the [MASK] of France."])
+    parameters: FillMaskParameters | None = None
+    options: dict[str, Any] | None = Field(
+        None, description="accepted because Hugging Face clients send it; ignored"
+    )
+
+
+class Candidate(Answer):
+    """One word for one mask."""
+
+    score: float = Field(description="probability over the vocabulary, or over the targets")
+    token: int | None = Field(description="id in the vocabulary; null for a whole-word target")
+    token_str: str
+    sequence: str = Field(description="the text with this word filled in")
+    tokens: list[int] | None = Field(None, description="a whole-word target's word pieces")
+    scored_as: Literal["whole_word"] | None = Field(
+        None, description="whole_word: as many masks as pieces, joint probability"
+    )
+
+
+ForOneText = list[Candidate] | list[list[Candidate]]
+FillMaskAnswer = ForOneText | list[ForOneText]
+
+
+@router.post(
+    "/fill-mask", summary="Fill masks", response_model=FillMaskAnswer, responses=TASK_ERRORS
+)
+async def fill_mask(body: FillMaskBody, call: Call) -> Response:
+    """Fills each `[MASK]`; `x-truncated` lists the indices of texts that were cut."""
+    parameters = body.parameters or _DEFAULTS
+    texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+    filled = await call.compute(
+        call.pipeline().fill_mask(
+            texts,
+            top_k=parameters.top_k,
+            targets=_per_text(parameters.targets, len(texts)),
+            normalize_targets=bool(parameters.normalize_targets),
+            truncate=bool(parameters.truncate),
+            deadline=call.deadline,
+        ),
+        field="inputs",
+        many=isinstance(body.inputs, list),
+    )
+    answers = [_masks(masks) for masks in filled.value]
+    return call.answer(answers if isinstance(body.inputs, list) else answers[0])
+
+
+def _per_text(
+    targets: str | list[str] | list[list[str]] | None, count: int
+) -> list[list[str]] | None:
+    """Spreads targets over `count` texts.
+
+    >>> _per_text(["heart", "capital"], 2)
+    [['heart', 'capital'], ['heart', 'capital']]
+    """
+    if targets is None:
+        return None
+    words = [targets] if isinstance(targets, str) else targets
+    lists = [entry for entry in words if isinstance(entry, list)]
+    if not lists:
+        return [[word for word in words if isinstance(word, str)]] * count
+    if len(lists) != count:
+        raise InvalidParameter(
+            f"targets has {len(lists)} lists for {count} texts; send one list for each text.",
+            param="parameters.targets",
+        )
+    return lists
+
+
+def _masks(masks: Sequence[Sequence[Filling]]) -> list[Any]:
+    lists = [[_candidate(filling) for filling in fillings] for fillings in masks]
+    return lists[0] if len(lists) == 1 else lists
+
+
+def _candidate(filling: Filling) -> dict[str, object]:
+    candidate: dict[str, object] = {
+        "score": filling.score,
+        "token": filling.token,
+        "token_str": filling.token_str,
+        "sequence": filling.sequence,
+    }
+    if filling.scored_as != "token":
+        candidate |= {"token": None, "tokens": filling.pieces, "scored_as": filling.scored_as}
+    return candidate

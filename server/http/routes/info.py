@@ -1,0 +1,122 @@
+"""`GET /info`: what a loaded model is and what the server accepts."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+import server
+from server.http.routing import Call, TaskRoute, errors
+from server.http.schemas import Answer
+
+router = APIRouter(route_class=TaskRoute, tags=["server"])
+
+# Head of a model -> the route that reads it, beside /embed, which needs none.
+_ROUTES: Final = {
+    "mlm": "/fill-mask",
+    "nsp": "/nsp",
+    "sequence": "/predict",
+    "token": "/token-classification",
+    "qa": "/question-answering",
+}
+# One of the first two: the package for GPUs replaces the other.
+_PACKAGES: Final = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tokenizers",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+)
+
+
+class InfoAnswer(Answer):
+    """One model, the limits on requests, and the versions in use."""
+
+    model: str
+    models: list[str] = Field(description="all loaded models")
+    source: str
+    licence: str
+    heads: list[str] = Field(description="what the checkpoint can be asked for")
+    tasks: list[str] = Field(description="routes that this model answers")
+    labels: list[str] = Field(description="of its classifier, in the order of their numbers")
+    multi_label: bool = Field(description="labels do not exclude each other")
+    regression: bool = Field(description="scores are numbers, not probabilities")
+    architecture: dict[str, Any]
+    pooling: dict[str, Any] = Field(description="how rows become a sentence vector")
+    layers: list[int] = Field(description="further layers that can be pooled")
+    max_tokens: int
+    precision: str
+    device: str = Field(description="what it runs on: cpu or cuda")
+    parameters: dict[str, int] = Field(
+        description="exact counts by part, beside the textbook's vocab·H + L·12·H²"
+    )
+    parity: dict[str, float] = Field(description="largest differences from the reference")
+    drift: dict[str, float] = Field(description="what the precision cost")
+    processes: int = Field(description="that share the work")
+    limits: dict[str, float] = Field(description="of one request")
+    versions: dict[str, str]
+
+
+@router.get(
+    "/info",
+    summary="Describe the model",
+    response_model=InfoAnswer,
+    responses=errors(404, 500, 503),
+)
+async def info(call: Call) -> Response:
+    """Describes the model that answers here."""
+    pipeline = call.pipeline()
+    manifest = pipeline.manifest
+    service = call.exchange.service
+    return call.answer(
+        {
+            "model": call.exchange.model,
+            "models": list(service.registry.pipelines),
+            "source": manifest.source,
+            "licence": manifest.licence,
+            "heads": manifest.heads,
+            "tasks": ["/embed", *(_ROUTES[head] for head in manifest.heads if head in _ROUTES)],
+            "labels": manifest.labels,
+            "multi_label": manifest.multi_label,
+            "regression": manifest.regression,
+            "architecture": asdict(manifest.architecture),
+            "pooling": asdict(manifest.pooling),
+            "layers": manifest.layers,
+            "max_tokens": manifest.max_tokens,
+            "precision": manifest.precision,
+            "device": pipeline.device.name,
+            "parameters": dict(manifest.parameters),
+            "parity": dict(manifest.parity),
+            "drift": dict(manifest.drift),
+            "processes": service.settings.processes,
+            "limits": {
+                **asdict(pipeline.limits),
+                "max_body_bytes": service.settings.max_body_bytes,
+                "max_timeout_s": service.settings.max_timeout_s,
+            },
+            "versions": versions(),
+        }
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Returns the version of Cloze, of Python and of the packages that shape answers."""
+    packages = {name: _version(name) for name in _PACKAGES}
+    installed = {name: found for name, found in packages.items() if found}
+    return {"cloze": server.__version__, "python": platform.python_version(), **installed}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

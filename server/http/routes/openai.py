@@ -1,0 +1,178 @@
+"""`/v1/embeddings` and `/v1/models`: the shapes that OpenAI's clients send and read.
+
+Token ids are refused unless the server was told to accept them: clients make them with another
+model's tokenizer, and embedding them would answer nonsense.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from server.errors import WrongType
+from server.http.routes.embed import TextsOrIds, as_list
+from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors
+from server.http.schemas import Answer, Body
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
+
+
+class EmbeddingsBody(Body):
+    """Texts and how to embed them; vectors have length 1."""
+
+    input: TextsOrIds = Field(examples=["A river runs through it."])
+    model: str | None = Field(None, description="name of a loaded model; the default one if absent")
+    encoding_format: Literal["float", "base64"] | None = Field(
+        "float", description="base64: little-endian float32"
+    )
+    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="keep the first so many numbers, then normalise"
+    )
+    user: str | None = Field(None, description="accepted and ignored")
+    truncate: bool | None = Field(
+        default=False, description="cut what is too long; an extension of OpenAI's shape"
+    )
+
+
+class Embedding(Answer):
+    """One text's vector."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class TokenUsage(Answer):
+    """What was computed."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(Answer):
+    """One vector for each text, in their order."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: TokenUsage
+
+
+class ModelCard(Answer):
+    """A loaded model."""
+
+    id: str
+    object: Literal["model"]
+    created: int = Field(description="when it was exported, in Unix seconds")
+    owned_by: str
+
+
+class ModelList(Answer):
+    """All loaded models, the default one first."""
+
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+@router.post(
+    "/v1/embeddings",
+    summary="Embed texts",
+    response_model=EmbeddingsAnswer,
+    responses=TASK_ERRORS,
+    dependencies=[TIMED],
+)
+async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
+    """Embeds each text with `model`; `x-truncated` lists the indices of texts that were cut."""
+    pipeline = call.pipeline(body.model)
+    texts, many = as_list(body.input)
+    if not isinstance(texts[0], str) and not call.exchange.service.settings.allow_token_ids:
+        raise WrongType(
+            "input holds token ids, which another model's tokenizer may have made. Send texts: in "
+            "LangChain set OpenAIEmbeddings(check_embedding_ctx_length=False). Ids of this model's "
+            "own tokenizer are accepted when the server runs with --allow-token-ids.",
+            param="input",
+        )
+    embedded = await call.compute(
+        pipeline.embed(
+            texts,
+            truncate=bool(body.truncate),
+            normalize=True,
+            dimensions=body.dimensions,
+            deadline=call.deadline,
+        ),
+        field="input",
+        many=many,
+    )
+    encode = _base64 if body.encoding_format == "base64" else _numbers
+    tokens = embedded.usage.tokens
+    return call.answer(
+        {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": encode(vector)}
+                for index, vector in enumerate(embedded.value)
+            ],
+            "model": call.exchange.model,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+    )
+
+
+def _numbers(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vector
+
+
+def _base64(vector: NDArray[np.float32]) -> str:
+    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
+
+
+@router.get(
+    "/v1/models", summary="List models", response_model=ModelList, responses=errors(500, 503)
+)
+async def models(call: Call) -> Response:
+    """Lists the loaded models."""
+    call.pipeline()
+    registry = call.exchange.service.registry
+    names = sorted(registry.pipelines, key=lambda name: name != registry.default)
+    return call.answer({"object": "list", "data": [_card(call, name) for name in names]})
+
+
+@router.get(
+    "/v1/models/{model}",
+    summary="Describe a model",
+    response_model=ModelCard,
+    responses=errors(404, 500, 503),
+    dependencies=[NAMED],
+)
+async def model(call: Call) -> Response:
+    """Describes one loaded model."""
+    call.pipeline()
+    return call.answer(_card(call, call.exchange.model))
+
+
+def _card(call: Call, name: str) -> dict[str, object]:
+    manifest = call.exchange.service.registry.pipeline(name).manifest
+    return {
+        "id": name,
+        "object": "model",
+        "created": _unix_seconds(manifest.created),
+        "owned_by": manifest.source,
+    }
+
+
+def _unix_seconds(created: str) -> int:
+    """Reads a manifest's time.
+
+    >>> _unix_seconds("2018-10-11T00:50:01Z")
+    1539219001
+    """
+    return int(datetime.fromisoformat(created).timestamp())

@@ -1,0 +1,104 @@
+"""`POST /tokenize`: texts or pairs in, their tokens out, in the shape of TEI and a little more.
+
+A token says which of the three embeddings that BERT adds up it selects: its own (`id`), its
+segment's (`token_type_id`) and its place's (`position`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Discriminator, Field
+from starlette.responses import Response
+
+from server.http.routing import Call, TaskRoute, errors
+from server.http.schemas import Answer, Body, Items, Pair, Text, shape_error, tag
+
+if TYPE_CHECKING:
+    from server.inference.tokenizer import Tokenized
+
+router = APIRouter(route_class=TaskRoute, tags=["tokens"])
+
+
+def _item_shape(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    return "<pair>" if isinstance(value, dict) else None
+
+
+def _shape(value: object) -> str | None:
+    if isinstance(value, list):
+        return "<items>"
+    return None if _item_shape(value) is None else "<item>"
+
+
+TextOrPair = Annotated[
+    Annotated[Text, tag("text")] | Annotated[Pair, tag("pair")],
+    Discriminator(_item_shape, **shape_error('a string or {"text", "text_pair"}')),
+]
+
+
+class TokenizeBody(Body):
+    """Texts, or pairs as `/nsp` takes them."""
+
+    inputs: Annotated[
+        Annotated[TextOrPair, tag("item")] | Annotated[Items[TextOrPair], tag("items")],
+        Discriminator(
+            _shape, **shape_error('a string, {"text", "text_pair"}, or a list of either')
+        ),
+    ] = Field(examples=["Paris is the [MASK] of France."])
+    add_special_tokens: bool | None = Field(default=True, description="add [CLS] and [SEP]")
+
+
+class Token(Answer):
+    """One token."""
+
+    id: int
+    text: str = Field(description="what it covers of the input; a special token's own name")
+    special: bool
+    start: int | None = Field(description="first character covered, in code points of its text")
+    stop: int | None = Field(description="end of what it covers")
+    token: str = Field(description="as it stands in the vocabulary")
+    token_type_id: int = Field(description="segment: 0, or 1 for the second text of a pair")
+    position: int
+
+
+@router.post(
+    "/tokenize",
+    summary="Show tokens",
+    response_model=list[list[Token]],
+    responses=errors(400, 404, 413, 415, 422, 500, 503),
+)
+async def tokenize(body: TokenizeBody, call: Call) -> Response:
+    """Splits each input into the tokens that the model reads; always answers a list of lists."""
+    sent = body.inputs if isinstance(body.inputs, list) else [body.inputs]
+    inputs = [(item.text, item.text_pair) if isinstance(item, Pair) else item for item in sent]
+    add_special_tokens = True if body.add_special_tokens is None else body.add_special_tokens
+    tokenized = await call.run(
+        call.pipeline().tokenize(inputs, add_special_tokens=add_special_tokens),
+        field="inputs",
+        many=isinstance(body.inputs, list),
+    )
+    return call.answer(
+        [_tokens(item, result) for item, result in zip(inputs, tokenized, strict=True)]
+    )
+
+
+def _tokens(item: str | tuple[str, str], result: Tokenized) -> list[dict[str, Any]]:
+    texts = (item, "") if isinstance(item, str) else item
+    return [
+        {
+            "id": result.ids[index],
+            "text": result.tokens[index] if span is None else texts[segment][slice(*span)],
+            "special": result.special[index],
+            "start": None if span is None else span[0],
+            "stop": None if span is None else span[1],
+            "token": result.tokens[index],
+            "token_type_id": segment,
+            "position": result.positions[index],
+        }
+        for index, (span, segment) in enumerate(
+            zip(result.offsets, result.token_type_ids, strict=True)
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Batches in, results out: packing, and the session that runs them."""

@@ -1,0 +1,1 @@
+"""Items of many requests in, shared batches out. Knows nothing of tensors."""

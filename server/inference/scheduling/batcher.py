@@ -1,0 +1,325 @@
+"""Requests' items in, their results out: one queue, shared batches, a few worker threads.
+
+    event loop: submit -> queue            worker: take -> run -> deliver (one call back per batch)
+
+While a core is free a worker takes what waits; nothing waits for a timer. All tasks share the queue
+and the batches. A request is a `Ticket`; it is answered when its last item is done, and exactly
+once: with its results, or with the error that ended it. Knows nothing of HTTP or ONNX.
+
+There may be more workers than cores. While all cores are busy, another run makes theirs slower and
+is worth it in two cases only: when it is large enough to be run economically, or when a small
+request would otherwise wait for bulk work. So bulk work never takes a worker that is over.
+
+A batch that has the machine to itself, with nothing running beside it and nothing left waiting, may
+be run in another way, on all cores: nobody else could use them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.alarm import Alarm
+from server.errors import ClozeError, DeadlineExceeded, Draining, QueueFull
+from server.inference.runtime.packing import Item, Result
+from server.inference.scheduling.cost import CostModel
+from server.inference.scheduling.counters import BatcherStats, Counters, Outcome, snapshot
+from server.inference.scheduling.isolation import RunBatch, run_isolated
+from server.inference.scheduling.queue import Entry, ItemQueue, Line
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_BUDGET = 32  # tokens; the budget is not halved below this when memory runs out
+WORTH_A_RUN = 64  # tokens; a short text alone takes twice the time that it takes among several
+
+
+class Ticket:
+    """One admitted request: its items, and the future that its caller awaits."""
+
+    def __init__(
+        self, items: Sequence[Item], deadline: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.items = items
+        self.deadline = deadline
+        self.tokens = sum([len(item.encoding.ids) for item in items])
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.results: list[Result | None] = [None] * len(items)
+        self.remaining = len(items)
+        self.queue_s = 0.0
+        self.compute_s = 0.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a request's items gave, in order, and how long they waited and ran, in seconds."""
+
+    results: list[Result]
+    tokens: int
+    queue_s: float
+    compute_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A batch that a worker is computing."""
+
+    since: float
+    """`time.monotonic()` seconds."""
+    line: Line
+    tokens: int
+
+
+class Batcher:
+    """The queue and the workers of one model. `submit` belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        run: RunBatch,
+        cost: CostModel,
+        *,
+        workers: int,
+        batch_tokens: int,
+        queue_tokens: int,
+        cores: int | None = None,
+        slots: threading.Semaphore | None = None,
+        run_alone: RunBatch | None = None,
+    ) -> None:
+        self._run = run
+        self._run_alone = run_alone or run
+        self._queue = ItemQueue(cost, batch_tokens)
+        self._queue_tokens = queue_tokens
+        self._budget = batch_tokens
+        self._cores = cores or workers  # runs that keep all of them busy
+        self._slots = slots or contextlib.nullcontext()
+        self._ready = threading.Condition()
+        self._arrived: list[tuple[Ticket, float]] = []
+        self._arrived_tokens = 0
+        self._deadlines = Alarm(self._expire)
+        self._idle = 0
+        self._runs: dict[int, _Run] = {}
+        self._stopping = False
+        self._draining = False
+        self._unanswered = 0
+        self._drained: asyncio.Event | None = None
+        self._counters = Counters()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
+            for n in range(workers)
+        ]
+
+    def start(self) -> None:
+        """Start the worker threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def weigh_by(self, cost: CostModel) -> None:
+        """Choose company by another cost from now on."""
+        with self._ready:
+            self._queue.cost = cost
+
+    def require_room(self, tokens: int) -> None:
+        """Raise `QueueFull` when `tokens` more would not fit, `Draining` when none are admitted.
+
+        Cheap enough to call with an estimate before tokenising.
+        """
+        if self._draining:
+            raise Draining("The server is shutting down; send the request again elsewhere.")
+        waiting = self._queue.tokens + self._arrived_tokens
+        if waiting and waiting + tokens > self._queue_tokens:
+            raise QueueFull(
+                "Too much work is waiting; send the request again later.",
+                retry_after_s=self._counters.seconds_for(waiting, len(self._threads)),
+            )
+
+    async def submit(self, items: Sequence[Item], deadline: float) -> Completed:
+        """Queue `items`, all or none, and wait for their results.
+
+        `deadline` is in `time.monotonic()` seconds. Raises `QueueFull`, `Draining`,
+        `DeadlineExceeded`, or the error of an item that failed. When the caller is cancelled, items
+        that still wait are taken out and never computed.
+        """
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(items, deadline, loop)
+        self.require_room(ticket.tokens)
+        if not self._arrived:
+            loop.call_soon(self._admit)
+        self._arrived.append((ticket, time.monotonic()))
+        self._arrived_tokens += ticket.tokens
+        self._unanswered += 1
+        self._deadlines.set(ticket, deadline)
+        try:
+            await ticket.done
+        except asyncio.CancelledError:
+            self._leave(ticket)
+            raise
+        finally:
+            self._deadlines.drop(ticket)
+            self._unanswered -= 1
+            if self._drained is not None and not self._unanswered:
+                self._drained.set()
+        results = [result for result in ticket.results if result is not None]
+        return Completed(results, ticket.tokens, ticket.queue_s, ticket.compute_s)
+
+    def stats(self) -> BatcherStats:
+        """A snapshot for metrics and probes."""
+        with self._ready:
+            return snapshot(
+                self._counters,
+                items=len(self._queue),
+                tokens=self._queue.tokens,
+                running=len(self._runs),
+                age_s=self._heartbeat_age(time.monotonic()),
+            )
+
+    def _heartbeat_age(self, now: float) -> float:
+        if not all(thread.is_alive() or thread.ident is None for thread in self._threads):
+            return math.inf
+        return max((now - run.since for run in self._runs.values()), default=0.0)
+
+    async def drain(self) -> None:
+        """Admit nothing more and return when all admitted work is answered."""
+        self._draining = True
+        if self._unanswered:
+            self._drained = self._drained or asyncio.Event()
+            await self._drained.wait()
+
+    def close(self) -> None:
+        """Stop the workers after their present batch. Threads are daemons: a stuck one is left."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify_all()
+
+    # --- on the event loop --------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Queue what arrived in this turn of the event loop, so that it can share a batch."""
+        with self._ready:
+            for ticket, now in self._arrived:
+                self._queue.add(ticket, now)
+            if self._may_begin():
+                self._ready.notify(len(self._queue))
+        self._arrived.clear()
+        self._arrived_tokens = 0
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.done.done():
+            self._leave(ticket, expired=True)
+            ticket.done.set_exception(_too_late())
+
+    def _leave(self, ticket: Ticket, *, expired: bool = False) -> None:
+        before = len(self._arrived)
+        self._arrived = [(other, now) for other, now in self._arrived if other is not ticket]
+        arrived = len(self._arrived) < before
+        if arrived:
+            self._arrived_tokens -= ticket.tokens
+        with self._ready:
+            left = len(ticket.items) if arrived else self._queue.remove(ticket)
+            if expired:
+                self._counters.expired_total += left
+            else:
+                self._counters.cancelled_total += left
+
+    def _deliver(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
+        """Hand a batch's outcomes to their requests."""
+        for entry, outcome in outcomes:
+            ticket = entry.ticket
+            if ticket.done.done():
+                continue  # cancelled, expired, or failed by another of its items
+            if isinstance(outcome, ClozeError):
+                self._leave(ticket)
+                ticket.done.set_exception(outcome)
+                continue
+            ticket.results[entry.index] = outcome
+            ticket.remaining -= 1
+            ticket.queue_s = max(ticket.queue_s, started - entry.queued_at)
+            ticket.compute_s = max(ticket.compute_s, seconds)
+            if ticket.remaining == 0:
+                ticket.done.set_result(None)
+
+    # --- on the worker threads ----------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                while not self._may_begin() and not self._stopping:
+                    self._idle += 1
+                    self._ready.wait()
+                    self._idle -= 1
+                if self._stopping:
+                    return
+            with self._slots:
+                self._work_once()
+
+    def _work_once(self) -> None:
+        thread = threading.get_ident()
+        with self._ready:
+            if not self._may_begin():
+                return  # another worker was faster
+            started = time.monotonic()
+            first = self._queue.first(started, bulk=len(self._runs) < self._cores)
+            taken = self._queue.take(first, self._share(first.line))
+            tokens = sum([entry.tokens for entry in taken])
+            run = self._run if self._runs or len(self._queue) else self._run_alone
+            self._runs[thread] = _Run(started, first.line, tokens)
+            if self._may_begin():
+                self._ready.notify()
+        outcomes = self._outcomes(taken, started, run)
+        seconds = time.monotonic() - started
+        with self._ready:
+            del self._runs[thread]
+            self._counters.ended(outcomes, seconds)
+        self._call_back(outcomes, started, seconds)
+
+    def _outcomes(self, taken: list[Entry], now: float, run: RunBatch) -> list[Outcome]:
+        """Run what was taken, but for entries whose deadline passed while they waited."""
+        entries = [entry for entry in taken if entry.ticket.deadline > now]
+        late = [(entry, _too_late()) for entry in taken if entry.ticket.deadline <= now]
+        if not entries:
+            return [*late]
+        items = [entry.item for entry in entries]
+        results = run_isolated(run, items, self._shrink_budget)
+        return [*zip(entries, results, strict=True), *late]
+
+    def _may_begin(self) -> bool:
+        """Whether something waits that is worth a run now."""
+        if len(self._runs) < self._cores:
+            return len(self._queue) > 0
+        waiting = self._queue.small.tokens
+        if not waiting or waiting >= WORTH_A_RUN:
+            return waiting > 0
+        return any(run.line is self._queue.bulk for run in self._runs.values())
+
+    def _share(self, line: Line) -> int:
+        """Tokens to take of a line now: the budget, or less so that every core gets its part.
+
+        That is, of what waits for workers that are idle, and of all that is in hand for those that
+        will soon be back: one that took all would leave them crumbs.
+        """
+        running = sum([run.tokens for run in self._runs.values()])
+        idle = min(self._idle, max(0, self._cores - len(self._runs) - 1))
+        share = max(WORTH_A_RUN, (line.tokens + running) / self._cores)
+        return min(self._budget, math.ceil(min(share, line.tokens / (idle + 1))))
+
+    def _call_back(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
+        entry, _ = outcomes[0]
+        loop = entry.ticket.done.get_loop()
+        try:
+            loop.call_soon_threadsafe(self._deliver, outcomes, started, seconds)
+        except RuntimeError:
+            # The loop was closed while the batch ran: nobody is left to be answered.
+            logger.warning("a batch ended after its event loop was closed")
+
+    def _shrink_budget(self) -> None:
+        with self._ready:
+            self._counters.memory_errors_total += 1
+            self._budget = max(SMALLEST_BUDGET, self._budget // 2)
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("The answer was not ready before the request's deadline.")

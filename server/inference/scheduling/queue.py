@@ -1,0 +1,180 @@
+"""Items of many requests in, the next batch out: which items run together, and in what order.
+
+Order. Each request is a flow of start-time fair queueing (Goyal, Vin and Cheng 1996): an item's tag
+is the virtual time at which its request's earlier items would have been served, counted in tokens.
+The smallest tag goes first, so a list of 500 texts and a neighbour's single text share the machine
+instead of the one waiting for all of the other. Of those that waited longer than `MAX_AGE_S` the
+oldest goes before all tags, every other time: nothing waits for ever, and a list that is old before
+it is done does not hold up everybody else.
+
+Two lines. A request that needs more than one batch is bulk work: its client waits for many runs and
+gains nothing from being in an earlier one. A small request that shared a batch with it would wait
+for that whole batch, so small requests and bulk work wait in lines of their own and never share.
+
+Company. The first item is joined by those of its line, in order, whose marginal cost in the batch
+is at most what they would cost later, in a batch of their like. Products cost the same in both.
+What decides is what an item causes here and not there, padding of attention to the longest text and
+the vocabulary for a first mask: that must not cost more than the run that it saves, of which a
+later batch would have spared it all but the part `SAVED`. Nor may an item cost more than the run
+did before it came: it can at most double the time that those before it wait, so a short text never
+waits for one very long companion. Where the first item has a mask, others with masks come before
+the rest: the vocabulary is read once for all of them.
+
+Knows nothing of threads: the batcher holds its lock around every call.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import deque
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from server.inference.runtime.packing import Item, MaskWant
+from server.inference.scheduling.cost import CostModel
+
+if TYPE_CHECKING:
+    from server.inference.scheduling.batcher import Ticket
+
+MAX_AGE_S = 0.5  # seconds in the queue after which an item goes first
+SAVED = 0.25  # of a run's own cost: batches of a few texts are what waits under ordinary load
+CANDIDATES = 128  # items looked at for one batch; bounds the time under the lock
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One queued item."""
+
+    tag: float
+    number: int
+    """Of arrival; breaks ties between tags."""
+    item: Item
+    ticket: Ticket
+    index: int
+    """Position of the item in its request."""
+    queued_at: float
+    """`time.monotonic()` seconds."""
+    tokens: int
+    """Length of the item's encoding."""
+    masked: bool
+    """Whether the item reads the vocabulary."""
+    line: Line
+    waiting: bool = True
+
+
+_ORDER = attrgetter("tag", "number")
+
+
+def _without_mask(entry: Entry) -> bool:
+    return not entry.masked
+
+
+class Line:
+    """Waiting entries by tag, and how many tokens they have."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.tokens = 0
+
+    def add(self, entry: Entry) -> None:
+        """Put an entry into its place."""
+        insort(self.entries, entry, key=_ORDER)
+        self.tokens += entry.tokens
+
+    def drop(self, entries: list[Entry]) -> None:
+        """Take entries of this line out."""
+        for entry in entries:
+            entry.waiting = False
+            self.tokens -= entry.tokens
+        if entries:
+            # All but an over-aged first one stand near the front: rebuild no more than that.
+            last = max(entries, key=_ORDER)
+            end = bisect_right(self.entries, _ORDER(last), key=_ORDER)
+            self.entries[:end] = [entry for entry in self.entries[:end] if entry.waiting]
+
+
+class ItemQueue:
+    """The waiting items of one model."""
+
+    def __init__(self, cost: CostModel, bulk_tokens: int) -> None:
+        self.cost = cost
+        self.small, self.bulk = Line(), Line()
+        self._bulk_tokens = bulk_tokens
+        """Requests of more tokens are bulk work."""
+        self._by_age: deque[Entry] = deque()
+        """In order of arrival; entries that left the queue stay until they reach the front."""
+        self._age_led = False
+        self._virtual_time = 0.0
+        self._arrivals = 0
+
+    def __len__(self) -> int:
+        return len(self.small.entries) + len(self.bulk.entries)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that wait."""
+        return self.small.tokens + self.bulk.tokens
+
+    def add(self, ticket: Ticket, now: float) -> None:
+        """Queue all items of a request; `now` in `time.monotonic()` seconds."""
+        tag = self._virtual_time
+        line = self.bulk if ticket.tokens > self._bulk_tokens else self.small
+        for index, item in enumerate(ticket.items):
+            masked = isinstance(item.want, MaskWant)
+            length = len(item.encoding)
+            entry = Entry(tag, self._arrivals, item, ticket, index, now, length, masked, line)
+            line.add(entry)
+            self._by_age.append(entry)
+            self._arrivals += 1
+            tag += entry.tokens
+
+    def remove(self, ticket: Ticket) -> int:
+        """Take a request's waiting items out and return how many there were."""
+        leaving = 0
+        for line in (self.small, self.bulk):
+            theirs = [entry for entry in line.entries if entry.ticket is ticket]
+            line.drop(theirs)
+            leaving += len(theirs)
+        return leaving
+
+    def first(self, now: float, *, bulk: bool = True) -> Entry:
+        """The entry to lead the next batch; not of bulk work, unless that is welcome."""
+        if not bulk:
+            return self.small.entries[0]
+        while not self._by_age[0].waiting:
+            self._by_age.popleft()
+        oldest = self._by_age[0]
+        self._age_led = not self._age_led and now - oldest.queued_at > MAX_AGE_S
+        if self._age_led:
+            return oldest
+        heads = [line.entries[0] for line in (self.small, self.bulk) if line.entries]
+        return min(heads, key=attrgetter("tag"))  # the small one of two alike
+
+    def take(self, first: Entry, budget: int) -> list[Entry]:
+        """Remove and return `first` and its company, of `budget` tokens unless it has more."""
+        cost = self.cost
+        token, area, worth = cost.token, cost.area, SAVED * cost.run
+        chosen, masked = [first], first.masked
+        room, longest = budget - first.tokens, first.tokens
+        spent = cost.cost(1, longest, longest, masked=masked)
+        candidates = first.line.entries[:CANDIDATES]
+        if masked:
+            candidates.sort(key=_without_mask)  # and each kind in its order
+        for entry in candidates:
+            length = entry.tokens
+            if length > room or entry is first:
+                continue
+            positions = longest * longest
+            if length > longest:
+                positions = (len(chosen) + 1) * length * length - len(chosen) * positions
+            head = cost.vocabulary if entry.masked and not masked else 0.0
+            caused = area * (positions - length * length) + head
+            added = token * length + area * positions + head
+            if caused <= worth and added <= spent:
+                chosen.append(entry)
+                room, longest = room - length, max(longest, length)
+                spent, masked = spent + added, masked or entry.masked
+        self._virtual_time = max(self._virtual_time, first.tag)
+        first.line.drop(chosen)
+        return chosen

@@ -1,0 +1,1 @@
+"""Settings in, processes that serve out: their sockets, signals and shared statistics."""

@@ -1,0 +1,140 @@
+"""Settings and a listening socket in, requests served until a signal ends it, an exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from server.http.app import Refusal, create_app
+from server.inference.model_registry import Phase, Registry
+from server.inference.runtime.cores import share_cores
+from server.inference.runtime.devices import DeviceError
+from server.process.protocol import OneWriteProtocol
+from server.process.shared_memory import Member
+from server.process.supervisor import BACKLOG
+from server.settings import EXIT_BAD_SETTINGS, Settings
+
+logger = logging.getLogger("cloze")
+
+EXIT_MODEL_REFUSED: Final = 3
+
+# A worker that comes back from the session waits for the interpreter's lock at most so long; the
+# default of 5 ms would leave its core idle for a good part of a batch's time.
+_SWITCH_S: Final = 0.0005
+_KEEP_ALIVE_S: Final = 75  # longer than the 60 s after which proxies drop their idle connections
+
+
+class Server(uvicorn.Server):
+    """Uvicorn with a drain: after SIGTERM it goes on serving for a while before it closes.
+
+    Balancers need that time to notice that `/readyz` fails and to send requests elsewhere. SIGINT,
+    a person's, and a second SIGTERM close at once. Admitted work is finished in either case.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        registry: Registry,
+        drain_delay_s: float,
+        control: int | None = None,
+    ) -> None:
+        super().__init__(config)
+        self.exit_code = 0
+        self._registry = registry
+        self._drain_delay_s = drain_delay_s
+        self._control = control
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to obey the control pipe, if there is one, and to listen."""
+        if self._control is not None:
+            asyncio.get_running_loop().add_reader(self._control, self._obey, self._control)
+        await super().startup(sockets)
+
+    def _obey(self, control: int) -> None:
+        signals = os.read(control, 16)
+        if not signals:
+            logger.warning("the supervisor is gone")
+            asyncio.get_running_loop().remove_reader(control)
+        for number in signals or [signal.SIGTERM]:
+            self.handle_exit(number, None)
+
+    def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+        """Takes a signal; unlike uvicorn's own, it does not raise it again after the end."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        elif sig == signal.SIGINT or self._registry.phase is Phase.DRAINING:
+            self._registry.phase = Phase.DRAINING
+            self.should_exit = True
+        else:
+            self._registry.phase = Phase.DRAINING
+            asyncio.get_running_loop().call_soon_threadsafe(self._close_later)
+
+    def _close_later(self) -> None:
+        logger.info("draining", extra={"seconds": self._drain_delay_s})
+        asyncio.get_running_loop().call_later(self._drain_delay_s, self.close)
+
+    def close(self) -> None:
+        """Stops accepting connections and ends once the admitted work is done."""
+        self.should_exit = True
+
+    def refuse(self, error: Refusal) -> None:
+        """Ends because a model folder cannot be served, or not on the device asked for."""
+        if isinstance(error, DeviceError):
+            logger.error("--device: %s", error)
+            self.exit_code = EXIT_BAD_SETTINGS
+        else:
+            logger.error("model refused: %s", error)
+            self.exit_code = EXIT_MODEL_REFUSED
+        self.close()
+
+
+def serve(settings: Settings, listener: socket.socket, member: Member | None = None) -> int:
+    """Serves until told to stop; returns the exit code.
+
+    Args:
+        settings: all options.
+        listener: bound; it need not listen yet.
+        member: of a process that is one of several.
+    """
+    sys.setswitchinterval(_SWITCH_S)
+    share_cores(settings.processes)
+    server = _server(settings, member)
+    server.run(sockets=[listener])
+    return server.exit_code
+
+
+def _server(settings: Settings, member: Member | None) -> Server:
+    def refuse(error: Refusal) -> None:
+        server.refuse(error)
+
+    app, registry = create_app(settings, on_refused=refuse, member=member)
+    control = None if member is None else member.control
+    server = Server(_config(app, settings), registry, settings.drain_delay_s, control)
+    return server
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=OneWriteProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        # Tasks that outlive this are cancelled and answered with 503.
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+    )

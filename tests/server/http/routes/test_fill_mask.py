@@ -1,0 +1,164 @@
+"""POST /fill-mask: Hugging Face's shapes, over a real socket."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from server.http.routes.fill_mask import FillMaskAnswer
+from tests.running_server import RunningServer
+
+FRANCE = "Paris is the [MASK] of France."
+TWO_MASKS = "The [MASK] sat on the [MASK]."
+ONE_PIECE = "capital"
+SEVERAL_PIECES = "xylophonists"
+
+
+def fill(server: RunningServer, inputs: object, **parameters: object) -> Any:
+    response = server.post("/fill-mask", {"inputs": inputs, "parameters": parameters})
+    assert response.status_code == 200, response.text
+    TypeAdapter(FillMaskAnswer).validate_json(response.content)
+    return response.json()
+
+
+def refusal(server: RunningServer, body: object) -> tuple[int, str, str | None]:
+    response = server.post("/fill-mask", body)
+    error = response.json()["error"]
+    return response.status_code, error["code"], error["param"]
+
+
+def test_paris_is_the_capital_of_france(server: RunningServer) -> None:
+    assert fill(server, FRANCE)[0]["token_str"] == "capital"
+
+
+def test_one_text_with_one_mask_answers_a_list_of_candidates(server: RunningServer) -> None:
+    candidates = fill(server, FRANCE)
+    assert [set(candidate) for candidate in candidates] == [
+        {"score", "token", "token_str", "sequence"}
+    ] * 5
+    scores = [candidate["score"] for candidate in candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert candidates[0]["sequence"] == "paris is the capital of france."
+
+
+def test_one_text_with_two_masks_answers_a_list_for_each_mask(server: RunningServer) -> None:
+    masks = fill(server, TWO_MASKS, top_k=3)
+    assert [len(candidates) for candidates in masks] == [3, 3]
+
+
+def test_a_list_answers_one_result_for_each_text(server: RunningServer) -> None:
+    one_mask, two_masks = fill(server, [FRANCE, TWO_MASKS], top_k=2)
+    assert one_mask[0]["token_str"] == "capital"
+    assert [len(candidates) for candidates in two_masks] == [2, 2]
+
+
+def test_a_list_of_one_text_stays_a_list(server: RunningServer) -> None:
+    assert fill(server, [FRANCE]) == [fill(server, FRANCE)]
+
+
+def test_top_k_of_one_answers_one_candidate(server: RunningServer) -> None:
+    assert len(fill(server, FRANCE, top_k=1)) == 1
+
+
+def test_null_parameters_stand_for_the_defaults(server: RunningServer) -> None:
+    body = {"inputs": FRANCE, "parameters": {"top_k": None, "targets": None, "truncate": None}}
+    assert server.post("/fill-mask", body).json() == fill(server, FRANCE)
+    assert server.post("/fill-mask", {"inputs": FRANCE, "parameters": None}).is_success
+
+
+def test_options_are_ignored(server: RunningServer) -> None:
+    body = {"inputs": FRANCE, "options": {"wait_for_model": True}}
+    assert server.post("/fill-mask", body).json() == fill(server, FRANCE)
+
+
+def test_targets_are_scored_over_the_whole_vocabulary(server: RunningServer) -> None:
+    best = fill(server, FRANCE)[0]
+    targets = fill(server, FRANCE, targets=["heart", ONE_PIECE])
+    assert [target["token_str"] for target in targets] == [ONE_PIECE, "heart"]
+    assert math.isclose(targets[0]["score"], best["score"], rel_tol=1e-4)
+
+
+def test_one_target_may_be_a_plain_string(server: RunningServer) -> None:
+    assert fill(server, FRANCE, targets=ONE_PIECE) == fill(server, FRANCE, targets=[ONE_PIECE])
+
+
+def test_normalized_targets_sum_to_one(server: RunningServer) -> None:
+    targets = fill(server, FRANCE, targets=["heart", ONE_PIECE], normalize_targets=True)
+    assert math.isclose(sum(target["score"] for target in targets), 1, rel_tol=1e-5)
+
+
+def test_each_text_may_have_targets_of_its_own(server: RunningServer) -> None:
+    first, second = fill(server, [FRANCE, FRANCE], targets=[[ONE_PIECE], ["heart"]])
+    assert first[0]["token_str"] == ONE_PIECE
+    assert second[0]["token_str"] == "heart"
+
+
+def test_target_lists_must_be_as_many_as_texts(server: RunningServer) -> None:
+    body = {"inputs": [FRANCE, FRANCE], "parameters": {"targets": [["heart"]]}}
+    assert refusal(server, body) == (422, "invalid_parameter", "parameters.targets")
+
+
+def test_a_target_of_several_pieces_is_scored_as_a_whole_word(server: RunningServer) -> None:
+    (target,) = fill(server, FRANCE, targets=[SEVERAL_PIECES])
+    assert target["scored_as"] == "whole_word"
+    assert target["token"] is None
+    assert len(target["tokens"]) > 1
+    assert target["token_str"] == SEVERAL_PIECES
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        ({"inputs": "No blank here."}, 422, "no_mask", "inputs"),
+        ({"inputs": [FRANCE, "No blank here."]}, 422, "no_mask", "inputs[1]"),
+        ({"inputs": ""}, 422, "empty_text", "inputs"),
+        ({"inputs": [FRANCE, ""]}, 422, "empty_text", "inputs[1]"),
+        ({"inputs": []}, 422, "invalid_parameter", "inputs"),
+        ({"inputs": FRANCE + " word" * 2000}, 422, "too_long", "inputs"),
+        ({"inputs": "[MASK] " * 600}, 422, None, "inputs"),
+        ({"inputs": 7}, 422, "wrong_type", "inputs"),
+        ({"inputs": [FRANCE, 7]}, 422, "wrong_type", "inputs[1]"),
+        ({}, 422, "wrong_type", "inputs"),
+        ([], 422, "wrong_type", None),
+        ({"inputs": FRANCE, "parameters": {"top_k": 0}}, 422, "invalid_parameter", None),
+        ({"inputs": FRANCE, "parameters": {"top_k": "5"}}, 422, "wrong_type", None),
+        ({"inputs": FRANCE, "parameters": {"topk": 5}}, 422, "wrong_type", "parameters.topk"),
+        ({"inputs": FRANCE, "top_k": 5}, 422, "wrong_type", "top_k"),
+        ({"inputs": [FRANCE] * 513}, 422, "too_many_inputs", "inputs"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_by_name(
+    server: RunningServer, body: object, status: int, code: str | None, param: str | None
+) -> None:
+    found = refusal(server, body)
+    assert found[0] == status
+    assert code is None or found[1] == code
+    assert param is None or found[2] == param
+
+
+def test_too_many_masks_are_refused(server: RunningServer) -> None:
+    body = {"inputs": ["[MASK] [MASK]"] * 300}
+    assert refusal(server, body)[:2] == (422, "too_many_masks")
+
+
+def test_truncation_that_would_drop_a_mask_is_refused(server: RunningServer) -> None:
+    body = {"inputs": "word " * 2000 + "[MASK]", "parameters": {"truncate": True}}
+    assert refusal(server, body) == (422, "mask_truncated", "inputs")
+
+
+def test_truncation_is_reported_by_index(server: RunningServer) -> None:
+    long = FRANCE + " word" * 2000
+    body = {"inputs": [FRANCE, long], "parameters": {"truncate": True}}
+    response = server.post("/fill-mask", body)
+    assert response.headers["x-truncated"] == "1"
+    assert "x-truncated" not in server.post("/fill-mask", {"inputs": FRANCE}).headers
+
+
+def test_an_answer_says_what_it_took(server: RunningServer) -> None:
+    headers = server.post("/fill-mask", {"inputs": FRANCE}).headers
+    assert int(headers["x-compute-tokens"]) >= 8
+    stages = [part.split(";")[0] for part in headers["server-timing"].split(", ")]
+    assert stages == ["tokenise", "queue", "compute"]

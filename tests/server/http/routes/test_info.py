@@ -1,0 +1,77 @@
+"""GET /info, and models chosen by path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from server.http.routes.info import InfoAnswer
+from tests.running_server import RunningServer
+
+
+def test_info_repeats_the_manifest(server: RunningServer, default_model: Path) -> None:
+    manifest = json.loads((default_model / "manifest.json").read_text())
+    info = InfoAnswer.model_validate_json(server.get("/info").content)
+    assert info.heads == manifest["heads"]
+    assert (info.precision, info.device) == (manifest["precision"], "cpu")
+    assert info.parameters == manifest["parameters"]
+    assert info.max_tokens == manifest["max_tokens"]
+
+
+def test_info_tells_limits_and_versions(server: RunningServer) -> None:
+    info = server.get("/info").json()
+    assert info["limits"]["max_body_bytes"] == 2_000_000
+    assert {"cloze", "python", "onnxruntime", "tokenizers"} <= set(info["versions"])
+
+
+def test_each_model_answers_under_its_own_path(two_model_server: RunningServer) -> None:
+    assert two_model_server.get("/models/minilm/info").json()["model"] == "minilm"
+    assert two_model_server.get("/info").json()["model"] == "cloze-small-en"
+    assert two_model_server.get("/info").json()["models"] == ["cloze-small-en", "minilm"]
+    at_root = two_model_server.post("/embed", {"inputs": "a"}).json()
+    by_path = two_model_server.post("/models/cloze-small-en/embed", {"inputs": "a"}).json()
+    other = two_model_server.post("/models/minilm/embed", {"inputs": "a"}).json()
+    assert at_root == by_path
+    assert other != by_path
+
+
+def test_info_tells_which_routes_a_model_answers(
+    server: RunningServer, classifier_server: RunningServer
+) -> None:
+    assert server.get("/info").json()["tasks"] == ["/embed", "/fill-mask", "/nsp"]
+    tasks = {
+        name: classifier_server.get(f"/models/{name}/info").json()["tasks"][1:]
+        for name in ("reviews", "names", "answers")
+    }
+    assert tasks == {
+        "reviews": ["/fill-mask", "/nsp", "/predict"],
+        "names": ["/token-classification"],
+        "answers": ["/question-answering"],
+    }
+
+
+def test_info_tells_labels_and_what_their_scores_are(classifier_server: RunningServer) -> None:
+    told = {
+        name: InfoAnswer.model_validate_json(classifier_server.get(f"/models/{name}/info").content)
+        for name in ("reviews", "topics", "stars")
+    }
+    assert told["reviews"].labels == ["negative", "neutral", "positive"]
+    kinds = {name: (info.multi_label, info.regression) for name, info in told.items()}
+    assert kinds == {"reviews": (False, False), "topics": (True, False), "stars": (False, True)}
+
+
+@pytest.mark.parametrize("task", ["fill-mask", "nsp", "embed", "tokenize"])
+def test_an_unknown_model_is_not_found(two_model_server: RunningServer, task: str) -> None:
+    body = {"inputs": ["a [MASK]", "b"]}
+    response = two_model_server.post(f"/models/nope/{task}", body)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(("task", "inputs"), [("fill-mask", "a [MASK]"), ("nsp", ["a", "b"])])
+def test_a_head_that_the_model_lacks_is_refused(
+    two_model_server: RunningServer, task: str, inputs: object
+) -> None:
+    response = two_model_server.post(f"/models/minilm/{task}", {"inputs": inputs})
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "missing_head")

@@ -1,0 +1,109 @@
+"""Bodies that JSON readers differ on."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from server.errors import InvalidEncoding, InvalidJson, InvalidText
+from server.http.body import MAX_DEPTH, parse_json
+from tests.running_server import RunningServer
+
+REFUSED = {
+    b"": (400, "invalid_json"),
+    b"{": (400, "invalid_json"),
+    b'{"inputs": NaN}': (400, "invalid_json"),
+    b'{"inputs": -Infinity}': (400, "invalid_json"),
+    b'{"inputs": 1e999}': (400, "invalid_json"),
+    b'{"inputs": 123456789012345678901234567890}': (400, "invalid_json"),
+    b'{"inputs": "a"} trailing': (400, "invalid_json"),
+    b'\xef\xbb\xbf{"inputs": "a"}': (400, "invalid_json"),
+    b'{"inputs": "raw \x01 control"}': (400, "invalid_json"),
+    b'{"inputs": "\xff"}': (400, "invalid_encoding"),
+    b'{"inputs": "\xed\xa0\x80"}': (400, "invalid_encoding"),
+    b'{"inputs": "\\ud800"}': (422, "invalid_text"),
+    b'{"inputs": "\\udc00 [MASK]"}': (422, "invalid_text"),
+    b'{"inputs": 1, "x": "\\ud800"}': (422, "invalid_text"),
+}
+
+
+@pytest.mark.parametrize("body", REFUSED, ids=repr)
+def test_a_bad_body_is_refused_with_its_own_code(server: RunningServer, body: bytes) -> None:
+    response = server.post_raw("/fill-mask", body)
+    assert (response.status_code, response.json()["error"]["code"]) == REFUSED[body]
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+def test_depth_is_bounded_exactly() -> None:
+    parse_json(nested(MAX_DEPTH))
+    with pytest.raises(InvalidJson, match="32"):
+        parse_json(nested(MAX_DEPTH + 1))
+    with pytest.raises(InvalidJson):
+        parse_json(nested(100_000))
+    with pytest.raises(InvalidJson):
+        parse_json(b'{"a":' * 40 + b"1" + b"}" * 40)
+
+
+def test_many_brackets_without_depth_are_accepted() -> None:
+    text = "[MASK]" * 1000
+    assert parse_json(f'{{"inputs": "{text}"}}'.encode()) == {"inputs": text}
+    assert parse_json(b"[" + b",".join([b"[]"] * 1000) + b"]") == [[]] * 1000
+
+
+@pytest.mark.parametrize("number", ["1" * 20, "-" + "9" * 30, "[1, " + "2" * 25 + "]"])
+def test_integers_beyond_64_bits_are_refused(number: str) -> None:
+    with pytest.raises(InvalidJson, match="64 bits"):
+        parse_json(number.encode())
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"9223372036854775807", 2**63 - 1),
+        (b'"12345678901234567890123 \\" 12345678901234567890123"', None),
+        (b"0.12345678901234567890123", 0.12345678901234567890123),
+        (b"12345678901234567890123.5", None),
+    ],
+)
+def test_long_runs_of_digits_elsewhere_are_accepted(raw: bytes, value: object) -> None:
+    parsed = parse_json(raw)
+    assert value is None or parsed == value
+
+
+def test_nul_and_escaped_control_characters_are_text() -> None:
+    assert parse_json(b'"a\\u0000\\u001fb"') == "a\x00\x1fb"
+
+
+def test_refusals_do_not_quote_the_body() -> None:
+    for raw in (b'{"secret": nope}', b'"secret \xff"', b'"secret \\ud800"'):
+        with pytest.raises((InvalidJson, InvalidEncoding, InvalidText)) as caught:
+            parse_json(raw)
+        assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        nested(100_000),
+        b"[" + b"[],[" * 400_000 + b"]]",
+        b'{"inputs": [' + b"0," * 900_000 + b"0]}",
+        b"{" + b",".join(b'"%d":0' % n for n in range(150_000)) + b"}",
+        b'{"inputs": "[MASK]", "parameters": {'
+        + b",".join(b'"%d":0' % n for n in range(150_000))
+        + b"}}",
+        b'{"inputs": [' + b'"[MASK]",' * 199_999 + b'"[MASK]"]}',
+        b'{"inputs": "' + b"a [MASK] " * 200_000 + b'"}',
+    ],
+    ids=["deep", "wide", "wrong types", "fields", "nested fields", "many texts", "long text"],
+)
+def test_the_worst_bodies_are_refused_quickly(server: RunningServer, body: bytes) -> None:
+    assert len(body) < 2_000_000
+    started = time.monotonic()
+    response = server.post_raw("/fill-mask", body)
+    assert 400 <= response.status_code < 500
+    assert len(response.content) <= 4096
+    assert time.monotonic() - started < 1

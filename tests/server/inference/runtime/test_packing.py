@@ -1,0 +1,253 @@
+"""The packed layout against plain loops, on ragged batches of odd sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from server.inference.runtime.packing import (
+    Batch,
+    ClassWant,
+    Encoding,
+    Item,
+    MaskResult,
+    MaskWant,
+    PairWant,
+    PoolWant,
+    Result,
+    TokenWant,
+)
+from tests.server.inference.samples import classified, encoding, random_item
+
+Feeds = dict[str, NDArray[Any]]
+HIDDEN = 5
+WORDS = 11
+LAYERS = (-2, -3)
+SEEDS = range(40)
+
+
+def mixed_batch(seed: int) -> list[Item]:
+    rng = np.random.default_rng(seed)
+    items = [random_item(rng) for _ in range(rng.integers(1, 8))]
+    if rng.random() < 0.5:  # the second of the tapped layers too
+        items.insert(rng.integers(len(items) + 1), Item(encoding(rng, 7), PoolWant("mean", -3)))
+        items.insert(0, Item(encoding(rng, 4), PoolWant("max", -3)))
+    for _ in range(rng.integers(4)):
+        items.insert(rng.integers(len(items) + 1), classified(rng))
+    return items
+
+
+def small_targets(items: Sequence[Item]) -> list[Item]:
+    """The same items with target ids that fit a vocabulary of `WORDS`."""
+    return [
+        Item(
+            item.encoding,
+            MaskWant(
+                item.want.rows,
+                item.want.top_k,
+                tuple((row, token % WORDS) for row, token in item.want.targets),
+            ),
+        )
+        if isinstance(item.want, MaskWant)
+        else item
+        for item in items
+    ]
+
+
+def rows_of(items: Sequence[Item]) -> list[list[int]]:
+    """The packed rows of each item."""
+    rows, start = [], 0
+    for item in items:
+        rows.append(list(range(start, start + len(item.encoding))))
+        start += len(item.encoding)
+    return rows
+
+
+def read_by(item: Item, rows: list[int]) -> list[int]:
+    """Packed rows of the last layer that the item reads."""
+    want = item.want
+    if isinstance(want, MaskWant | TokenWant):
+        return [rows[row] for row in want.rows]
+    if isinstance(want, PoolWant) and want.mode != "cls" and want.layer == -1:
+        return rows
+    return rows[:1]
+
+
+def layer_values(tokens: int) -> dict[int, NDArray[np.float32]]:
+    """Made-up hidden states: every row of every layer differs."""
+    return {
+        layer: np.random.default_rng(-layer).normal(size=(tokens, HIDDEN)).astype(np.float32)
+        for layer in (-1, *LAYERS)
+    }
+
+
+def word_scores(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Made-up scores of WORDS words for each row."""
+    return rows @ np.random.default_rng(9).normal(size=(HIDDEN, WORDS)).astype(np.float32)
+
+
+def follow_the_feeds(feeds: Feeds) -> dict[str, NDArray[Any]]:
+    """What the graph does after its encoder, written out with the feeds."""
+    layers = layer_values(len(feeds["input_ids"]))
+    read = layers[-1][feeds["read_index"]]
+    tapped = [layers[layer][feeds[f"layer_{layer}_index"]] for layer in LAYERS]
+    rows = np.concatenate([read, *tapped])
+    scores = word_scores(read[feeds["mlm_index"]])
+    order = np.argsort(-scores, axis=1)[:, : feeds["top_k"][0]]
+    return {
+        "pooled": np.einsum("gxs,gsh->gh", feeds["pool_weights"], rows[feeds["pool_index"]]),
+        "pooled_max": rows[feeds["max_index"]].max(axis=1),
+        "nsp_logits": read[feeds["pooler_index"]][:, :2],
+        "sequence_logits": read[feeds["pooler_index"]][:, 1:],
+        "token_logits": read[feeds["token_index"]][:, :3],
+        "qa_logits": read[feeds["token_index"]][:, 3:],
+        "mlm_ids": order,
+        "mlm_log_probabilities": np.take_along_axis(scores, order, axis=1),
+        "target_log_probabilities": scores[feeds["targets"][:, 0], feeds["targets"][:, 1]],
+    }
+
+
+def plainly(item: Item, rows: list[int], layers: dict[int, NDArray[np.float32]]) -> Result:
+    """One item's result, computed from its own rows alone."""
+    want = item.want
+    if isinstance(want, PairWant):
+        logits: Result = layers[-1][rows[0]][:2]
+        return logits
+    if isinstance(want, ClassWant):
+        scores: NDArray[np.float32] = layers[-1][rows[0]][1:]
+        return scores
+    if isinstance(want, TokenWant):
+        own: NDArray[np.float32] = layers[-1][rows][want.rows]
+        return own[:, :3] if want.head == "token" else own[:, 3:]
+    if isinstance(want, PoolWant):
+        hidden = layers[want.layer][rows]
+        result: NDArray[np.float32] = {
+            "cls": hidden[0],
+            "mean": hidden.mean(axis=0),
+            "max": hidden.max(axis=0),
+        }[want.mode]
+        return result
+    scores = word_scores(layers[-1][[rows[row] for row in want.rows]])
+    order = np.argsort(-scores, axis=1)[:, : want.top_k]
+    targets = np.array([scores[row, token] for row, token in want.targets], np.float32)
+    return MaskResult(order, np.take_along_axis(scores, order, axis=1), targets)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tokens_are_packed_end_to_end_with_positions_of_their_own(seed: int) -> None:
+    items = mixed_batch(seed)
+    feeds = Batch(items, LAYERS).feeds()
+    assert feeds["input_ids"].tolist() == [i for item in items for i in item.encoding.ids.tolist()]
+    types = [t for item in items for t in item.encoding.type_ids.tolist()]
+    assert feeds["token_type_ids"].tolist() == types
+    positions = [p for item in items for p in range(len(item.encoding))]
+    assert feeds["position_ids"].tolist() == positions
+    assert feeds["lengths"].tolist() == [len(item.encoding) for item in items]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_padding_and_unpadding_follow_plain_loops(seed: int) -> None:
+    items = mixed_batch(seed)
+    feeds = Batch(items, LAYERS).feeds()
+    rows = rows_of(items)
+    read = [read_by(item, own) for item, own in zip(items, rows, strict=True)]
+    assert feeds["read_index"].tolist() == [row for own in read for row in own]
+    numbers = iter(range(len(feeds["read_index"])))
+    numbered = [[next(numbers) for _ in own] for own in read]
+    for groups, prefix in ((rows, ""), (numbered, "read_")):
+        longest = max(len(own) for own in groups)
+        padded = feeds[f"{prefix}pad_index"]
+        assert padded.shape == (len(items), longest)
+        for line, own in zip(padded.tolist(), groups, strict=True):
+            assert line[: len(own)] == own
+        slots = [g * longest + slot for g, own in enumerate(groups) for slot in range(len(own))]
+        assert feeds[f"{prefix}unpad_index"].tolist() == slots
+        assert padded.ravel()[slots].tolist() == [row for own in groups for row in own]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_short_groups_never_point_at_rows_of_another_text(seed: int) -> None:
+    items = mixed_batch(seed)
+    feeds = Batch(items, LAYERS).feeds()
+    owner = np.array([i for i, own in enumerate(rows_of(items)) for _ in own])
+    read_owner = owner[feeds["read_index"]]
+    tapped = [owner[feeds[f"layer_{layer}_index"]] for layer in LAYERS]
+    pool_owner = np.concatenate([read_owner, *tapped])
+    everyone = np.arange(len(items))[:, None]
+    assert (owner[feeds["pad_index"]] == everyone).all()
+    assert (read_owner[feeds["read_pad_index"]] == everyone).all()
+    for name in ("pool_index", "max_index"):
+        groups = pool_owner[feeds[name]]
+        assert (groups == groups[:, :1]).all()
+        assert len(set(groups[:, 0].tolist())) == len(groups)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_results_read_from_the_packed_layout_equal_plain_loops(seed: int) -> None:
+    items = small_targets(mixed_batch(seed))
+    batch = Batch(items, LAYERS)
+    results = batch.split(follow_the_feeds(batch.feeds()))
+    layers = layer_values(sum(len(item.encoding) for item in items))
+    for item, rows, result in zip(items, rows_of(items), results, strict=True):
+        expected = plainly(item, rows, layers)
+        if isinstance(expected, MaskResult):
+            assert isinstance(result, MaskResult)
+            assert result.ids.tolist() == expected.ids.tolist()
+            pairs = [
+                (result.log_probabilities, expected.log_probabilities),
+                (result.target_log_probabilities, expected.target_log_probabilities),
+            ]
+        else:
+            assert not isinstance(result, MaskResult)
+            pairs = [(result, expected)]
+        for found, wanted in pairs:
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_feeds_have_the_types_and_ranks_of_the_graph(seed: int) -> None:
+    feeds = Batch(mixed_batch(seed), LAYERS).feeds()
+    ranks = {"pad_index": 2, "read_pad_index": 2, "pool_index": 2, "max_index": 2, "targets": 2}
+    for name, feed in feeds.items():
+        assert feed.dtype == (np.float32 if name == "pool_weights" else np.int64), name
+        assert feed.ndim == (3 if name == "pool_weights" else ranks.get(name, 1)), name
+    assert feeds["pool_weights"].shape == (
+        len(feeds["pool_index"]),
+        1,
+        feeds["pool_index"].shape[1],
+    )
+
+
+def test_pool_weights_average_each_text_and_give_padding_nothing() -> None:
+    rng = np.random.default_rng(0)
+    items = [Item(encoding(rng, length), PoolWant("mean")) for length in (5, 3, 9)]
+    weights = Batch(items).feeds()["pool_weights"][:, 0]
+    for line, length in zip(weights, (5, 3, 9), strict=True):
+        np.testing.assert_allclose(line[:length], 1 / length, rtol=1e-6)
+        assert not line[length:].any()
+
+
+def test_top_k_of_a_batch_is_the_largest_and_each_item_gets_its_own() -> None:
+    rng = np.random.default_rng(0)
+    items = [Item(encoding(rng, 7), MaskWant((2,), top_k)) for top_k in (3, 8, 1)]
+    batch = Batch(items, LAYERS)
+    feeds = batch.feeds()
+    assert feeds["top_k"].tolist() == [8]
+    results = batch.split(follow_the_feeds(feeds))
+    assert [r.ids.shape for r in results if isinstance(r, MaskResult)] == [(1, 3), (1, 8), (1, 1)]
+
+
+def test_a_batch_without_a_kind_of_want_has_empty_feeds_for_it() -> None:
+    ids = np.array([101, 7, 102])
+    feeds = Batch([Item(Encoding(ids, np.zeros(3, np.int64)), PoolWant("cls"))], LAYERS).feeds()
+    assert feeds["mlm_index"].shape == feeds["pooler_index"].shape == (0,)
+    assert feeds["token_index"].shape == (0,)
+    assert feeds["targets"].shape == (0, 2)
+    assert feeds["top_k"].tolist() == [0]
+    assert feeds["max_index"].shape == (0, 1)
+    assert feeds["layer_-2_index"].shape == feeds["layer_-3_index"].shape == (0,)
+    assert feeds["read_index"].tolist() == [0]  # a row for [CLS] alone
