@@ -11,35 +11,19 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
 
 from models.manifest import ManifestError
 from server import __version__
-from server.errors import ClozeError
-from server.http.body_limits import BodyLimits
 from server.http.context import Service
-from server.http.error_responses import answer_failure
-from server.http.middleware import Envelope
-from server.http.routes import (
-    docs,
-    embed,
-    fill_mask,
-    info,
-    nsp,
-    openai,
-    predict,
-    probes,
-    question_answering,
-    token_classification,
-    tokenize,
-)
-from server.http.routing import MODEL_PREFIX, NAMED, TaskRoute
-from server.http.shortcut import Shortcut
+from server.http.error_responses import HANDLED, answer_failure
+from server.http.middleware import RequestMiddleware
+from server.http.routes import PER_MODEL, SHARED, docs
+from server.http.routing import MODEL_PREFIX, NAMED
+from server.inference.admission import Admission
 from server.inference.model_registry import Registry
-from server.inference.options import InferenceOptions
-from server.inference.runtime.devices import Device, DeviceError, find_device
+from server.inference.pipeline import Resources
+from server.inference.runtime.devices import DeviceError, find_device
 from server.metrics import Metrics
 from server.process.shared_memory import Member
 from server.process.statistics import POST_EVERY_S
@@ -49,20 +33,6 @@ logger = logging.getLogger("cloze")
 
 Refusal = ManifestError | DeviceError | OSError
 """Why the server cannot serve: a model folder, or the device."""
-
-# Every route of these answers at the root for the default model and at /models/{model} for any.
-# The busiest come first: paths are compared in this order.
-_PER_MODEL: Final = (
-    fill_mask,
-    embed,
-    nsp,
-    predict,
-    token_classification,
-    question_answering,
-    tokenize,
-    info,
-)
-_SHARED: Final = (openai, probes)
 
 # By the time the workers are stopped every request has its answer, if need be a 503; only a batch
 # that is stuck can still be running.
@@ -82,7 +52,7 @@ and, when inputs were cut because `truncate` was set, their indices in `x-trunca
 
 def create_app(
     settings: Settings, on_refused: Callable[[Refusal], None], member: Member | None = None
-) -> tuple[ASGIApp, Registry]:
+) -> tuple[FastAPI, Registry]:
     """Builds the application, layers included, and the registry of its models.
 
     Args:
@@ -91,12 +61,14 @@ def create_app(
         member: of a process that is one of several.
     """
     registry = Registry()
-    service = Service(settings, registry, Metrics(lambda: registry.pipelines, member), member)
+    admission = Admission(settings)
+    metrics = Metrics(lambda: registry.pipelines, member)
+    service = Service(settings, registry, metrics, admission, member)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Loading goes on beside serving, so that probes are answered from the first moment.
-        loading = asyncio.create_task(_load(registry, settings, on_refused))
+        loading = asyncio.create_task(_load(service, on_refused))
         membership = asyncio.create_task(_take_part(service, loading))
         if member is not None and member.late:
             await loading
@@ -115,19 +87,20 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
-        exception_handlers={ClozeError: answer_failure, HTTPException: answer_failure},
+        strict_content_type=False,  # a body that does not say what it is may be JSON
+        exception_handlers=dict.fromkeys(HANDLED, answer_failure),
     )
     _add_routes(app, with_docs=settings.docs)
-    return _layered(app, service), registry
+    _add_layers(app, service)
+    return app, registry
 
 
-async def _load(
-    registry: Registry, settings: Settings, on_refused: Callable[[Refusal], None]
-) -> None:
+async def _load(service: Service, on_refused: Callable[[Refusal], None]) -> None:
+    settings = service.settings
     try:
         device = await asyncio.to_thread(find_device, settings.device)
-        options = inference_options(settings, device)
-        await registry.load(settings.models, settings.default_model, options)
+        resources = Resources(settings, settings, device, service.admission)
+        await service.registry.load(settings.models, settings.default_model, resources)
     except (ManifestError, DeviceError, OSError) as error:
         on_refused(error)
         return
@@ -158,51 +131,28 @@ async def _drain(registry: Registry) -> None:
         logger.warning("a batch did not finish in time")
 
 
-def inference_options(settings: Settings, device: Device) -> InferenceOptions:
-    """Picks out what the inference layer is told."""
-    return InferenceOptions(
-        threads=settings.threads,
-        intra_op=settings.intra_op,
-        intra_op_alone=settings.intra_op_alone,
-        batch_tokens=settings.batch_tokens,
-        queue_tokens=settings.queue_tokens,
-        max_items=settings.max_inputs,
-        max_masks=settings.max_masks,
-        max_targets=settings.max_targets,
-        max_top_k=settings.max_top_k,
-        device=device,
-    )
-
-
 def _add_routes(app: FastAPI, *, with_docs: bool) -> None:
-    for family in _PER_MODEL:
+    for family in PER_MODEL:
         app.include_router(family.router)
-    for family in _SHARED:
+    for family in SHARED:
         app.include_router(family.router)
-    for family in _PER_MODEL:
+    for family in PER_MODEL:
         app.include_router(family.router, prefix=MODEL_PREFIX, dependencies=[NAMED])
     if with_docs:
         app.include_router(docs.router)
 
 
-def _layered(app: FastAPI, service: Service) -> ASGIApp:
-    """Puts the layers around the routes, the innermost first.
-
-    They stand outside FastAPI's own, so that a request that `Shortcut` answers meets none of those.
-    """
-    families = (*_PER_MODEL, *_SHARED)
-    routes = [route for family in families for route in family.router.routes]
-    layered: ASGIApp = Shortcut(app, [route for route in routes if isinstance(route, TaskRoute)])
-    layered = BodyLimits(layered, max_bytes=service.settings.max_body_bytes)
+def _add_layers(app: FastAPI, service: Service) -> None:
+    """Puts the layers around the routes, the innermost first."""
     if service.settings.cors_origins:
-        layered = CORSMiddleware(
-            layered,
+        app.add_middleware(
+            CORSMiddleware,
             allow_origins=service.settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-request-id", "x-request-timeout-ms"],
             expose_headers=["x-request-id", "x-compute-tokens", "x-truncated", "server-timing"],
         )
-    return Envelope(layered, service=service)
+    app.add_middleware(RequestMiddleware, service=service)
 
 
 def _operation_id(route: APIRoute) -> str:

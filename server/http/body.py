@@ -1,4 +1,4 @@
-"""A request's body in, plain Python values out; what JSON readers differ on is refused.
+"""The bytes of a body in, plain Python values out; what JSON readers differ on is refused.
 
 A key that is repeated in an object keeps its last value.
 """
@@ -10,10 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 import orjson
-from starlette.types import Receive
 
 from server.errors import (
-    ClientLeft,
     ClozeError,
     InvalidEncoding,
     InvalidJson,
@@ -29,22 +27,6 @@ _LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{20,}(?![0-9.eE])")
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _JSON_TYPE: Final = re.compile(rb"application/(?:json|[a-z0-9.+-]+\+json)", re.IGNORECASE)
 _CHARSET: Final = re.compile(rb'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
-
-
-async def read_body(receive: Receive) -> bytes:
-    """Collects a body's chunks.
-
-    Raises:
-        ClientLeft: the connection closed before the body's end.
-    """
-    chunks: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft("The client left before its request was complete.")
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def check_media_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
