@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve serve-cuda export restore train bench bench-peers peak variants scaling hot-path plots info test test-all test-container check format docs lock clean
+.PHONY: help serve serve-cuda export restore train bench bench-paired bench-peers peak variants scaling hot-path plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ train: .venv-training/.installed  ## text -> checkpoint; ARGS="pretrain --help" 
 
 bench: .venv/.installed  ## rates and latencies beside the bare session's; ARGS=--quick: 2 minutes
 	$(serving) -m benchmarks $(ARGS)
+
+bench-paired: .venv/.installed  ## this checkout beside another; ARGS="--against REVISION"
+	$(serving) -m benchmarks.paired $(ARGS)
 
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)

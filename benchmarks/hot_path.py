@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.__main__ import REPOSITORY, specs
+from benchmarks.cloze import DEFAULT_MODEL, subjects
 from benchmarks.machine import conditions
 from benchmarks.subjects import Server, running
 from benchmarks.workloads import TASKS, Workload, Workloads
@@ -61,7 +61,8 @@ def part_of(frames: Sequence[str]) -> str:
 def shares(stacks: Iterable[str]) -> Counter[str]:
     """Count the samples of the event loop's thread in each part, from py-spy's raw lines.
 
-    >>> dict(shares(["thread (1): MainThread;put (server/inference/scheduling/queue.py:9) 3", "worker;x 5"]))
+    >>> put = "put (server/inference/scheduling/queue.py:9)"
+    >>> dict(shares([f"thread (1): MainThread;{put} 3", "worker;x 5"]))
     {'queue, and handing out results': 3}
     """
     counted: Counter[str] = Counter()
@@ -106,12 +107,12 @@ def table(loop_us: float, counted: Counter[str]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot_path")
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "models" / "cloze-small-en")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[: available_cores()]
     workloads = Workloads(options.model / TOKENIZER_FILE)
-    (spec, _) = specs(options.model)
+    spec, _ = subjects(options.model)
     print("\n".join(f"- {name}: {value}" for name, value in conditions(cores).items()))
     with TemporaryDirectory() as logs, running(spec, cores, Path(logs)) as server:
         if not isinstance(server, Server):

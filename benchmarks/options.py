@@ -16,13 +16,14 @@ FULL = {"rounds": 5, "seconds": 4.0, "lengths": KINDS}
 
 def parser(program: str, purpose: str) -> argparse.ArgumentParser:
     """Return the parser with the options that both commands have."""
-    names = ", ".join(SECTIONS)
     made = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose)
-    made.add_argument("--only", type=_names, default=None, help=f"sections, of: {names}")
+    made.add_argument(
+        "--only", type=names, default=None, help=f"sections, of: {', '.join(SECTIONS)}"
+    )
     made.add_argument("--quick", action="store_true", help="fewer workloads, 2 rounds of 1 s")
     made.add_argument(
         "--lengths",
-        type=_names,
+        type=names,
         help=f"of the texts under full load: {', '.join(KINDS)}",
     )
     made.add_argument("--rounds", type=int, help=f"{FULL['rounds']} if not given")
@@ -61,5 +62,6 @@ def _require_known(flag: str, given: tuple[str, ...], known: tuple[str, ...]) ->
         raise SystemExit(f"{flag}: unknown {sorted(unknown)}; choose from {', '.join(known)}")
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """Read a list of names with commas between them."""
     return tuple(text.split(","))

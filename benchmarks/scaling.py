@@ -12,7 +12,6 @@ Memory bandwidth, caches, clock rates under load, hyperthreads and the network a
 import argparse
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -25,17 +24,16 @@ from urllib.request import urlopen
 import onnxruntime as ort
 
 from benchmarks.bare import BareSession, packed
-from benchmarks.dialects import cloze
+from benchmarks.cloze import DEFAULT_MODEL, REPOSITORY, server
 from benchmarks.machine import conditions, core_list, leave
 from benchmarks.offer import Stream, offer
 from benchmarks.report import short
-from benchmarks.subjects import Server, Spec, running
-from benchmarks.workloads import TASKS, Workload, Workloads
+from benchmarks.subjects import Server, running
+from benchmarks.workloads import Workload, Workloads
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.runtime.session import Session, SessionOptions
 from server.process.supervisor import processes_for
 
-REPOSITORY = Path(__file__).parents[1]
 CORES = (16, 64, 192)
 GPU_RATES = (1_000, 5_000, 20_000)  # requests per second that a GPU may be able to compute
 CONNECTIONS, WARM_S, READY_S = 32, 1.0, 60.0
@@ -76,15 +74,15 @@ class Costs:
     """Of all processes, in 10^6 bytes; what they share counts once."""
 
 
-def measured(server: Server, setup: Setup, workload: Workload, seconds: float) -> Costs:
+def measured(subject: Server, setup: Setup, workload: Workload, seconds: float) -> Costs:
     """Keep connections busy, and read the CPU times of the processes before and after."""
-    stream = {"all": Stream(server.posts(workload), CONNECTIONS)}
-    program = server.program
-    with server.awake():
-        wait_for_all(server.url, setup.processes)
+    stream = {"all": Stream(subject.posts(workload), CONNECTIONS)}
+    program = subject.program
+    with subject.awake():
+        wait_for_all(subject.url, setup.processes)
         begun = time.perf_counter()
         cpu, loops = program.cpu_s(), program.main_threads_s()
-        offered = offer(server.url, stream, warm_s=WARM_S, seconds=seconds)
+        offered = offer(subject.url, stream, warm_s=WARM_S, seconds=seconds)
         cpu, loops = program.cpu_s() - cpu, program.main_threads_s() - loops
         memory_mb = program.memory_mb()
     seen = offered.seen["all"]
@@ -157,20 +155,15 @@ def gather(options: argparse.Namespace, workloads: Sequence[Workload]) -> Found:
     for _, setup in product(range(options.rounds), setups):
         os.sched_setaffinity(0, both)
         leave(setup.cores)
-        with running(spec(options.model, setup), setup.cores, options.results / "logs") as server:
-            if not isinstance(server, Server):
-                raise TypeError(f"expected a server, found {server.name}")
+        flags = ["--models", str(options.model), "--processes", str(setup.processes)]
+        spec = server("scaling", *flags)
+        with running(spec, setup.cores, options.results / "logs") as subject:
+            if not isinstance(subject, Server):
+                raise TypeError(f"expected a server, found {subject.name}")
             for workload in workloads:
-                costs = measured(server, setup, workload, options.seconds)
+                costs = measured(subject, setup, workload, options.seconds)
                 found.setdefault((setup, workload.name), []).append(costs)
     return found
-
-
-def spec(model: Path, setup: Setup) -> Spec:
-    """Say how the server is started."""
-    command = [sys.executable, "-m", "server", "--port", "{port}", "--models", str(model)]
-    command += ["--processes", str(setup.processes), "--log-level", "error"]
-    return Spec("scaling", [*command, "--drain-delay-s", "0"], frozenset(TASKS), cloze)
 
 
 def page(found: Found, lock_parts: Mapping[str, float], stated: Mapping[str, str]) -> Iterator[str]:
@@ -244,7 +237,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def main() -> None:
     """Measure, calculate, print, write."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    made.add_argument("--model", type=Path, default=REPOSITORY / "models" / "cloze-small-en")
+    made.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     made.add_argument("--cores", type=core_list, default=[0, 1], help="two, like 0-1")
     made.add_argument("--rounds", type=int, default=3)
     made.add_argument("--seconds", type=float, default=4.0, help="of each measurement")

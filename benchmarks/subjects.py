@@ -4,19 +4,21 @@ import json
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.dialects import Dialect
 from benchmarks.latencies import Seen
 from benchmarks.offer import Post, Stream, offer
 from benchmarks.programs import Program
 from benchmarks.workloads import Question, Task, Workload
+
+Dialect = Callable[[Question], Post]
+"""Puts a question into the words of one server's API."""
 
 READY_LIMIT_S = 180
 ANSWER_LIMIT_S = 60
@@ -34,6 +36,10 @@ class Spec:
     """None for a bare loop."""
     ready: str = "/readyz"
     """The path that answers 200 once the model is loaded."""
+    checkout: Path | None = None
+    """The folder that it is started in; None for this one."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that it gets beside those of this process."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +188,8 @@ def running(spec: Spec, cores: Sequence[int], logs: Path) -> Iterator[Subject]:
     port = free_port()
     command = [word.format(port=port) for word in spec.command]
     begun = time.perf_counter()
-    program = Program(command, cores, logs / f"{spec.name.replace(' ', '-')}.log")
+    log = logs / f"{spec.name.replace(' ', '-')}.log"
+    program = Program(command, cores, log, spec.environment, spec.checkout)
     try:
         if spec.dialect is None:
             if not program.stdout.readline():

@@ -5,19 +5,18 @@ The three tasks are asked first: the server must say that it runs where it was t
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
-from benchmarks.dialects import cloze
+from benchmarks import cloze
 from benchmarks.gpu.lab import Lab
 from benchmarks.gpu.report import Report
 from benchmarks.machine import leave
 from benchmarks.subjects import Server, Spec, running
-from benchmarks.workloads import TASKS, Question, Task, Workloads
+from benchmarks.workloads import Question, Task, Workloads
 from models.manifest import TOKENIZER_FILE
 
 QUESTIONS = (
@@ -66,10 +65,8 @@ def serving(
 
 def _spec(lab: Lab, size: str, processes: int) -> Spec:
     folder = lab.model(size, "fp16")
-    command = [sys.executable, "-m", "server", "--port", "{port}", "--models", str(folder)]
-    command += ["--device", lab.device.name, "--processes", str(processes)]
-    command += ["--log-level", "error", "--drain-delay-s", "0"]
-    return Spec(f"cloze {size} {processes}", command, frozenset(TASKS), cloze)
+    flags = ["--models", str(folder), "--device", lab.device.name, "--processes", str(processes)]
+    return cloze.server(f"cloze {size} {processes}", *flags)
 
 
 def _measure(
