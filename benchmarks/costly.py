@@ -1,6 +1,6 @@
 """`make bench-costly`: requests that ask for most in fewest bytes -> what each costs the server.
 
-Each is sent alone, and then in bursts beside a client of short requests, whose latency is measured
+Each is sent alone, and then in a burst beside a client of short requests, whose latency is measured
 without and with them. A right answer is an answer within the price, or a refusal; what it may cost
 stands in `docs/benchmarks.md`.
 """
@@ -30,6 +30,7 @@ from benchmarks.subjects import Server, running
 
 MASK = "[MASK] "
 SHORT = ("/fill-mask", '{"inputs": "Paris is the [MASK] of France."}')
+WARM_S, LEAD_S = 0.2, 0.5  # before the short client is measured, and before a burst beside it
 SAMPLE_S = 0.02  # between two looks at the server's memory
 ANSWER_LIMIT_S = 120
 
@@ -56,7 +57,8 @@ class Costly:
 
 def fill(inputs: object, **parameters: object) -> bytes:
     """The body of a fill-mask request."""
-    return json.dumps({"inputs": inputs, "parameters": parameters}).encode()
+    body = {"inputs": inputs, "parameters": parameters}
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def words(count: int) -> list[str]:
@@ -64,7 +66,8 @@ def words(count: int) -> list[str]:
     return [f"qz{number}x" for number in range(count)]
 
 
-OK, REFUSED, LATE = frozenset({200}), frozenset({422}), frozenset({408, 429, 504})
+OK, REFUSED, FULL = frozenset({200}), frozenset({422}), frozenset({429})
+LATE = frozenset({408, 504})
 TEXTS = json.dumps({"inputs": ["a fairly usual text of some words " * 110] * 500}).encode()
 
 REQUESTS = {
@@ -76,22 +79,28 @@ REQUESTS = {
     "333 masks, a word of 100 KB": Costly(
         "/fill-mask", fill(MASK * 333, targets=["a!" * 50_000]), REFUSED
     ),
-    "64 texts, 1,000 words": Costly("/fill-mask", fill([MASK] * 64, targets=words(1000)), REFUSED),
-    "512 lists of words": Costly(
-        "/fill-mask", fill([MASK] * 512, targets=[["a", "b", "c"] * 300] * 512), REFUSED
+    "64 texts, 1,000 words": Costly(
+        "/fill-mask", fill([MASK] * 64, targets=words(1000)), REFUSED | FULL
     ),
-    "50 masks, top_k 200": Costly("/fill-mask", fill(MASK * 50, top_k=200), OK | {429}),
+    "512 lists of words": Costly(
+        "/fill-mask", fill(["[MASK]"] * 512, targets=[["a", "b"] * 450] * 512), REFUSED
+    ),
+    "50 masks, top_k 200": Costly("/fill-mask", fill(MASK * 50, top_k=200), OK | FULL),
     "508 masks, top_k 1,000": Costly("/fill-mask", fill(MASK * 508, top_k=1000), REFUSED),
-    "17,000 blanks": Costly("/embed", json.dumps({"inputs": "a" + " " * 17_000 + "b"}).encode(), OK),
+    "17,000 blanks": Costly(
+        "/embed", json.dumps({"inputs": "a" + " " * 17_000 + "b"}).encode(), OK
+    ),
     "17,000 newlines": Costly(
         "/fill-mask", fill("Paris is the [MASK]" + "\n" * 17_000 + "of France."), OK
     ),
     "17,000 emoji": Costly(
         "/embed", json.dumps({"inputs": "\U0001f600" * 17_000}).encode(), OK | REFUSED
     ),
-    "2 MB to tokenize": Costly("/tokenize", json.dumps({"inputs": ["!" * 16_000] * 120}).encode(), REFUSED),
-    "2 MB lists, 1 ms": Costly("/embed", TEXTS, LATE, burst=500, timeout_ms=1),
-    "2 MB lists": Costly("/embed", TEXTS, REFUSED | {429}),
+    "2 MB to tokenize": Costly(
+        "/tokenize", json.dumps({"inputs": ["!" * 16_000] * 120}).encode(), REFUSED | FULL
+    ),
+    "2 MB lists, 1 ms": Costly("/embed", TEXTS, LATE | FULL, burst=500, timeout_ms=1),
+    "2 MB lists": Costly("/embed", TEXTS, REFUSED | FULL),
 }
 
 
@@ -126,30 +135,33 @@ async def send(address: tuple[str, int], request: bytes) -> Outcome:
     return Outcome(status, time.perf_counter() - begun, size)
 
 
-class Bursts:
-    """Sends a request so many times at once, again and again, until told to stop."""
+class Burst:
+    """Sends a request so many times at once, on connections of their own."""
 
     def __init__(self, url: str, costly: Costly) -> None:
-        parts = urlsplit(url)
-        self._address = (parts.hostname or "", parts.port or 80)
+        self._address = address_of(url)
         self._costly = costly
-        self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self.outcomes: list[Outcome] = []
 
-    def __enter__(self) -> "Bursts":
+    def __enter__(self) -> "Burst":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
         self._thread.join()
 
     async def _run(self) -> None:
+        await asyncio.sleep(WARM_S + LEAD_S)
         request = self._costly.bytes
-        while not self._stop.is_set():
-            burst = [send(self._address, request) for _ in range(self._costly.burst)]
-            self.outcomes += await asyncio.gather(*burst)
+        burst = [send(self._address, request) for _ in range(self._costly.burst)]
+        self.outcomes = await asyncio.gather(*burst)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 80
 
 
 @contextmanager
@@ -173,14 +185,13 @@ def peak_memory(program: Program) -> Iterator[list[float]]:
 
 def short_client(server: Server, seconds: float) -> LatencySummary:
     """A client that has one short request under way all the time."""
-    offered = offer(server.url, {"short": Stream([SHORT])}, warm_s=0.2, seconds=seconds)
+    offered = offer(server.url, {"short": Stream([SHORT])}, warm_s=WARM_S, seconds=seconds)
     return offered.seen["short"]
 
 
 def alone(server: Server, costly: Costly) -> str:
     """Send it by itself, three times: status, time and size of the answer, memory that it took."""
-    parts = urlsplit(server.url)
-    address = (parts.hostname or "", parts.port or 80)
+    address = address_of(server.url)
     with peak_memory(server.program) as memory:
         outcomes = [asyncio.run(send(address, costly.bytes)) for _ in range(3)]
     statuses = {outcome.status for outcome in outcomes}
@@ -192,11 +203,11 @@ def alone(server: Server, costly: Costly) -> str:
 
 
 def beside(server: Server, costly: Costly, seconds: float) -> str:
-    """Send bursts of it beside a client of short requests."""
+    """Send a burst of it beside a client of short requests."""
     before = short_client(server, seconds)
-    with peak_memory(server.program) as memory, Bursts(server.url, costly) as bursts:
+    with peak_memory(server.program) as memory, Burst(server.url, costly) as burst:
         during = short_client(server, seconds)
-    statuses = Counter(outcome.status for outcome in bursts.outcomes)
+    statuses = Counter(outcome.status for outcome in burst.outcomes)
     shown = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
     ratio = during.p99_ms / before.p99_ms
     wrong = "" if set(statuses) <= costly.right else " WRONG"
@@ -230,8 +241,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costly", description=__doc__)
     add = parser.add_argument
     add("--only", type=names, default=tuple(REQUESTS), help=f"of: {'; '.join(REQUESTS)}")
-    add("--seconds", type=float, default=5.0, help="beside which bursts are sent")
-    add("--cores", type=core_list, default=[0,1], help="of the server")
+    add(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="of the short client, beside which a burst is sent",
+    )
+    add("--cores", type=core_list, default=[0, 1], help="of the server")
     options = parser.parse_args()
     leave(options.cores)
     for name, value in conditions(options.cores).items():

@@ -22,6 +22,7 @@ from server.http.routes import PER_MODEL, SHARED, docs
 from server.http.routing import MODEL_PREFIX, NAMED
 from server.inference.admission import Admission
 from server.inference.model_registry import Registry
+from server.inference.offload import Offload
 from server.inference.pipeline import Resources
 from server.inference.runtime.devices import DeviceError, find_device
 from server.metrics import Metrics
@@ -61,9 +62,9 @@ def create_app(
         member: of a process that is one of several.
     """
     registry = Registry()
-    admission = Admission(settings)
     metrics = Metrics(lambda: registry.pipelines, member)
-    service = Service(settings, registry, metrics, admission, member)
+    offload = Offload()
+    service = Service(settings, registry, metrics, Admission(settings), offload, member)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -99,7 +100,7 @@ async def _load(service: Service, on_refused: Callable[[Refusal], None]) -> None
     settings = service.settings
     try:
         device = await asyncio.to_thread(find_device, settings.device)
-        resources = Resources(settings, settings, device, service.admission)
+        resources = Resources(settings, settings, device, service.admission, service.offload)
         await service.registry.load(settings.models, settings.default_model, resources)
     except (ManifestError, DeviceError, OSError) as error:
         on_refused(error)

@@ -16,11 +16,12 @@ from server.errors import (
     InvalidEncoding,
     InvalidJson,
     InvalidText,
+    TooManyInputs,
     UnsupportedMedia,
 )
 
 MAX_DEPTH: Final = 32  # nested lists and objects
-MAX_CONTAINERS: Final = 65_536  # lists and objects; a million of them take a second to make
+MAX_VALUES: Final = 65_536  # lists and objects, and strings; a million of them take a second
 
 # Nineteen digits fit 64 bits, signed or not; orjson would silently round longer
 # integers.
@@ -60,14 +61,17 @@ def parse_json(raw: bytes) -> object:
     Raises:
         InvalidEncoding: not UTF-8.
         InvalidText: a string holds half of a surrogate pair.
+        TooManyInputs: more than `MAX_VALUES` strings.
         InvalidJson: not JSON (NaN and Infinity are not), nested over `MAX_DEPTH` deep, or with an
-            integer beyond 64 bits.
+            integer beyond 64 bits, or more than `MAX_VALUES` lists and objects.
     """
-    brackets = raw.count(b"[") + raw.count(b"{")
-    if brackets > MAX_CONTAINERS:
+    brackets, strings = _brackets(raw), raw.count(b'"') // 2
+    if max(brackets, strings) > MAX_VALUES:
         outside = _outside_strings(raw)
-        if outside.count(b"[") + outside.count(b"{") > MAX_CONTAINERS:
-            raise InvalidJson(f"The body holds more than {MAX_CONTAINERS} lists and objects.")
+        if _brackets(outside) > MAX_VALUES:
+            raise InvalidJson(f"The body holds more than {MAX_VALUES} lists and objects.")
+        if outside.count(b'"') // 2 > MAX_VALUES:
+            raise TooManyInputs(f"The body holds more than {MAX_VALUES} texts.")
     try:
         value: object = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -79,6 +83,10 @@ def parse_json(raw: bytes) -> object:
         if _has_long_run(outside) and _LONG_INTEGER.search(outside):
             raise InvalidJson("The body holds an integer beyond 64 bits.")
     return value
+
+
+def _brackets(raw: bytes) -> int:
+    return raw.count(b"[") + raw.count(b"{")
 
 
 def _has_long_run(raw: bytes) -> bool:

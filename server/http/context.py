@@ -15,6 +15,7 @@ from server.inference.admission import Admission, Reservation
 
 if TYPE_CHECKING:
     from server.inference.model_registry import Registry
+    from server.inference.offload import Offload
     from server.inference.pipeline import Usage
     from server.metrics import Metrics
     from server.process.shared_memory import Member
@@ -37,6 +38,7 @@ class Service:
     registry: Registry
     metrics: Metrics
     admission: Admission
+    offload: Offload
     member: Member | None = None
     """Of one process among several."""
 

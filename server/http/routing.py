@@ -34,12 +34,14 @@ from server.inference.tasks.task import Task
 if TYPE_CHECKING:
     from server.inference.pipeline import Usage
 
+T = TypeVar("T")
 In = TypeVar("In")
 Options = TypeVar("Options")
 Out = TypeVar("Out")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 MODEL_PREFIX: Final = "/models/{model}"
+_SMALL_BODY: Final = 64_000  # bytes, which are read in a millisecond
 _MAX_LISTED: Final = 64  # indices in x-truncated
 _SPLIT_LEVELS: Final = 3  # of a large answer: inputs, masks, candidates
 
@@ -60,9 +62,18 @@ class Call(Request):
             ClozeError: it is not JSON, or not declared so.
         """
         if not hasattr(self, "_json"):
-            check_media_type(self.scope["headers"])
-            self._json = parse_json(await self.body())
+            self._json = await self.read(parse_json)
         return self._json
+
+    async def read(self, parse: Callable[[bytes], T]) -> T:
+        """What `parse` makes of the body: a large one aside, so that it holds up nobody else."""
+        check_media_type(self.scope["headers"])
+        raw = await self.body()
+        context = self.context
+        small = len(raw) <= _SMALL_BODY
+        return await context.service.offload.run(
+            lambda _: parse(raw), context.deadline, small=small
+        )
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """Returns the pipeline of `name`, of the path's model, or of the default model.
@@ -189,16 +200,20 @@ class TaskRoute(APIRoute):
         overrides = getattr(route.dependency_overrides_provider, "dependency_overrides", {})
         is_plain = _declares_only_a_body(route.dependant)
 
+        def checked(raw: bytes) -> object:
+            return None if adapter is None else validated(adapter, parse_json(raw))
+
         async def handle(request: Request) -> Response:
             call = Call(request.scope, request.receive)
             call.context.route = template
-            value = None if adapter is None else await call.json()
             if not is_plain or overrides:
+                if adapter is not None:
+                    await call.json()  # now, since FastAPI would make another error of ours
                 return await whole_way(call)
-            if adapter is None:
-                response: Response = await endpoint(call=call)
-            else:
-                response = await endpoint(body=validated(adapter, value), call=call)
+            arguments: dict[str, object] = {"call": call}
+            if adapter is not None:
+                arguments["body"] = await call.read(checked)
+            response: Response = await endpoint(**arguments)
             return response
 
         return handle

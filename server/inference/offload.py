@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from server.errors import ClientLeft, DeadlineExceeded
+from server.inference.runtime.cores import available_cores
 from server.inference.tasks.task import Proceed
 
 T = TypeVar("T")
@@ -23,8 +24,10 @@ T = TypeVar("T")
 class Offload:
     """The threads for what is neither waiting nor computing."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, "offload")
+    def __init__(self, threads: int | None = None) -> None:
+        # One core is left to the event loop, which shares the interpreter's lock with them.
+        count = max(1, available_cores() - 1) if threads is None else threads
+        self._threads = ThreadPoolExecutor(count, "offload")
 
     async def run(self, work: Callable[[Proceed], T], deadline: float, *, small: bool) -> T:
         """Do `work`, which calls what it is given now and then to hear whether to go on.

@@ -71,12 +71,13 @@ class Resources:
         limits: Limits,
         device: Device | None = None,
         admission: Admission | None = None,
+        offload: Offload | None = None,
     ) -> None:
         self.options = options
         self.limits = limits
         self.device = device or cpu_device()
         self.admission = admission or Admission(limits)
-        self.offload = Offload(available_cores())
+        self.offload = offload or Offload()
         self.slots = threading.Semaphore(worker_count(options, self.device))
         """Batches that may run at a time: together no more than one model alone would have."""
 

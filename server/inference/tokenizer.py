@@ -135,19 +135,17 @@ class Tokenizer:
         """
         require_unicode(text, param)
         limit = max_tokens * CHARACTERS_PER_TOKEN
-        if len(text) > limit:
-            text = squeezed(text)
-            if len(text) > limit and not truncate:
-                raise too_many_characters(len(text), limit, param)
-        kept = text[:limit] if cut == "right" else text[-limit:]
-        ids = self._find(kept)
-        if not ids:
-            raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
+        if len(text) <= limit:
+            return Pieces(self._read(text, param))
+        kept = _leading(text, limit) if cut == "right" else _leading(text[::-1], limit)[::-1]
         if len(kept) == len(text):
-            return Pieces(ids)
+            return Pieces(self._read(squeezed(text), param))
+        if not truncate:
+            raise too_many_characters(limit, param)
         seam = len(MASK) - 1
-        rest = text[limit - seam :] if cut == "right" else text[: len(text) - limit + seam]
-        return Pieces(ids, cut=True, rest=rest)
+        over = len(text) - len(kept) + seam
+        rest = text[-over:] if cut == "right" else text[:over]
+        return Pieces(self._read(squeezed(kept), param), cut=True, rest=rest)
 
     def located(self, text: str, max_tokens: int | None, *, truncate: bool, param: str) -> Located:
         """`pieces` with their places; where `max_tokens` is None, of a text of any length."""
@@ -156,9 +154,7 @@ class Tokenizer:
         if max_tokens is not None and len(text) > max_tokens * CHARACTERS_PER_TOKEN:
             kept = _leading(text, max_tokens * CHARACTERS_PER_TOKEN)
             if len(kept) < len(text) and not truncate:
-                raise too_many_characters(
-                    len(squeezed(text)), max_tokens * CHARACTERS_PER_TOKEN, param
-                )
+                raise too_many_characters(max_tokens * CHARACTERS_PER_TOKEN, param)
         encoding = self._encode(kept, None, special=False)
         if not encoding.ids:
             raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
@@ -270,6 +266,12 @@ class Tokenizer:
         following = token[2:] if token.startswith("##") else f" {token}"
         return _clean(token), _clean(following)
 
+    def _read(self, text: str, param: str) -> list[int]:
+        ids = self._find(text)
+        if not ids:
+            raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
+        return ids
+
     def _find(self, text: str) -> list[int]:
         """The pieces of a text, word by word where that gives the same."""
         if not self._splits_at_spaces:
@@ -346,11 +348,11 @@ def _leading(text: str, limit: int) -> str:
     return text[:limit]
 
 
-def too_many_characters(found: int, limit: int, param: str) -> TooLong:
-    """The error of a text that is not read, since only its length says that it is too long."""
+def too_many_characters(limit: int, param: str) -> TooLong:
+    """The error of a text that is not read, since its length alone says that it is too long."""
     return TooLong(
-        f"The text has {found} characters besides repeated white space, and at most {limit} are "
-        "read; shorten it, or set `truncate` to true.",
+        f"The text has more than {limit} characters, repeated white space counted once; shorten "
+        "it, or set `truncate` to true.",
         param=param,
     )
 
