@@ -19,7 +19,6 @@ from server.errors import EmptyText, MissingHead, TooManyInputs
 from server.inference.admission import Admission, Reservation
 from server.inference.offload import Offload
 from server.inference.options import batch_tokens, runs_at_once, worker_count
-from server.inference.runtime.cores import available_cores
 from server.inference.runtime.devices import Device, cpu_device, device_for
 from server.inference.runtime.packing import Item
 from server.inference.runtime.sessions import open_sessions
