@@ -14,10 +14,13 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.http.app import Refusal, create_app
+from server.http.app import create_app
+from server.http.context import Service
 from server.inference.model_registry import Phase, Registry
 from server.inference.runtime.cores import share_cores
 from server.inference.runtime.devices import DeviceError
+from server.metrics import Metrics
+from server.process.lifecycle import Lifecycle, Refusal
 from server.process.protocol import OneWriteProtocol
 from server.process.shared_memory import Member
 from server.process.supervisor import BACKLOG
@@ -116,7 +119,10 @@ def _server(settings: Settings, member: Member | None) -> Server:
     def refuse(error: Refusal) -> None:
         server.refuse(error)
 
-    app, registry = create_app(settings, on_refused=refuse, member=member)
+    registry = Registry()
+    metrics = Metrics(lambda: registry.pipelines, member)
+    lifecycle = Lifecycle(settings, registry, metrics, member, refuse)
+    app = create_app(Service(settings, registry, metrics, member), lifecycle.lifespan)
     control = None if member is None else member.control
     server = Server(_config(app, settings), registry, settings.drain_delay_s, control)
     return server
