@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from server.http.disconnect import Departures
+from server.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
     from server.inference.model_registry import Registry
     from server.inference.pipeline import Usage
     from server.metrics import Metrics
-    from server.process.shared_memory import Member
+    from server.process.shared_memory import ProcessGroupMember
     from server.settings import Settings
 
 # Where an ASGI scope carries its exchange.
@@ -32,8 +33,9 @@ class Service:
     settings: Settings
     registry: Registry
     metrics: Metrics
-    member: Member | None = None
+    member: ProcessGroupMember | None = None
     """Of one process among several."""
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
     departures: Departures = field(default_factory=Departures)
 
 

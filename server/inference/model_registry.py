@@ -16,7 +16,6 @@ from models.manifest import ManifestError
 from server.errors import ModelNotFound, NotReady
 from server.inference.options import InferenceOptions, worker_count
 from server.inference.pipeline import Pipeline, load_pipeline
-from server.inference.runtime.devices import DeviceError
 
 logger = logging.getLogger("cloze")
 
@@ -90,10 +89,9 @@ async def _running(folder: Path, options: InferenceOptions, slots: threading.Sem
         pipeline = await asyncio.to_thread(load_pipeline, folder, options, slots)
         pipeline.start()
         await asyncio.to_thread(pipeline.warm)
-    except (ManifestError, DeviceError):
+    except BaseException as error:
+        error.add_note(f"while loading {folder.name}")
         raise
-    except Exception as error:
-        raise ManifestError(f"{folder.name} is intact, but does not run: {error}") from error
     ready = {
         "heads": pipeline.manifest.heads,
         "device": pipeline.device.name,

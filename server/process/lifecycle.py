@@ -14,18 +14,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from models.manifest import ManifestError
-from server.inference.model_registry import Registry
+from server.errors import ExitCode
+from server.http.context import Service
 from server.inference.options import InferenceOptions
 from server.inference.runtime.devices import Device, DeviceError, find_device
-from server.metrics import Metrics
-from server.process.shared_memory import Member
-from server.process.statistics import POST_EVERY_S
+from server.process.statistics import PUBLISH_EVERY_S
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
-
-Refusal = ManifestError | DeviceError | OSError
-"""Why the server cannot serve: a model folder, or the device."""
 
 # By the time the workers are stopped every request has its answer, if need be a 503; only a batch
 # that is stuck can still be running.
@@ -37,74 +33,74 @@ _COLLECT_AFTER: Final = 10_000  # objects; Python's own habit is 700
 class Lifecycle:
     """The life of one process; `lifespan` is the application's, as ASGI calls it."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: Registry,
-        metrics: Metrics,
-        member: Member | None,
-        on_refused: Callable[[Refusal], None],
-    ) -> None:
-        """Takes part in the group that `member` is of, if there is one.
-
-        Args:
-            settings: all options.
-            registry: is filled.
-            metrics: what the process counts.
-            member: of a process that is one of several.
-            on_refused: called when a model folder or the device is; the server should stop then.
-        """
-        self._settings = settings
-        self._registry = registry
-        self._metrics = metrics
-        self._member = member
-        self._on_refused = on_refused
+    def __init__(self, service: Service, end: Callable[[ExitCode], None]) -> None:
+        """Fills the registry of `service`; calls `end` when the server cannot serve."""
+        self._service = service
+        self._end = end
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
         """Loads, serves while the caller stays inside, and drains."""
+        background, member = self._service.background, self._service.member
         # Loading goes on beside serving, so that probes are answered from the first moment.
-        loading = asyncio.create_task(self._load())
-        membership = asyncio.create_task(self._take_part(loading))
-        if self._member is not None and self._member.late:
+        loading = background.start("loading", self._load())
+        background.start("statistics", self._share_statistics(loading))
+        if member is not None and member.is_replacement:
             await loading
         yield
         loading.cancel()
         await self._drain()
-        membership.cancel()
+        background.cancel()
 
     async def _load(self) -> None:
-        settings = self._settings
+        settings = self._service.settings
         try:
             device = await asyncio.to_thread(find_device, settings.device)
             options = inference_options(settings, device)
-            await self._registry.load(settings.models, settings.default_model, options)
-        except (ManifestError, DeviceError, OSError) as error:
-            self._on_refused(error)
-            return
-        # What is loaded stays. Left to the garbage collector it would be looked through again and
-        # again, for tens of milliseconds each time, in which nothing is answered. Requests leave
-        # hardly a cycle behind, so the collector may also come less often.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_COLLECT_AFTER)
+            await self._service.registry.load(settings.models, settings.default_model, options)
+        except DeviceError as error:
+            logger.error("--device: %s", error)  # noqa: TRY400 (what a person can mend: no trace)
+            self._end(ExitCode.BAD_SETTINGS)
+        except (ManifestError, OSError) as error:
+            logger.error("model refused: %s", error)  # noqa: TRY400 (as above)
+            self._end(ExitCode.NOT_LOADED)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a panic of Rust code is no `Exception`
+            reason = "; ".join([str(error), *getattr(error, "__notes__", [])])
+            # No client has sent anything yet, so that a message gives nothing away.
+            logger.exception("loading failed: %s: %s", type(error).__name__, reason)
+            self._end(ExitCode.NOT_LOADED)
+        else:
+            _spare_garbage_collector()
 
-    async def _take_part(self, loading: asyncio.Task[None]) -> None:
+    async def _share_statistics(self, loading: asyncio.Task[None]) -> None:
         """Tells the other processes that this one is ready, and what it counts."""
         await loading
-        member = self._member
-        if member is None or not self._registry.pipelines:
+        member = self._service.member
+        if member is None or not self._service.registry.pipelines:
             return
-        member.board.set_ready(member.place, ready=True)
+        member.statistics.set_ready(member.rank, ready=True)
         while True:
-            self._metrics.post()
-            await asyncio.sleep(POST_EVERY_S)
+            self._service.metrics.publish()
+            await asyncio.sleep(PUBLISH_EVERY_S)
 
     async def _drain(self) -> None:
         try:
-            await asyncio.wait_for(self._registry.drain(), _LAST_BATCH_S)
+            await asyncio.wait_for(self._service.registry.drain(), _LAST_BATCH_S)
         except TimeoutError:
             logger.warning("a batch did not finish in time")
+
+
+def _spare_garbage_collector() -> None:
+    """Leaves out what is loaded, which stays.
+
+    It would be looked through again and again, for tens of milliseconds each time, in which nothing
+    is answered. Requests leave hardly a cycle behind, so it may also come less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 def inference_options(settings: Settings, device: Device) -> InferenceOptions:
