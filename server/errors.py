@@ -25,7 +25,20 @@ Knows nothing of HTTP beyond statuses: `server.http.error_responses` turns these
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How the server ends."""
+
+    DRAINED = 0
+    FAILED = 1
+    """The address cannot be listened on, or a process cannot be started or go on."""
+    BAD_SETTINGS = 2
+    """A mistake in the settings, or a device or platform on which they cannot be followed."""
+    NOT_LOADED = 3
+    """A model folder was refused, or loading it failed."""
 
 
 class ClozeError(Exception):

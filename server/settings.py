@@ -25,8 +25,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, CliSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from server.errors import ExitCode
+
 ENV_PREFIX = "CLOZE_"
-EXIT_BAD_SETTINGS = 2
 
 
 def _split(value: object) -> object:
@@ -152,4 +153,4 @@ def _mistake(location: tuple[int | str, ...], message: str) -> str:
 def refuse(mistakes: Sequence[str]) -> NoReturn:
     """Ends the program with code 2, with one line per mistake."""
     sys.stderr.writelines(f"error: {mistake}\n" for mistake in mistakes)
-    raise SystemExit(EXIT_BAD_SETTINGS)
+    raise SystemExit(ExitCode.BAD_SETTINGS)

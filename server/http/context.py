@@ -5,20 +5,21 @@ from __future__ import annotations
 import random
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import Scope
 
 from server.errors import BodyTooLarge, InvalidParameter, UnsupportedMedia
 from server.inference.admission import Admission, Reservation
+from server.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
     from server.inference.model_registry import Registry
     from server.inference.offload import Offload
     from server.inference.pipeline import Usage
     from server.metrics import Metrics
-    from server.process.shared_memory import Member
+    from server.process.shared_memory import ProcessGroupMember
     from server.settings import Settings
 
 # Where an ASGI scope carries its context, and when the request's first byte came.
@@ -39,8 +40,9 @@ class Service:
     metrics: Metrics
     admission: Admission
     offload: Offload
-    member: Member | None = None
+    member: ProcessGroupMember | None = None
     """Of one process among several."""
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from pathlib import Path
 from models.manifest import ManifestError
 from server.errors import ModelNotFound, NotReady
 from server.inference.pipeline import Pipeline, Resources
-from server.inference.runtime.devices import DeviceError
 
 logger = logging.getLogger("cloze")
 
@@ -100,10 +99,9 @@ def _running(folder: Path, resources: Resources) -> Pipeline:
         pipeline = Pipeline(folder, resources)
         pipeline.start()
         pipeline.warm()
-    except (ManifestError, DeviceError):
+    except BaseException as error:
+        error.add_note(f"while loading {folder.name}")
         raise
-    except Exception as error:
-        raise ManifestError(f"{folder.name} is intact, but does not run: {error}") from error
     ready = {
         "heads": pipeline.manifest.heads,
         "device": pipeline.device.name,

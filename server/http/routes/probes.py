@@ -29,9 +29,11 @@ class ProbeAnswer(Answer):
 
 @router.get("/livez", response_model=ProbeAnswer, responses=errors(503))
 async def livez(call: Call) -> Response:
-    """Succeeds unless a worker is stuck; a supervisor should restart the server then."""
+    """Succeeds unless something has died or is stuck; the server should be restarted then."""
     service = call.context.service
-    ages = [p.stats().worker_heartbeat_age_s for p in service.registry.pipelines.values()]
+    for task in service.background.failed:
+        raise NotReady(f"The background task {task!r} has failed; restart the server.")
+    ages = [p.stats().worker_heartbeat_age_seconds for p in service.registry.pipelines.values()]
     if max([*ages, service.metrics.silence_s()]) > service.settings.stuck_after_s:
         raise NotReady("A worker has shown no sign of life for too long; restart the server.")
     return json_response({"status": "ok"})
@@ -44,7 +46,7 @@ async def readyz(call: Call) -> Response:
     match service.registry.phase:
         case Phase.READY:
             # The next connection may be dealt to any of the processes.
-            if service.member is not None and service.member.board.is_any_loading():
+            if service.member is not None and service.member.statistics.is_any_loading():
                 raise NotReady("Other processes are still loading.", retry_after_s=1)
             return json_response({"status": "ok"})
         case Phase.DRAINING:
