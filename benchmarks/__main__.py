@@ -2,32 +2,26 @@
 
 from pathlib import Path
 
-from benchmarks.ceiling import ceiling_rate
 from benchmarks.cloze import DEFAULT_MODEL, subjects
+from benchmarks.harness import bench_of, command_line, complete, run, started
+from benchmarks.load.ceiling import ceiling_rate
 from benchmarks.machine import conditions, leave
-from benchmarks.options import complete, parser
 from benchmarks.sections import SECTIONS
-from benchmarks.session import bench_of, left_out, run, started
-from benchmarks.subjects import Subject
 from models.manifest import TOKENIZER_FILE, load_manifest
-
-
-def accept(subject: Subject) -> None:
-    """Cloze's answers are the tests' business."""
 
 
 def main() -> None:
     """Measure, print, write."""
-    made = parser("benchmarks", "Cloze over HTTP beside the bare session, on this machine.")
-    made.add_argument("--model", type=Path, default=DEFAULT_MODEL)
-    options = complete(made.parse_args(), tuple(SECTIONS))
+    parser = command_line("benchmarks", "Cloze over HTTP beside the bare session, on this machine.")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    options = complete(parser.parse_args(), tuple(SECTIONS))
     leave(options.cores)
     manifest = load_manifest(options.model)
-    with started(subjects(options.model), options.cores, options.results / "logs", accept) as (
+    with started(subjects(options.model), options.cores, options.results / "logs") as (
         running,
-        reasons,
+        missing,
     ):
-        stated = conditions(options.cores) | left_out(reasons)
+        stated = conditions(options.cores) | missing
         stated["model"] = f"{manifest.name} ({manifest.precision})"
         stated["limit of the load generator"] = (
             f"{ceiling_rate(options.connections):.0f} per second"

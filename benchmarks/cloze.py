@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.offer import Post
+from benchmarks.load.offer import Post
 from benchmarks.subjects import Spec
 from benchmarks.workloads import TASKS, Question
 

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import cloze
 from benchmarks.bench import Bench
-from benchmarks.machine import Conditions, conditions, core_list, leave
-from benchmarks.options import RESULTS, names
+from benchmarks.harness import RESULTS, names, require_known
+from benchmarks.machine import Conditions, conditions, core_list, leave, own_cores
 from benchmarks.report import write
 from benchmarks.results import Results
 from benchmarks.subjects import Subject, running
@@ -143,11 +143,10 @@ def read_options() -> argparse.Namespace:
     add("--rounds", type=int, default=7)
     add("--seconds", type=float, default=3.0, help="of each measurement")
     add("--connections", type=int, default=32, help=f"busy ones; {LIST_CONNECTIONS} for lists")
-    add("--cores", type=core_list, default=sorted(os.sched_getaffinity(0)), help="of each server")
+    add("--cores", type=core_list, default=own_cores(), help="of each server")
     add("--results", type=Path, default=RESULTS, help="folder of the report")
     options = parser.parse_args()
-    if unknown := set(options.only) - set(WORKLOADS):
-        parser.error(f"--only: unknown {sorted(unknown)}; choose from {', '.join(WORKLOADS)}")
+    require_known("--only", options.only, WORKLOADS)
     return options
 
 

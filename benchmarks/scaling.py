@@ -18,27 +18,22 @@ from dataclasses import astuple, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
-from unittest.mock import patch
 from urllib.request import urlopen
 
-import onnxruntime as ort
-
-from benchmarks.bare import BareSession, packed
+from benchmarks.bare import BareSession
 from benchmarks.cloze import DEFAULT_MODEL, REPOSITORY, server
+from benchmarks.load.offer import Stream, offer
 from benchmarks.machine import conditions, core_list, leave
-from benchmarks.offer import Stream, offer
-from benchmarks.report import short
+from benchmarks.report import short, table
 from benchmarks.subjects import Server, running
 from benchmarks.workloads import Workload, Workloads
 from models.manifest import TOKENIZER_FILE, load_manifest
-from server.inference.runtime.session import Session, SessionOptions
 from server.process.supervisor import processes_for
 
 CORES = (16, 64, 192)
 GPU_RATES = (1_000, 5_000, 20_000)  # requests per second that a GPU may be able to compute
 CONNECTIONS, WARM_S, READY_S = 32, 1.0, 60.0
 BATCH_TOKENS = 200  # about what a worker takes with 32 busy connections
-REPEATS = 200
 MEASURED = (
     "workload",
     "cores",
@@ -85,7 +80,7 @@ def measured(subject: Server, setup: Setup, workload: Workload, seconds: float) 
         offered = offer(subject.url, stream, warm_s=WARM_S, seconds=seconds)
         cpu, loops = program.cpu_s() - cpu, program.main_threads_s() - loops
         memory_mb = program.memory_mb()
-    seen = offered.seen["all"]
+    seen = offered.streams["all"]
     shared = offered.busy if len(setup.cores) > 1 else 0.0
     active_s = min(time.perf_counter() - begun, WARM_S + seconds)
     busy = min(1.0, (cpu / active_s + shared) / len(setup.cores))
@@ -100,30 +95,6 @@ def wait_for_all(url: str, processes: int) -> None:
             if f"\ncloze_processes {processes:.1f}" in answer.read().decode():
                 return
         time.sleep(0.1)
-
-
-def python_s(model: Path, workload: Workload) -> float:
-    """Return what a worker spends per text outside the session: its part of the lock, in seconds.
-
-    Each batch is run once; then its outputs are handed out again without computing them.
-    """
-    bare = BareSession(model)
-    texts = [question.texts for question in workload.questions]
-    batch = packed(bare.items(workload.questions[0].task, texts), BATCH_TOKENS)[0]
-    session = Session(model, bare.manifest, SessionOptions())
-    compute = ort.InferenceSession.run
-    outputs: list[object] = []
-
-    def recorded(*arguments: object) -> object:
-        outputs.append(outputs[0] if outputs else compute(*arguments))
-        return outputs[0]
-
-    with patch.object(ort.InferenceSession, "run", recorded):
-        session.run(batch)
-        begun = time.thread_time()
-        for _ in range(REPEATS):
-            session.run(batch)
-    return (time.thread_time() - begun) / REPEATS / len(batch)
 
 
 def expected(costs: Costs, lock_s: float, cores: int, processes: int) -> float:
@@ -222,18 +193,6 @@ def calculated_row(costs: Costs, lock_s: float, cores: int) -> list[str]:
     return [str(cores), f"{alone:,.0f}", f"{several:,.0f}", str(processes), limit]
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table.
-
-    >>> print(table(["a", "b"], [["1", "2"]]))
-    | a | b |
-    | --- | --- |
-    | 1 | 2 |
-    """
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def main() -> None:
     """Measure, calculate, print, write."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
@@ -250,7 +209,11 @@ def main() -> None:
     stated = conditions(options.cores) | {"model": f"{manifest.name} ({manifest.precision})"}
     stated["rounds"] = f"{options.rounds}, {options.seconds:g} s each, {CONNECTIONS} connections"
     found = gather(options, workloads)
-    parts = {each.name: mean(python_s(options.model, each) for _ in range(3)) for each in workloads}
+    bare = BareSession(options.model)
+    parts = {
+        each.name: mean(bare.python_s(*each.texts(), BATCH_TOKENS) for _ in range(3))
+        for each in workloads
+    }
     text = "\n\n".join(page(found, parts, stated)) + "\n"
     (options.results / "scaling.md").write_text(text)
     print(text)

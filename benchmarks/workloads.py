@@ -39,6 +39,11 @@ class Workload:
         """The tasks that a subject must serve."""
         return frozenset(question.task for question in self.questions)
 
+    def texts(self) -> tuple[Task, list[tuple[str, ...]]]:
+        """Return the one task of a loop's workload, and its texts."""
+        (task,) = self.tasks
+        return task, [question.texts for question in self.questions]
+
 
 class Workloads:
     """All workloads, for the tokenizer of one model."""

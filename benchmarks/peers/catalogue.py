@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import cloze
-from benchmarks.offer import Post
+from benchmarks.load.offer import Post
 from benchmarks.peers.environments import build, python_of
 from benchmarks.peers.weights import PRECISIONS, Weights, make_ctranslate2, make_onnx
 from benchmarks.subjects import Dialect, Spec

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.latencies import Seen
+from benchmarks.load.latencies import LatencySummary
 from benchmarks.subjects import Server, Throughput
 from benchmarks.workloads import TASKS, Task, Workload
 
-SEEN = Seen(100, 0, 0, 1.0, 2.0, 3.0, 4.0, 120, 0.0)
+SUMMARY = LatencySummary(100, 0, 0, 1.0, 2.0, 3.0, 4.0, 120, 0.0)
 EVERY_TASK = frozenset(TASKS)
 
 
@@ -27,9 +27,9 @@ class Noting(Server):
 
     def saturate(self, workload: Workload, *_: object, **__: object) -> Throughput:
         self.calls.append((self.name, workload.name))
-        return Throughput(rate=200.0, cpu_s=1.0, seen=SEEN)
+        return Throughput(rate=200.0, cpu_s=1.0, latency=SUMMARY)
 
     def offer(self, streams: Any, **_: object) -> Any:
         (stream,) = streams.values()
         self.calls.append((self.name, f"{len(stream.due_s)} requests"))
-        return dict.fromkeys(streams, SEEN)
+        return dict.fromkeys(streams, SUMMARY)

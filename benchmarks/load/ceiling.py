@@ -1,6 +1,6 @@
 """A server that answers at once, whatever it is asked: shows what the load generator could offer.
 
-Usage: python -m benchmarks.ceiling; prints its base URL and serves until it is ended.
+Usage: python -m benchmarks.load.ceiling; prints its base URL and serves until it is ended.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.offer import Stream, offer
+from benchmarks.load.offer import Stream, offer
 
 BODY = b"[" + b"0.123456789," * 40 + b"0]"  # about as long as a fill-mask answer
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
@@ -40,12 +40,12 @@ async def serve() -> None:
 
 def ceiling_rate(connections: int, seconds: float = 1.0) -> float:
     """Return the requests per second of the load generator against this server."""
-    command = [sys.executable, "-m", "benchmarks.ceiling"]
+    command = [sys.executable, "-m", "benchmarks.load.ceiling"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().strip() if process.stdout else ""
             stream = Stream([("/", "{}")], connections)
-            return offer(url, {"all": stream}, warm_s=0.2, seconds=seconds).seen["all"].rate
+            return offer(url, {"all": stream}, warm_s=0.2, seconds=seconds).streams["all"].rate
         finally:
             process.terminate()
 

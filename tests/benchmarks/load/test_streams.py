@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from benchmarks.connection import request
-from benchmarks.latencies import Seen
-from benchmarks.streams import ClosedLoop, OpenLoop, Window
+from benchmarks.load.connection import request
+from benchmarks.load.latencies import LatencySummary, Window
+from benchmarks.load.streams import ClosedLoop, OpenLoop
 
 POST = request("/", "127.0.0.1", b"{}")
 Respond = Callable[[int], tuple[float, bytes]]
@@ -47,12 +47,12 @@ async def serving(respond: Respond) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-def run(loop: Callable[[], ClosedLoop | OpenLoop], respond: Respond) -> Seen:
-    async def go() -> Seen:
+def run(loop: Callable[[], ClosedLoop | OpenLoop], respond: Respond) -> LatencySummary:
+    async def go() -> LatencySummary:
         async with serving(respond) as port:
             made = loop()
             await made.run("127.0.0.1", port)
-            return made.tally.seen()
+            return made.recorder.summary()
 
     return asyncio.run(go())
 
@@ -105,11 +105,11 @@ def test_refusals_are_told_from_failures() -> None:
 def test_a_server_that_is_not_there_is_a_failure() -> None:
     loop = OpenLoop([POST], [0.0, 0.01], Window(0.0, 0.1))
     asyncio.run(loop.run("127.0.0.1", 1))
-    assert loop.tally.seen().failed == 2
+    assert loop.recorder.summary().failed == 2
 
 
 def test_an_answer_that_never_comes_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.streams.PATIENCE_S", 0.1)
+    monkeypatch.setattr("benchmarks.load.streams.PATIENCE_S", 0.1)
     begun = time.perf_counter()
     seen = run(lambda: OpenLoop([POST], [0.0], Window(0.0, 0.1)), lambda _: (60.0, answer(200)))
     assert seen.failed == 1

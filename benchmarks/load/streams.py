@@ -9,71 +9,11 @@ import math
 import time
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Protocol
 
-from benchmarks.connection import LOST, Connection
-from benchmarks.latencies import Seen, percentile
+from benchmarks.load.connection import LOST, Connection
+from benchmarks.load.latencies import LatencyRecorder, Window
 
-OK, TOO_MANY_REQUESTS, UNAVAILABLE = 200, 429, 503
 PATIENCE_S = 20.0  # for the answers still under way when the last request is sent
-
-
-class Clock(Protocol):
-    """When the measured time begins and ends, in `time.perf_counter()` seconds."""
-
-    begins: float
-    ends: float
-
-
-class Window:
-    """A warm-up, then the measured time, counted from now."""
-
-    def __init__(self, warm_s: float, seconds: float) -> None:
-        self.starts = time.perf_counter()
-        self.begins = self.starts + warm_s
-        self.ends = self.begins + seconds
-
-
-class Tally:
-    """Counts answers, and the latencies of those in the measured time."""
-
-    def __init__(self, window: Clock) -> None:
-        self._window = window
-        self._latencies_s: list[float] = []
-        self._refused = self._failed = self._served = 0
-        self._late_s = 0.0
-
-    def sent(self, due: float) -> None:
-        """Note how late a request went out."""
-        self._late_s = max(self._late_s, time.perf_counter() - due)
-
-    def answered(self, due: float, status: int, *, by: float) -> None:
-        """Note an answer; `by` is the moment that decides whether it is in the measured time."""
-        self._served += status == OK
-        if not self._window.begins <= by < self._window.ends:
-            return
-        if status == OK:
-            self._latencies_s.append(time.perf_counter() - due)
-        elif status in (TOO_MANY_REQUESTS, UNAVAILABLE):
-            self._refused += 1
-        else:
-            self._failed += 1
-
-    def seen(self) -> Seen:
-        """Return what was counted."""
-        ascending = sorted(self._latencies_s)
-        p50, p99, worst = (percentile(ascending, share) * 1000 for share in (0.5, 0.99, 1.0))
-        return Seen(
-            answers=len(ascending),
-            refused=self._refused,
-            failed=self._failed,
-            seconds=self._window.ends - self._window.begins,
-            p50_ms=p50,
-            p99_ms=p99,
-            worst_ms=worst,
-            served=self._served,
-            late_ms=self._late_s * 1000,
-        )
 
 
 class ClosedLoop:
@@ -85,7 +25,7 @@ class ClosedLoop:
         self._window = window
         self._busy = 0
         self._all_answered = asyncio.Event()
-        self.tally = Tally(window)
+        self.recorder = LatencyRecorder(window)
 
     async def run(self, host: str, port: int) -> None:
         """Offer load until the window ends, then wait for the answers still under way."""
@@ -107,7 +47,7 @@ class ClosedLoop:
 
     def _next(self, connection: Connection, status: int) -> None:
         now = time.perf_counter()
-        self.tally.answered(connection.due, status, by=now)
+        self.recorder.answered(connection.due, status, by=now)
         if status != LOST and now < self._window.ends:
             self._send(connection)
             return
@@ -130,7 +70,7 @@ class OpenLoop:
         self._free: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._all_answered = asyncio.Event()
-        self.tally = Tally(window)
+        self.recorder = LatencyRecorder(window)
 
     async def run(self, host: str, port: int) -> None:
         """Send every request when it is due, then wait for the answers."""
@@ -139,7 +79,7 @@ class OpenLoop:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_answered.wait(), PATIENCE_S)
         for _ in range(self._waiting):
-            self.tally.answered(-math.inf, LOST, by=self._window.begins)
+            self.recorder.answered(-math.inf, LOST, by=self._window.begins)
         for connection in self._free:
             connection.close()
 
@@ -169,7 +109,7 @@ class OpenLoop:
             self._send(connection, due)
 
     def _send(self, connection: Connection, due: float) -> None:
-        self.tally.sent(due)
+        self.recorder.sent(due)
         connection.send(next(self._requests), due)
 
     def _answered(self, connection: Connection, status: int) -> None:
@@ -178,7 +118,7 @@ class OpenLoop:
             self._free.append(connection)
 
     def _count(self, due: float, status: int) -> None:
-        self.tally.answered(due, status, by=due)
+        self.recorder.answered(due, status, by=due)
         self._waiting -= 1
         if not self._waiting:
             self._all_answered.set()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.latencies import percentile
+from benchmarks.load.latencies import percentile
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from statistics import mean, pstdev
 
 import pytest
 
-from benchmarks.arrivals import bursts, steady
+from benchmarks.load.arrivals import bursts, steady
 
 
 def test_as_many_requests_are_due_as_the_rate_says() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.latencies import Seen
+from benchmarks.load.latencies import LatencySummary
 
 Post = tuple[str, str]
 """Path and body of a request."""
@@ -30,7 +30,7 @@ class Stream:
 class Offered:
     """What the clients of each stream saw, and how busy the generator was."""
 
-    seen: Mapping[str, Seen]
+    streams: Mapping[str, LatencySummary]
     busy: float
     """Of one core, from 0 to 1."""
 
@@ -60,8 +60,8 @@ def offer(url: str, streams: Mapping[str, Stream], *, warm_s: float, seconds: fl
         command = [sys.executable, "-m", "benchmarks.load", str(file)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     answer = json.loads(done.stdout)
-    seen = {name: Seen(**counts) for name, counts in answer["seen"].items()}
-    for name, stream in seen.items():
+    summaries = {name: LatencySummary(**counts) for name, counts in answer["streams"].items()}
+    for name, stream in summaries.items():
         if stream.failed:
             raise RuntimeError(f"{name}: {stream.failed} requests to {url} failed")
-    return Offered(seen, answer["busy"])
+    return Offered(summaries, answer["busy"])

@@ -17,14 +17,15 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks.connection import request
-from benchmarks.streams import ClosedLoop, OpenLoop, Window
+from benchmarks.load.connection import request
+from benchmarks.load.latencies import Window
+from benchmarks.load.streams import ClosedLoop, OpenLoop
 
 SWITCH_S = 0.0002  # in which the thread that paces an open loop gets its turn
 
 
 async def measure(plan: dict[str, Any]) -> dict[str, Any]:
-    """Run all streams of the plan side by side; `benchmarks.offer` says what a plan holds."""
+    """Run all streams of the plan side by side; `benchmarks.load.offer` says what a plan holds."""
     address = urlsplit(plan["url"])
     host, port = address.hostname or "", address.port or 80
     window = Window(plan["warm_s"], plan["seconds"])
@@ -38,7 +39,8 @@ async def measure(plan: dict[str, Any]) -> dict[str, Any]:
     begun, cpu_begun = time.perf_counter(), time.process_time()
     await asyncio.gather(*(loop.run(host, port) for loop in loops.values()))
     busy = (time.process_time() - cpu_begun) / (time.perf_counter() - begun)
-    return {"busy": busy, "seen": {name: asdict(loop.tally.seen()) for name, loop in loops.items()}}
+    streams = {name: asdict(loop.recorder.summary()) for name, loop in loops.items()}
+    return {"busy": busy, "streams": streams}
 
 
 def main() -> None:
