@@ -17,14 +17,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 from urllib.parse import urlsplit
 
 from benchmarks import cloze
-from benchmarks.options import names
-from benchmarks.latencies import Seen as LatencySummary
-from benchmarks.offer import Stream, offer
+from benchmarks.harness import names, require_known
+from benchmarks.load.latencies import LatencySummary
+from benchmarks.load.offer import Stream, offer
 from benchmarks.machine import conditions, core_list, leave
-from server.inference.runtime.cores import available_cores as own_cores
 from benchmarks.programs import Program
 from benchmarks.subjects import Server, running
 
@@ -144,7 +144,7 @@ class Burst:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self.outcomes: list[Outcome] = []
 
-    def __enter__(self) -> "Burst":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -186,7 +186,7 @@ def peak_memory(program: Program) -> Iterator[list[float]]:
 def short_client(server: Server, seconds: float) -> LatencySummary:
     """A client that has one short request under way all the time."""
     offered = offer(server.url, {"short": Stream([SHORT])}, warm_s=WARM_S, seconds=seconds)
-    return offered.seen["short"]
+    return offered.streams["short"]
 
 
 def alone(server: Server, costly: Costly) -> str:
@@ -249,6 +249,7 @@ def main() -> None:
     )
     add("--cores", type=core_list, default=[0, 1], help="of the server")
     options = parser.parse_args()
+    require_known("--only", options.only, REQUESTS)
     leave(options.cores)
     for name, value in conditions(options.cores).items():
         print(f"- {name}: {value}")
