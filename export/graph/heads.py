@@ -15,13 +15,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from export.graph.packed import FLOAT, INT64, GraphSpec, PackedEncoder, tap_inputs
-from models.heads import MLM, POOLER, Reads, products_of
+from models.heads import MLM, POOLER, Reads, heads_named, products_of
 
 
 def add_heads(
     encoder: PackedEncoder, spec: GraphSpec, read_rows: str, tapped: Sequence[str]
 ) -> None:
     """Pooling, then every head that the checkpoint has; `tapped` are rows of `spec.layers`."""
+    for head in heads_named(spec.heads):
+        if head.is_product and head.reads not in {Reads.POOLED, Reads.TOKENS}:
+            raise ValueError(f"{head.name} is a product of {head.reads.value}, which none gets")
     rows = encoder.linear.widen(read_rows)
     _pooling(encoder, spec, rows, tapped)
     if MLM.name in spec.heads:
