@@ -12,13 +12,13 @@ from starlette.types import Scope
 
 from server.errors import BodyTooLarge, InvalidParameter, UnsupportedMedia
 from server.inference.admission import Admission, Reservation
+from server.inference.model_registry import Registry
+from server.inference.offload import Offload
+from server.metrics import Metrics
 from server.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
-    from server.inference.model_registry import Registry
-    from server.inference.offload import Offload
     from server.inference.pipeline import Usage
-    from server.metrics import Metrics
     from server.process.shared_memory import ProcessGroupMember
     from server.settings import Settings
 
@@ -43,6 +43,25 @@ class Service:
     member: ProcessGroupMember | None = None
     """Of one process among several."""
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        member: ProcessGroupMember | None = None,
+        background: BackgroundTasks | None = None,
+    ) -> Service:
+        """The service of a process that has loaded nothing yet."""
+        registry = Registry()
+        return cls(
+            settings,
+            registry,
+            Metrics(lambda: registry.pipelines, member),
+            Admission(settings),
+            Offload(),
+            member,
+            background or BackgroundTasks(),
+        )
 
 
 @dataclass(slots=True)

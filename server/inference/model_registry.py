@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -58,11 +58,14 @@ class Registry:
                 param="model",
             ) from None
 
-    async def load(self, folder: Path, default: str | None, resources: Resources) -> None:
+    async def load(
+        self, folder: Path, default: str | None, find_resources: Callable[[], Resources]
+    ) -> None:
         """Verifies, loads and warms every model under `folder`, off the event loop.
 
-        All on one thread: denormals are flushed on the thread that opens the first session and on
-        those that it starts, which the workers of every model must be among (`models.opening`).
+        All on one thread, the search for a device included: denormals are flushed on the thread
+        that opens the first session of a process and on those that it starts, and the workers of
+        every model must be among them (`models.opening`).
 
         Raises:
             ManifestError: a model folder is missing, damaged or not what its manifest says.
@@ -73,6 +76,7 @@ class Registry:
             raise ManifestError(f"no model folder is named as the default model, {default!r}")
         with ThreadPoolExecutor(1, "opener") as opener:
             opening = asyncio.get_running_loop().run_in_executor
+            resources = await opening(opener, find_resources)
             pipelines = {
                 name: await opening(opener, _running, path, resources)
                 for name, path in found.items()

@@ -53,10 +53,13 @@ class Lifecycle:
 
     async def _load(self) -> None:
         service, settings = self._service, self._service.settings
+
+        def find_resources() -> Resources:
+            device = find_device(settings.device)
+            return Resources(settings, settings, device, service.admission, service.offload)
+
         try:
-            device = await asyncio.to_thread(find_device, settings.device)
-            resources = Resources(settings, settings, device, service.admission, service.offload)
-            await service.registry.load(settings.models, settings.default_model, resources)
+            await service.registry.load(settings.models, settings.default_model, find_resources)
         except DeviceError as error:
             logger.error("--device: %s", error)  # noqa: TRY400 (what a person can mend: no trace)
             self._end(ExitCode.BAD_SETTINGS)

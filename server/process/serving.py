@@ -17,11 +17,8 @@ from starlette.types import ASGIApp
 from server.errors import ExitCode
 from server.http.app import create_app
 from server.http.context import Service
-from server.inference.admission import Admission
 from server.inference.model_registry import Phase, Registry
-from server.inference.offload import Offload
 from server.inference.runtime.cores import share_cores
-from server.metrics import Metrics
 from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
 from server.process.protocol import OneWriteProtocol
@@ -136,15 +133,12 @@ def _server(
         if member is not None:
             server.make_room()
 
-    registry = Registry()
-    metrics = Metrics(lambda: registry.pipelines, member)
-    background = BackgroundTasks(on_failure)
-    service = Service(
-        settings, registry, metrics, Admission(settings), Offload(), member, background
-    )
+    service = Service.of(settings, member, BackgroundTasks(on_failure))
     app = create_app(service, Lifecycle(service, end).lifespan)
     control = None if member is None else member.control
-    server = Server(_config(app, settings), listener, registry, settings.drain_delay_s, control)
+    server = Server(
+        _config(app, settings), listener, service.registry, settings.drain_delay_s, control
+    )
     return server
 
 
