@@ -17,8 +17,7 @@ from training.checkpoint import fill, read_tensors
 from training.config import read_config
 from training.errors import TrainingError
 from training.model import BertForPreTraining
-from training.stored_corpus import TOKENIZER
-from training.vocabulary import Vocabulary
+from training.vocabulary import Vocabulary, read_tokenizer
 
 # Head -> the parts of the model that it needs beside the encoder.
 HEADS = {"mlm": ("cls.predictions.",), "nsp": ("cls.seq_relationship.", "bert.pooler.")}
@@ -51,8 +50,8 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
     absent = {part for part in parts if not any(name.startswith(part) for name in tensors)}
     model = BertForPreTraining(config)
     fill(model, tensors, folder, fresh=absent)
-    tokenizer = folder / TOKENIZER
-    vocabulary = Vocabulary.read(tokenizer)
+    tokenizer = read_tokenizer(folder)
+    vocabulary = Vocabulary.of(tokenizer)
     if vocabulary.size > config.vocab_size:
         raise TrainingError(
             f"The tokenizer of {folder} has {vocabulary.size} ids and the model only "
@@ -62,7 +61,7 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
         name=folder.resolve().name,
         model=model.to(device or "cpu"),
         heads=frozenset(head for head, needed in HEADS.items() if not absent & set(needed)),
-        tokenizer=_read_tokenizer(tokenizer),
+        tokenizer=tokenizer,
         vocabulary=vocabulary,
         weights_sha256=_digest(tensors),
     )
@@ -70,22 +69,12 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
 
 def check_same_vocabulary(subject: Subject, corpus: Path) -> None:
     """Raise `TrainingError` when ids of the corpus mean other tokens to the checkpoint."""
-    theirs = _read_tokenizer(corpus / TOKENIZER).get_vocab()
+    theirs = read_tokenizer(corpus).get_vocab()
     if theirs != subject.tokenizer.get_vocab():
         raise TrainingError(
             f"The corpus {corpus} was built with another vocabulary than that of {subject.name}; "
             "build one with the checkpoint's tokenizer."
         )
-
-
-def _read_tokenizer(path: Path) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 (the library raises nothing narrower)
-        raise TrainingError(f"{path} is not usable: {error}.") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

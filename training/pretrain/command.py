@@ -11,23 +11,24 @@ from pathlib import Path
 
 import torch
 
-from training.batches import PairBatch, masked_documents
+from training.batches import masked_documents
 from training.checkpoint import load_encoder, load_pretraining
 from training.config import SIZES, named_config
-from training.corpus import Corpus
-from training.masking import Masking
 from training.memory import keep_freed_memory
 from training.model import BertForPreTraining
-from training.objectives import Objective, Weights
+from training.objectives import Objective
+from training.optimiser import make_adamw
+from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import RunBatches
 from training.pretrain.curves import draw_curves
 from training.pretrain.loop import Interruption, Intervals, Run
-from training.pretrain.optimiser import make_optimiser
 from training.pretrain.processes import Processes, joined
 from training.pretrain.recipe import Recipe, add_recipe_flags, flag_values, read_recipe
 from training.pretrain.run_folder import RunFolder, RunIdentity, restore
+from training.stored_corpus import Corpus
 
+BETA2 = 0.98  # of AdamW, as RoBERTa's: steps of many tokens
 INTERRUPTED = 3  # the exit code of a run that was stopped and can be resumed
 HELD_OUT_SEED = 0  # the held-out masks are the same in every run
 
@@ -88,7 +89,7 @@ def prepare(
     corpus = Corpus.open(corpus_folder, "train")
     folder = RunFolder(out, corpus_folder)
     model = start_model(recipe, corpus).to(processes.device)
-    optimiser = make_optimiser(model, recipe)
+    optimiser = make_adamw(model, recipe.rate, beta2=BETA2)
     latest = folder.latest()
     average = WeightAverage(model, recipe.average) if recipe.average else None
     step = restore(latest, model, optimiser, average) if latest else 0
@@ -98,15 +99,16 @@ def prepare(
         folder.claim(identity, step)
         folder.forget_after(step)
     teacher = load_encoder(Path(recipe.teacher)).to(processes.device) if recipe.teacher else None
-    weights = Weights(
+    objective = Objective(
+        model,
         next_sentence=recipe.next_sentence,
         distillation=recipe.distillation,
-        kind=recipe.distance,
+        teacher=teacher,
     )
     run = Run(
         recipe=recipe,
         model=model,
-        objective=Objective(model, weights, teacher),
+        objective=objective,
         optimiser=optimiser,
         processes=processes,
         folder=folder,
@@ -136,7 +138,6 @@ def _held_out(corpus_folder: Path, recipe: Recipe, count: int) -> list[PairBatch
     batches = masked_documents(
         corpus,
         sequence_tokens=recipe.sequence_tokens,
-        masking=Masking(),
         batch_tokens=recipe.batch_tokens,
         seed=HELD_OUT_SEED,
     )

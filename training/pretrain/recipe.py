@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import TrainingError
-from training.objectives import DISTILLATIONS
+from training.optimiser import fall_steps, rise_and_fall
 
 SCHEDULES = ("linear", "stable")
 PRECISIONS = ("fp32", "bf16")
@@ -47,26 +47,15 @@ class Recipe:
     single: float = _share(0.0, "the pairs made of one sentence each")
     alone: float = _share(0.0, "the sequences that are one sentence without a second segment")
     unmasked: float = _share(0.0, "the pairs that stay unmasked, for next sentences alone")
-    mask_rate: float = _share(0.15, "the tokens to predict")
-    mask_share: float = _share(0.8, "those that becomes [MASK]")
-    random_share: float = _share(0.1, "those that becomes a random token")
-    whole_words: bool = _option(False, "choose whole words instead of pieces")
-    content_words: bool = _option(False, "choose frequent words less often")
     rate: float = _option(4e-4, "peak learning rate")
-    rate_layer_decay: float = _option(1.0, "factor on the rate for each layer further down")
     warm_up: float = _share(0.05, "the steps over which the rate rises")
     schedule: str = _choice("linear", "the rate after it", SCHEDULES)
     decay: float = _share(0.3, "the steps over which it falls, with `stable`")
-    heads_first: float = _share(0.0, "the steps that train the heads alone")
-    weight_decay: float = _option(0.01, "AdamW's, not on biases and norms")
-    beta2: float = _option(0.98, "AdamW's second moment")
-    clip: float = _option(1.0, "largest norm of the gradient")
     average: float = _share(0.0, "a mean of the weights that a step keeps (0.999); 0 for no mean")
     dropout: float = _share(0.0, "the values that dropout leaves out, everywhere")
     next_sentence: float = _option(1.0, "weight of next-sentence prediction")
     distillation: float = _option(0.0, "weight of the sentence vectors' distance to a teacher's")
     teacher: str = _option("", "the teacher's folder")
-    distance: str = _choice("cosine", "that distance", DISTILLATIONS)
     sentences: int = _option(32, "sentences per micro-batch for it")
     precision: str = _choice("fp32", "of the products", PRECISIONS)
     seed: int = _option(1, "of weights, pairs, masks and dropout")
@@ -118,8 +107,26 @@ class Recipe:
 
     def int8_from(self, processes: int) -> int:
         """The step from which products are rounded; that after the last where none are."""
+        return round((1 - self.int8_part) * self.steps(processes))
+
+    def rate_at(self, step: int, processes: int) -> float:
+        """The learning rate of a step, from 0.
+
+        >>> Recipe(tokens=409_600, rate=1.0, warm_up=0.1).rate_at(9, processes=1)
+        1.0
+        """
         steps = self.steps(processes)
-        return round((1 - self.int8_part) * steps)
+        return self.rate * rise_and_fall(step, steps, warm_up=self.warm_up, decay=self._decay)
+
+    def ending_begins(self, processes: int) -> int:
+        """The first step of the run's end: a lower rate, longer sequences or rounding."""
+        steps = self.steps(processes)
+        falls = steps - fall_steps(steps, warm_up=self.warm_up, decay=self._decay)
+        return min(falls, self.longer_from(processes), self.int8_from(processes))
+
+    @property
+    def _decay(self) -> float | None:
+        return self.decay if self.schedule == "stable" else None
 
 
 def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
@@ -140,7 +147,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         raise TrainingError(f"A recipe has no option `{unknown[0]}`.")
     for name, value in values.items():
         wanted = (int, float) if types[name] is float else types[name]
-        if not isinstance(value, wanted) or isinstance(value, bool) != (types[name] is bool):
+        if not isinstance(value, wanted) or isinstance(value, bool):
             raise TrainingError(f"`{name}` must be of type {types[name].__name__}.")
     return Recipe(**values)
 
@@ -156,11 +163,8 @@ def add_recipe_flags(parser: argparse._ActionsContainer) -> None:
         assert option.default is not MISSING  # noqa: S101
         flag = f"--{option.name.replace('_', '-')}"
         text = f"{option.metadata['purpose']} (default {option.default})".replace("%", "%%")
-        settings: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
-        if isinstance(option.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **settings)
-        else:
-            parser.add_argument(flag, type=type(option.default), **settings)
+        kind = type(option.default)
+        parser.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=text)
 
 
 def flag_values(arguments: argparse.Namespace) -> dict[str, Any]:

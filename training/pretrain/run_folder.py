@@ -22,7 +22,6 @@ from training.errors import TrainingError
 from training.int8 import factors_of, round_products
 from training.model import BertForPreTraining
 from training.pretrain.average import WeightAverage
-from training.pretrain.optimiser import ending_begins
 from training.pretrain.recipe import Recipe, make_recipe, recipe_values
 
 STATE_FILE = "training_state.pt"
@@ -156,7 +155,7 @@ def _check_same(identity: RunIdentity, found: dict[str, Any], step: int, path: P
             f"The run in {path} began with another `{others[0]}` ({old[others[0]]}); "
             "resume it with the same recipe, or choose another folder."
         )
-    first = min(ending_begins(recipe, identity.processes) for recipe in (begun, identity.recipe))
+    first = min(recipe.ending_begins(identity.processes) for recipe in (begun, identity.recipe))
     if changed and step > first:
         raise TrainingError(
             f"`{min(changed)}` can change before the end of a run begins, which it did at {first}."

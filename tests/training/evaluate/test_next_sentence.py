@@ -10,8 +10,8 @@ import transformers
 from training.corpus import Corpus
 from training.errors import TrainingError
 from training.evaluate.next_sentence import measure_next_sentence, says_next
+from training.evaluate.pairs import random_pairs
 from training.evaluate.subject import Subject
-from training.evaluation_pairs import random_pairs
 
 
 def test_answers_are_those_of_transformers_one_pair_at_a_time(

@@ -16,7 +16,7 @@ from training.checkpoint import load_encoder
 from training.errors import TrainingError
 from training.finetune import sequences
 from training.finetune.heads import BertHead
-from training.finetune.loop import Training, fit, predict, rate_factor
+from training.finetune.loop import Training, fit, predict
 from training.finetune.options import Options
 from training.finetune.pieces import WordPieces
 from training.finetune.task import Float32, Split, Task
@@ -147,13 +147,3 @@ def test_every_weight_is_trained(task: Task, model: BertHead) -> None:
     }
     # Softmax does not see what is added to all keys alike: their bias has no gradient but noise.
     assert {name for name in still if not name.endswith("key.bias")} == set()
-
-
-def test_rate_rises_to_the_whole_and_falls_to_nearly_nothing() -> None:
-    factors = [rate_factor(step, 50, 0.1) for step in range(50)]
-    assert factors.index(max(factors)) == 4
-    assert max(factors) == 1
-    assert 0 < factors[-1] < 0.03
-    assert all(factor > 0 for factor in factors)
-    assert rate_factor(0, 1, 0.1) == 1
-    assert rate_factor(0, 10, 0.0) == 1
