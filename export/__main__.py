@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from export.checkpoint import Checkpoint, read_checkpoint
 from export.errors import ExportError
-from export.folder import LINEARS, export_model
-from export.parameters import parameter_table
+from export.graph.parameters import parameter_table
+from export.read.checkpoint import Checkpoint, read_checkpoint
+from export.write.model_folder import LINEARS, export_model
 from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes

@@ -26,7 +26,7 @@ from benchmarks.gpu.serving import serving
 from benchmarks.gpu.throughput import throughput
 from benchmarks.gpu.variants import Recordable
 from benchmarks.options import RESULTS
-from export.graph import BertGraph
+from export.graph.bert import BertGraph
 from server.inference.runtime.devices import DeviceError, find_device
 
 REPOSITORY = Path(__file__).parents[2]

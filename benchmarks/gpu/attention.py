@@ -21,7 +21,7 @@ from benchmarks.gpu.variants import (
     places,
 )
 from benchmarks.workloads import Task
-from export.graph import BertGraph
+from export.graph.bert import BertGraph
 
 WITH_CUDNN = Opening(cuda={"sdpa_kernel": "0"})
 WITH_OPTIMISERS = Opening(disabled=())

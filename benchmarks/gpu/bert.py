@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.variants.source import SEED, RandomWeights
-from export.builder import OPSET, GraphBuilder
-from export.config import BertConfig
-from export.folder import EXTRA_LAYERS, LINEARS
-from export.graph import BertGraph, GraphSpec
-from export.layout import Shapes, canonical_shapes
+from export.graph.bert import BertGraph, GraphSpec
+from export.graph.builder import OPSET, GraphBuilder
+from export.read.config import BertConfig
+from export.read.weight_shapes import Shapes, canonical_shapes
+from export.write.model_folder import EXTRA_LAYERS, LINEARS
 from models.manifest import (
     TOKENIZER_FILE,
     Architecture,

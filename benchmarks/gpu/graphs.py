@@ -16,7 +16,7 @@ from benchmarks.gpu.lab import SHIPPED, Feeds, Lab, run
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.streams import p50_ms
 from benchmarks.gpu.variants import Recordable
-from export.graph import BertGraph
+from export.graph.bert import BertGraph
 
 TEXTS = 24
 RECORDING_RUNS = 3  # ONNX Runtime records at the second or third

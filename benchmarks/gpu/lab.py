@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.gpu.bert import Bert, Graph
 from benchmarks.gpu.streams import Texts
 from benchmarks.machine import processor
-from export.graph import BertGraph
+from export.graph.bert import BertGraph
 from models.manifest import GRAPH_FILE, MANIFEST_FILE
 from server.inference.runtime.devices import CPU_PROVIDER, CUDA_PROVIDER, Device
 from server.inference.runtime.packing import Batch, Item

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from benchmarks.gpu.bert import Bert
-from export.keys import checkpoint_key
+from export.read.weight_names import checkpoint_key
 from server.inference.runtime.packing import Item, MaskWant
 
 DECODER = "cls.predictions.decoder"

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from export.graph import BertGraph, Inputs
-from export.linear import Rows
+from export.graph.bert import BertGraph, Inputs
+from export.graph.linear import Rows
 
 INT32 = TensorProto.INT32
 

@@ -7,7 +7,7 @@ from benchmarks.results import Sample
 from benchmarks.variants.catalogue import Variant
 from benchmarks.variants.opened import open_session
 from benchmarks.variants.source import Source
-from export.drift import measure_drift
+from export.check.quantization_error import measure_drift
 
 MEASURES = {
     "embedding_cosine_mean": "cosine",

@@ -10,12 +10,12 @@ from benchmarks.variants.folding import FoldedWeights
 from benchmarks.variants.joined import JoinedWeights
 from benchmarks.variants.opened import Opening
 from benchmarks.variants.source import Source
-from export.builder import GraphBuilder
-from export.graph import BertGraph
-from export.linear import FloatLinear, Linear
-from export.quantize import Int8Linear
-from export.smoothing import smoothed
-from export.weights import Weights
+from export.graph.bert import BertGraph
+from export.graph.builder import GraphBuilder
+from export.graph.linear import FloatLinear, Linear
+from export.graph.quantize import Int8Linear
+from export.graph.smoothing import smoothed
+from export.read.weights import Weights
 
 SHIPPED_LINEAR: dict[str, Callable[[GraphBuilder, Weights], Linear]] = {
     "fp32": FloatLinear,

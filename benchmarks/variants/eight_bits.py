@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from export.builder import GraphBuilder
-from export.linear import Rows
-from export.quantize import HIGHEST, LEVELS, ZERO_POINT, Int8Linear, quantise_rows
-from export.weights import Weights
+from export.graph.builder import GraphBuilder
+from export.graph.linear import Rows
+from export.graph.quantize import HIGHEST, LEVELS, ZERO_POINT, Int8Linear, quantise_rows
+from export.read.weights import Weights
 
 MOST_LAYERS = 48  # of any BERT
 BLOCK = 128  # columns of a row that share a scale, of `MatMulNBits`

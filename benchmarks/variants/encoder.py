@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto
 
-from export.graph import LEAST, BertGraph, Inputs
-from export.linear import Rows
+from export.graph.bert import LEAST, BertGraph, Inputs
+from export.graph.linear import Rows
 
 
 class MultiHeadAttention(BertGraph):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from export.weights import Weights
+from export.read.weights import Weights
 
 LEFT_OUT = (".attention.key.bias", ".attention.value.bias")
 TAKES_IT = ".attention.output.bias"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from export.weights import Weights
+from export.read.weights import Weights
 
 JOINED = ".attention.qkv."
 PARTS = ("query", "key", "value")

@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import onnxruntime as ort
 
 from benchmarks.variants.batches import Feeds
-from export.builder import GRAPH_FILE
+from export.graph.builder import GRAPH_FILE
 from models.processor import precision_entries
 from server.inference.runtime.session import DISABLED_OPTIMIZERS, ERRORS_ONLY, SPINNING
 

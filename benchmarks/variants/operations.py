@@ -7,7 +7,7 @@ norms, activations, quantising. Letters: T tokens, R read rows, H hidden, I inte
 
 from collections.abc import Sequence
 
-from export.config import BertConfig
+from export.read.config import BertConfig
 from server.inference.runtime.packing import (
     ClassWant,
     Item,

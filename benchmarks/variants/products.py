@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.variants.opened import Opening, open_session
-from export.builder import IR_VERSION, OPSET
+from export.graph.builder import IR_VERSION, OPSET
 
 Shape = tuple[int, int, int]
 """(M, K, N): an M×K matrix by a K×N one."""

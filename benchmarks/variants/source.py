@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.checkpoint import read_checkpoint
-from export.config import BertConfig
-from export.graph import GraphSpec
-from export.layout import Shapes, canonical_shapes
-from export.weights import Weights
+from export.graph.bert import GraphSpec
+from export.read.checkpoint import read_checkpoint
+from export.read.config import BertConfig
+from export.read.weight_shapes import Shapes, canonical_shapes
+from export.read.weights import Weights
 from models.manifest import TOKENIZER_FILE, load_manifest
 
 SPREAD = 0.02  # standard deviation of BERT's initial weights

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.variants.catalogue import Variant
 from benchmarks.variants.source import Source
-from export.builder import GraphBuilder
+from export.graph.builder import GraphBuilder
 
 
 def write_graph(source: Source, variant: Variant, precision: str, folder: Path) -> Path:

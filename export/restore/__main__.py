@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from export.config import BertConfig
 from export.errors import ExportError
-from export.layout import HEADS, canonical_shapes
+from export.read.config import BertConfig
+from export.read.weight_shapes import HEADS, canonical_shapes
 from export.restore.hugging_face import (
     architecture_of,
     write_config,

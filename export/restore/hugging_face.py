@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from export.config import BertConfig
-from export.keys import checkpoint_key
-from export.layout import UNTIED_DECODER
-from export.tensors import SINGLE
-from export.tokenizer import SPECIAL, TOKENIZER
+from export.read.config import BertConfig
+from export.read.tensors import SINGLE
+from export.read.tokenizer import SPECIAL, TOKENIZER
+from export.read.weight_names import checkpoint_key
+from export.read.weight_shapes import UNTIED_DECODER
 from models.manifest import PoolingSpec
 
 _DECODER_BIAS = "mlm.decoder.bias"

@@ -12,13 +12,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from export import parity
-from export.builder import GraphBuilder
-from export.checkpoint import Checkpoint
-from export.graph import BertGraph, GraphSpec
-from export.linear import FloatLinear, Linear
-from export.reference import Float32, Text
-from export.weights import Weights
+from export.check import parity
+from export.check.reference import Float32, Text
+from export.graph.bert import BertGraph, GraphSpec
+from export.graph.builder import GraphBuilder
+from export.graph.linear import FloatLinear, Linear
+from export.read.checkpoint import Checkpoint
+from export.read.weights import Weights
 
 
 class MemoryWeights(Weights):

@@ -6,8 +6,8 @@ import numpy as np
 
 from benchmarks.gpu.bert import SIZES, Bert
 from benchmarks.gpu.variants import PackedOneProduct, places
-from export.builder import GraphBuilder
-from export.half import HalfLinear
+from export.graph.builder import GraphBuilder
+from export.graph.half import HalfLinear
 from server.inference.runtime.packing import Batch, Encoding, Item, PoolWant
 
 

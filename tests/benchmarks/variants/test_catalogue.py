@@ -10,10 +10,10 @@ from benchmarks.variants.opened import Runner, open_session, passes_per_s
 from benchmarks.variants.products import SHAPES, factors, of_onnxruntime, of_torch
 from benchmarks.variants.source import LAYERS, RandomWeights, Source
 from benchmarks.variants.written import write_graph
-from export import parity
-from export.config import BertConfig
-from export.graph import GraphSpec
-from export.layout import canonical_shapes
+from export.check import parity
+from export.graph.bert import GraphSpec
+from export.read.config import BertConfig
+from export.read.weight_shapes import canonical_shapes
 
 NEAR = {"fp32": 1e-4, "int8": 0.15}  # absolute, of token vectors that a norm has just made
 FAST_GELU = 0.02  # absolute: the tanh approximation is another function

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.variants.folding import FoldedWeights
-from export.reference import Float32
+from export.check.reference import Float32
 from tests.export.built_graph import MemoryWeights
 
 TOLERANCE = 1e-5  # absolute, of sums of 12 products of normal numbers

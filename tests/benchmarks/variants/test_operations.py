@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.variants.operations import operations
-from export.config import BertConfig
+from export.read.config import BertConfig
 from server.inference.runtime.packing import (
     ClassWant,
     Encoding,

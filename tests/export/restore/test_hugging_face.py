@@ -7,18 +7,18 @@ import pytest
 import transformers
 from tokenizers import Tokenizer
 
-from export.config import ARCHITECTURES, BertConfig
-from export.pooling import Pooling, read_modules, read_pooling
+from export.read.config import ARCHITECTURES, BertConfig
+from export.read.pooling import Pooling, read_modules, read_pooling
+from export.read.tokenizer import read_tokenizer
 from export.restore.hugging_face import (
     architecture_of,
     write_config,
     write_pooling,
     write_tokenizer,
 )
-from export.tokenizer import read_tokenizer
 from models.manifest import PoolingSpec
 from tests.export.conftest import PIECES
-from tests.export.test_tokenizer import TEXTS
+from tests.export.read.test_tokenizer import TEXTS
 
 SMALL = BertConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 3e-7, (), multi_label=False)
 

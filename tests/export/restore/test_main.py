@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from export.__main__ import main as export
-from export.checkpoint import read_checkpoint
+from export.read.checkpoint import read_checkpoint
 from export.restore.__main__ import BAD_INPUT, main
 from models.manifest import load_manifest
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, tiny_texts
