@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "server", "models"},
     "benchmarks/variants": {"benchmarks", "export", "server", "models"},
     "benchmarks/gpu": {"benchmarks", "export", "server", "models"},
-    "training": {"training"},
+    "training": {"training", "export", "models"},
     "scripts": {"server", "training"},
 }
 # Within the server, inference knows nothing of HTTP.
@@ -94,6 +94,13 @@ def test_imports_point_one_way(package: str) -> None:
         assert ours <= MAY_IMPORT[package], path.relative_to(REPOSITORY)
 
 
+def test_training_takes_of_export_what_reads_a_checkpoint() -> None:
+    for path in files("training/*.py"):
+        for name in imported_modules(path):
+            if name.partition(".")[0] == "export":
+                assert name.startswith(("export.read.", "export.errors")), path.name
+
+
 def test_inference_knows_nothing_of_http() -> None:
     for path in files("server/inference/*.py"):
         for name in imported_modules(path):
@@ -119,7 +126,8 @@ def test_export_imports_only_what_its_install_declares() -> None:
 
 
 def test_training_imports_only_what_its_install_declares() -> None:
-    assert third_party("training") <= declared("training")
+    read = third_party_of(files("export/read/tensors.py", "export/read/config.py"))
+    assert third_party("training") | third_party("models") | read <= declared("training")
 
 
 def test_benchmarks_run_in_the_serving_install() -> None:

@@ -13,14 +13,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.checkpoint import fill, read_tensors
+from models.heads import MLM, NSP
+from training.checkpoint import read_weights
 from training.config import read_config
 from training.errors import TrainingError
 from training.model import BertForPreTraining
 from training.vocabulary import Vocabulary, read_tokenizer
-
-# Head -> the parts of the model that it needs beside the encoder.
-HEADS = {"mlm": ("cls.predictions.",), "nsp": ("cls.seq_relationship.", "bert.pooler.")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +27,7 @@ class Subject:
 
     name: str
     model: BertForPreTraining  # parts that the checkpoint lacks are noise and not to be used
-    heads: frozenset[str]  # of `HEADS`, those whose weights are all there
+    heads: frozenset[str]  # of "mlm" and "nsp", those whose weights are there
     tokenizer: Tokenizer  # adds [CLS] and [SEP]; neither pads nor truncates
     vocabulary: Vocabulary
     weights_sha256: str
@@ -40,16 +38,10 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
 
     Raises `TrainingError` for a folder that is none, or whose parts are incomplete.
     """
-    config, _ = read_config(folder)
-    tensors = {
-        name: tensor
-        for name, tensor in read_tensors(folder).items()
-        if name.startswith(("bert.", "cls."))
-    }
-    parts = {part for needed in HEADS.values() for part in needed}
-    absent = {part for part in parts if not any(name.startswith(part) for name in tensors)}
+    config = read_config(folder)
+    tensors, heads = read_weights(folder)
     model = BertForPreTraining(config)
-    fill(model, tensors, folder, fresh=absent)
+    model.load_state_dict(tensors, strict=False)
     tokenizer = read_tokenizer(folder)
     vocabulary = Vocabulary.of(tokenizer)
     if vocabulary.size > config.vocab_size:
@@ -60,7 +52,7 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
     return Subject(
         name=folder.resolve().name,
         model=model.to(device or "cpu"),
-        heads=frozenset(head for head, needed in HEADS.items() if not absent & set(needed)),
+        heads=frozenset(heads) & {MLM.name, NSP.name},
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         weights_sha256=_digest(tensors),

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.probabilities import softmax
+from models.spans import best_spans
+
 Float32 = NDArray[np.float32]
 LONGEST = 30  # tokens of an answer, as in the paper's code
 
@@ -29,8 +32,8 @@ class Window:
 class Span:
     """The likeliest answer of a window, and how likely it is that there is none."""
 
-    score: float  # log-probability of start and end together
-    not_here: float  # log-probability of [CLS] as start and end
+    score: float  # probability of start and end together
+    not_here: float  # probability of [CLS] as start and end
     start: int  # character in the context
     end: int  # the character after the last
 
@@ -69,20 +72,11 @@ def best_span(place: Window, logits: Float32) -> Span:
     >>> found.start, found.end
     (3, 9)
     """
-    start, end = log_softmax(logits).T  # (1 + tokens,) each
-    scores = start[1:, None] + end[None, 1:]  # (tokens, tokens)
-    possible = np.triu(np.tri(len(scores), k=LONGEST - 1, dtype=bool))
-    first, last = divmod(int(np.where(possible, scores, -np.inf).argmax()), len(scores))
+    starts, ends = softmax(logits.T)  # float64 (1 + tokens,) each
+    (found,) = best_spans(starts[1:], ends[1:], longest=LONGEST, count=1)
     return Span(
-        score=float(scores[first, last]),
-        not_here=float(start[0] + end[0]),
-        start=place.offsets[first][0],
-        end=place.offsets[last][1],
+        score=found.score,
+        not_here=float(starts[0] * ends[0]),
+        start=place.offsets[found.first][0],
+        end=place.offsets[found.last][1],
     )
-
-
-def log_softmax(logits: Float32) -> Float32:
-    """Logarithm of the softmax over rows: float32 (rows, K) -> float32 (rows, K)."""
-    shifted = logits - logits.max(axis=0)
-    result: Float32 = shifted - np.log(np.exp(shifted).sum(axis=0))
-    return result

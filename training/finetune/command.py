@@ -19,6 +19,7 @@ from training.checkpoint import load_encoder, save_checkpoint
 from training.config import BertConfig, read_config
 from training.errors import TrainingError
 from training.finetune import questions, sequences, tokens
+from training.finetune.heads import BertHead
 from training.finetune.loop import fit
 from training.finetune.options import Options, add_options, chosen_options
 from training.finetune.pieces import WordPieces
@@ -90,11 +91,11 @@ def finetune(
     options = options or Options()
     place = _device(device)
     _claim(out)
-    config, _ = read_config(checkpoint)
+    config = read_config(checkpoint)
     options = replace(options, max_tokens=longest_input(kind, config, options.max_tokens))
     task = _prepare(kind, checkpoint, config, options)(train, dev)
     torch.manual_seed(options.seed)
-    model = task.head(encoder(checkpoint, options.dropout)).to(place)
+    model = BertHead(encoder(checkpoint, options.dropout), task.head, len(task.labels)).to(place)
     history = fit(model, task, options)
     report = Report(
         task=kind,
@@ -109,7 +110,12 @@ def finetune(
         seconds=time.monotonic() - started,
     )
     save_checkpoint(
-        out, model, checkpoint, architecture=task.architecture, embeddings=False, **task.config
+        out,
+        model,
+        checkpoint,
+        architecture=task.head.architectures[0],
+        embeddings=False,
+        **task.config,
     )
     report.write(out)
     return report

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from training.checkpoint import fill, read_tensors, save_checkpoint
+from training.checkpoint import read_weights, save_checkpoint
 from training.errors import TrainingError
 from training.int8 import factors_of, round_products
 from training.model import BertForPreTraining
@@ -127,7 +127,7 @@ def restore(
     average: WeightAverage | None,
 ) -> int:
     """Put a checkpoint back into what a run is made of; return the steps it had done."""
-    fill(model, read_tensors(folder), folder)
+    model.load_state_dict(read_weights(folder)[0])
     state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["random"])

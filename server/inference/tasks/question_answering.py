@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.probabilities import Float64, softmax
+from models.spans import best_spans
 from server.errors import InvalidParameter, TooLong
 from server.inference.runtime.packing import Float32, Item, MaskResult, Result, TokenWant
 from server.inference.tasks.plan import Limits, Plan
-from server.inference.tasks.probabilities import Float64, softmax
-from server.inference.tasks.spans import best_spans
 from server.inference.tasks.windows import Window, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import ModelManifest
+from models.probabilities import sigmoid, softmax, unchanged
 from server.errors import InvalidParameter, TooLong
 from server.inference.runtime.packing import ClassWant, Item, MaskResult, Result
 from server.inference.tasks.nsp import longest_first
 from server.inference.tasks.plan import Limits, Plan
-from server.inference.tasks.probabilities import sigmoid, softmax, unchanged
 from server.inference.tokenizer import Tokenizer, too_long
 
 TEXT_SPECIALS, PAIR_SPECIALS = 2, 3  # [CLS] a [SEP], and b [SEP]

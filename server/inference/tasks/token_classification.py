@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from models.manifest import ModelManifest
+from models.probabilities import softmax
 from server.errors import InvalidParameter
 from server.inference.runtime.packing import Float32, Item, MaskResult, Result, TokenWant
 from server.inference.tasks.entities import (
@@ -23,7 +24,6 @@ from server.inference.tasks.entities import (
     without_overlaps,
 )
 from server.inference.tasks.plan import Limits, Plan
-from server.inference.tasks.probabilities import softmax
 from server.inference.tasks.windows import Window, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer, too_long
 

@@ -33,7 +33,7 @@ def task(tiny: Path, write: Write) -> Task:
 @pytest.fixture
 def model(tiny: Path, task: Task) -> BertHead:
     torch.manual_seed(1)
-    return task.head(load_encoder(tiny))
+    return BertHead(load_encoder(tiny), task.head, len(task.labels))
 
 
 def weights_of(model: BertHead) -> Weights:
@@ -112,7 +112,7 @@ def test_a_loss_that_runs_away_is_one_sentence(task: Task, model: BertHead) -> N
 def test_predictions_depend_neither_on_batches_nor_on_dropout(tiny: Path, task: Task) -> None:
     config = load_encoder(tiny).config.with_dropout(0.5)
     torch.manual_seed(1)
-    model = task.head(type(load_encoder(tiny))(config))
+    model = BertHead(type(load_encoder(tiny))(config), task.head, len(task.labels))
     model.train()
     inputs = [*task.train.inputs, dataclasses.replace(task.train.inputs[0], ids=np.arange(5, 28))]
     together, alone = (predict(model, inputs, task.loss, size).logits for size in (22, 1))
