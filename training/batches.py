@@ -50,11 +50,9 @@ class PairBatches:
         *,
         sequence_tokens: int = 128,
         batch_tokens: int,
-        short: float = 0.1,
-        single: float = 0.0,
-        alone: float = 0.0,
         unmasked: float = 0.0,
         seed: int,
+        **shares: float,
     ) -> None:
         """Plan the first epoch.
 
@@ -62,11 +60,9 @@ class PairBatches:
             corpus: where the text is.
             sequence_tokens: the most tokens of a pair, with its [CLS] and two [SEP].
             batch_tokens: the most tokens of a batch, with its padding.
-            short: the share of pairs that aim at a random shorter length.
-            single: the share of pairs that are one sentence each.
-            alone: the share of sequences that are one sentence without a B.
             unmasked: the share of pairs with a B that are not masked.
             seed: any seed from 0.
+            shares: of kinds of pairs, `short`, `single` and `alone`, as `plan_pairs` takes them.
         """
         if batch_tokens < sequence_tokens:
             raise TrainingError(
@@ -75,8 +71,7 @@ class PairBatches:
         self._corpus = corpus
         self._sequence_tokens = sequence_tokens
         self._batch_tokens = batch_tokens
-        self._short, self._single, self._alone = short, single, alone
-        self._unmasked, self._seed = unmasked, seed
+        self._unmasked, self._shares, self._seed = unmasked, shares, seed
         self._epochs: OrderedDict[int, tuple[PairPlan, list[NDArray[np.int64]]]] = OrderedDict()
         self._lock = Lock()  # batches may be made ahead in a thread
         # Epochs differ by a few batches in a thousand, as their pairs are drawn anew. One that has
@@ -105,11 +100,9 @@ class PairBatches:
                 plan = plan_pairs(
                     self._corpus,
                     sequence_tokens=self._sequence_tokens,
-                    short=self._short,
-                    single=self._single,
-                    alone=self._alone,
                     seed=self._seed,
                     epoch=epoch,
+                    **self._shares,
                 )
                 rng = np.random.default_rng([self._seed, _ORDER, epoch])
                 window = _WINDOW * (self._batch_tokens // self._sequence_tokens)

@@ -17,50 +17,51 @@ from torch.nn import functional
 
 from training.errors import TrainingError
 from training.masked_loss import masked_loss
-from training.model import BertForPreTraining, BertModel, ReadRows, mean_pool
+from training.model import BertForPreTraining, BertModel, mean_pool
 from training.padded import NO_PAIR, Padded, PairBatch
-
-
-@dataclass(frozen=True)
-class PairTensors:
-    """A `PairBatch` on the device; all int64."""
-
-    ids: Tensor  # (batch, seq)
-    token_types: Tensor  # (batch, seq)
-    lengths: Tensor  # (batch,)
-    read: ReadRows  # the masked rows (masks,), then that of each [CLS] (batch,)
-    masked_ids: Tensor  # (masks,)
-    not_next: Tensor  # (batch,): NO_PAIR for a row without a second segment
-
-    @classmethod
-    def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:
-        """Copy the arrays of a batch to `device`."""
-        rows, seq = batch.ids.shape
-        cls_rows = np.arange(rows) * seq
-        read = ReadRows.of(
-            torch.from_numpy(np.concatenate([batch.masked_rows, cls_rows])), rows, seq
-        )
-        return cls(
-            ids=_on(device, batch.ids),
-            token_types=_on(device, batch.token_types),
-            lengths=_on(device, batch.lengths),
-            read=ReadRows(_on(device, read.rows), _on(device, read.slots), read.queries),
-            masked_ids=_on(device, batch.masked_ids),
-            not_next=_on(device, batch.not_next),
-        )
+from training.read_rows import ReadRows
 
 
 @dataclass(frozen=True)
 class SentenceTensors:
-    """Segments, a `Padded` on the device; all int64."""
+    """A `Padded` on the device; all int64."""
 
     ids: Tensor  # (batch, seq)
+    token_types: Tensor  # (batch, seq)
     lengths: Tensor  # (batch,)
 
     @classmethod
     def of(cls, batch: Padded, device: torch.device) -> SentenceTensors:
         """Copy the arrays of a batch to `device`."""
-        return cls(_on(device, batch.ids), _on(device, batch.lengths))
+        return cls(*_on(device, batch.ids, batch.token_types, batch.lengths))
+
+
+@dataclass(frozen=True)
+class PairTensors(SentenceTensors):
+    """A `PairBatch` on the device; all int64."""
+
+    read: ReadRows  # the masked rows (masks,), then that of each [CLS] (batch,)
+    masked_ids: Tensor  # (masks,)
+    not_next: Tensor  # (batch,): NO_PAIR for a row without a second segment
+
+    @classmethod
+    def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:  # type: ignore[override]
+        """Copy the arrays of a batch to `device`."""
+        rows, seq = batch.ids.shape
+        read = np.concatenate([batch.masked_rows, np.arange(rows) * seq])
+        placed = ReadRows.of(torch.from_numpy(read), rows, seq)
+        tokens = SentenceTensors.of(batch, device)
+        places, slots, masked_ids, not_next = _on(
+            device, placed.rows, placed.slots, batch.masked_ids, batch.not_next
+        )
+        return cls(
+            ids=tokens.ids,
+            token_types=tokens.token_types,
+            lengths=tokens.lengths,
+            read=ReadRows(places, slots, placed.queries),
+            masked_ids=masked_ids,
+            not_next=not_next,
+        )
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def hidden_rows(encoder: BertModel, pairs: PairTensors) -> tuple[Tensor, Tensor]
 
 def sentence_vectors(encoder: BertModel, sentences: SentenceTensors) -> Tensor:
     """Mean-pooled sentence vectors, float32 (batch, hidden)."""
-    hidden = encoder(sentences.ids, torch.zeros_like(sentences.ids), sentences.lengths)
+    hidden = encoder(sentences.ids, sentences.token_types, sentences.lengths)
     return mean_pool(hidden, sentences.lengths)
 
 
@@ -164,9 +165,9 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return 1 - functional.cosine_similarity(student, teacher).mean()
 
 
-def _on(device: torch.device, values: NDArray[np.int64] | Tensor) -> Tensor:
-    """`values` on `device`; to a GPU from memory that stays in place, so that nothing waits."""
-    tensor = torch.as_tensor(values)
+def _on(device: torch.device, *arrays: NDArray[np.int64] | Tensor) -> list[Tensor]:
+    """Arrays on `device`; to a GPU from memory that stays in place, so that nothing waits."""
+    tensors = [torch.as_tensor(array) for array in arrays]
     if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+        return [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+    return [tensor.to(device) for tensor in tensors]

@@ -17,7 +17,7 @@ from training.objectives import (
     SentenceTensors,
     cosine_distance,
 )
-from training.padded import NO_PAIR, PairBatch
+from training.padded import NO_PAIR, PairBatch, pad
 
 CONFIG = BertConfig(
     vocab_size=53,
@@ -29,9 +29,7 @@ CONFIG = BertConfig(
     initializer_range=0.4,
 ).with_dropout(0.0)
 CPU = torch.device("cpu")
-SENTENCES = SentenceTensors(
-    torch.tensor([[2, 8, 9, 3], [2, 7, 3, 0], [2, 30, 40, 3]]), torch.tensor([4, 3, 4])
-)
+SENTENCES = SentenceTensors.of(pad([[2, 8, 9, 3], [2, 7, 3], [2, 30, 40, 3]]), CPU)
 
 
 def model(seed: int) -> BertForPreTraining:
@@ -160,7 +158,7 @@ def test_nothing_waits_for_the_device() -> None:
     meta = torch.device("meta")
     objective = Objective(model(1).to(meta), distillation=10.0, teacher=model(2).bert.to(meta))
     pairs = PairTensors.of(pair_batch(), meta)
-    sentences = SentenceTensors(SENTENCES.ids.to(meta), SENTENCES.lengths.to(meta))
+    sentences = SentenceTensors.of(pad([[2, 8, 9, 3], [2, 7, 3]]), meta)
     losses = objective(pairs, sentences)
     losses.total.backward()
     assert losses.total.device == meta

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from training.errors import TrainingError
 from training.int8 import factors_of, round_products
 from training.model import BertForPreTraining
 from training.pretrain.average import WeightAverage
-from training.pretrain.recipe import Recipe, make_recipe, recipe_values
+from training.pretrain.recipe import Recipe, make_recipe
 
 STATE_FILE = "training_state.pt"
 # Where the weights and the teacher came from: paths, which may differ on another machine.
@@ -67,7 +67,7 @@ class RunFolder:
             _check_same(identity, json.loads(path.read_text(encoding="utf-8")), step, self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         document = {
-            "recipe": recipe_values(identity.recipe),
+            "recipe": asdict(identity.recipe),
             "corpus": identity.corpus,
             "processes": identity.processes,
         }
@@ -147,7 +147,7 @@ def _check_same(identity: RunIdentity, found: dict[str, Any], step: int, path: P
             "resume it with the same, or choose another folder."
         )
     begun = make_recipe(found["recipe"])
-    old, new = recipe_values(begun), recipe_values(identity.recipe)
+    old, new = asdict(begun), asdict(identity.recipe)
     changed = {name for name in old if old[name] != new[name] and name not in _PATHS}
     may_change = _ENDING | (_LONGER if begun.long_place == "end" else set())
     if others := sorted(changed - may_change):

@@ -64,6 +64,6 @@ def test_model_that_says_nothing_finds_nothing(subject: Subject) -> None:
 
 
 def test_logits_that_are_no_numbers_are_refused(subject: Subject) -> None:
-    torch.nn.init.constant_(subject.model.cls.predictions.bias, float("nan"))
+    torch.nn.init.constant_(subject.model.get_parameter("cls.predictions.bias"), float("nan"))
     with evaluating(subject.model), pytest.raises(TrainingError, match="not finite"):
         score_tokens(subject.model, torch.ones(2, 12), np.array([0, 9]))

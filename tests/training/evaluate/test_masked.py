@@ -71,7 +71,7 @@ def test_model_that_always_says_one_token_finds_it_and_no_other(
 ) -> None:
     the = subject.tokenizer.token_to_id("the")
     with torch.no_grad():
-        subject.model.cls.predictions.bias[the] = 1e4
+        subject.model.get_parameter("cls.predictions.bias")[the] = 1e4
     found = guess_masked(subject.model, corpus, tokens=10**9, seed=SEED)
     chosen = np.concatenate(
         [

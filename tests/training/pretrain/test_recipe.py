@@ -7,28 +7,29 @@ from pathlib import Path
 import pytest
 
 from training.errors import TrainingError
-from training.pretrain.recipe import Recipe, add_recipe_flags, flag_values, read_recipe
+from training.options import add_flags, given_flags
+from training.pretrain.recipe import Recipe, read_recipe
 
 REPOSITORY = Path(__file__).parents[3]
 
 
 def parse(*flags: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_recipe_flags(parser)
+    add_flags(parser, Recipe)
     return parser.parse_args(flags)
 
 
 def test_flags_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text("rate = 1e-3\nseed = 7\n")
-    recipe = read_recipe(path, flag_values(parse("--seed", "8")))
+    recipe = read_recipe(path, given_flags(parse("--seed", "8"), Recipe))
     assert recipe == Recipe(rate=1e-3, seed=8)
 
 
 def test_every_option_is_a_flag() -> None:
     options = {option.name.replace("_", "-"): option.default for option in fields(Recipe)}
     given = parse(*(f"--{name}={default}" for name, default in options.items()))
-    assert read_recipe(None, flag_values(given)) == Recipe()
+    assert read_recipe(None, given_flags(given, Recipe)) == Recipe()
 
 
 def test_whole_numbers_are_rates_too(tmp_path: Path) -> None:
