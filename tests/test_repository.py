@@ -29,6 +29,7 @@ INFERENCE_MAY_IMPORT = ("server.inference", "server.alarm", "server.errors", "mo
 # Distribution -> module, where the two differ.
 MODULE_OF = {
     "onnxruntime-gpu": "onnxruntime",
+    "google-crc32c": "google_crc32c",
     "huggingface-hub": "huggingface_hub",
     "ml-dtypes": "ml_dtypes",
     "prometheus-client": "prometheus_client",

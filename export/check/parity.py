@@ -15,13 +15,16 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from export.architectures.registry import architecture_of
 from export.check import reference
-from export.check.reference import Encoded, Float32, Text
-from export.graph.bert import GraphSpec, tap_inputs
+from export.check.layers import Float32, Text, linear
+from export.check.reference import Encoded
 from export.graph.builder import GRAPH_FILE
-from export.read.config import BertConfig
+from export.graph.packed import GraphSpec, tap_inputs
+from export.read.config import EncoderConfig
 from export.read.weights import Weights
-from models.processor import precision_entries
+from models.heads import MLM, POOLER, Reads, products_of
+from models.opening import open_session
 
 TOLERANCE = 1e-4  # largest absolute difference of any output in float32
 # By precision. In float16 all-MiniLM-L6-v2 differs by 0.006, a BERT with heads by 0.014.
@@ -33,25 +36,16 @@ Arrays = dict[str, NDArray[np.generic]]
 
 def open_graph(folder: Path) -> ort.InferenceSession:
     """The graph in `folder`, as the server opens it, with all cores."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    for key, value in precision_entries().items():
-        options.add_session_config_entry(key, value)
-    return ort.InferenceSession(
-        str(folder / GRAPH_FILE),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=["SkipLayerNormFusion", "BiasGeluFusion"],
-    )
+    return open_session(folder / GRAPH_FILE)
 
 
-def random_texts(config: BertConfig) -> list[Text]:
+def random_texts(config: EncoderConfig) -> list[Text]:
     """Four ragged texts of random tokens, two of them pairs, within the model's positions."""
     rng = np.random.default_rng(SEED)
     texts = []
     for first, second in LENGTHS:
         pair = config.type_vocab_size > 1
-        total = min(first + second * pair, config.max_position_embeddings)
+        total = min(first + second * pair, architecture_of(config).max_tokens(config))
         types = (np.arange(total) >= first).astype(np.int64)
         texts.append(Text(rng.integers(0, config.vocab_size, total), types))
     return texts
@@ -86,7 +80,7 @@ def run(
     Returns the graph's outputs, with MLM as log-probabilities (rows, V) in the vocabulary's order.
     """
     outputs = run_feeds(session, packed_feeds(spec, texts, reads))
-    if "mlm" in spec.heads:
+    if MLM.name in spec.heads:
         by_token = np.empty_like(outputs["mlm_log_probabilities"])
         ranked = outputs["mlm_log_probabilities"]
         np.put_along_axis(by_token, outputs["mlm_ids"], ranked, axis=1)
@@ -153,18 +147,16 @@ def expected(
         "pooled": np.stack(pooled),
         "pooled_max": np.stack([text.max(axis=0) for text in rows]),
     }
-    if "mlm" in spec.heads:
+    if MLM.name in spec.heads:
         scores = reference.masked_language_model(weights, spec.config, packed)
         outputs["mlm_log_probabilities"] = scores
         outputs["target_log_probabilities"] = scores[:, 0]
-    if "pooler" in spec.heads:
-        cls = np.stack([reference.pooler(weights, text.last) for text in encoded])
-        for head in ("nsp", "sequence"):
-            if head in spec.heads:
-                outputs[f"{head}_logits"] = reference.logits(weights, head, cls)
-    for head in ("token", "qa"):
-        if head in spec.heads:
-            outputs[f"{head}_logits"] = reference.logits(weights, head, packed)
+    read_by = {Reads.TOKENS: packed}
+    if POOLER.name in spec.heads:
+        read_by[Reads.POOLED] = np.stack([reference.pooler(weights, t.last) for t in encoded])
+    for kind, values in read_by.items():
+        for head in products_of(spec.heads, kind):
+            outputs[head.output] = linear(weights, head.name, values)
     return outputs
 
 

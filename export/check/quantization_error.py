@@ -16,11 +16,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from export.architectures.registry import architecture_of
 from export.check import parity, reference
-from export.check.reference import Encoded, Float32, Text
-from export.graph.bert import GraphSpec
-from export.read.config import BertConfig
+from export.check.layers import Float32, Text
+from export.check.reference import Encoded
+from export.graph.packed import GraphSpec
+from export.read.config import EncoderConfig
 from export.read.weights import Weights
+from models.heads import MLM, heads_named
 
 SENTENCES = Path(__file__).parent / "data" / "sentences.txt"
 MASK_EVERY = 6  # tokens; about the 15 % of pre-training
@@ -32,13 +35,13 @@ OPERATIONS = 1.3e12
 TEXTS_AT_ONCE = 32  # whose scores of the whole vocabulary are in memory
 
 
-def measure_drift(
+def measure_quantization_error(
     session: ort.InferenceSession, weights: Weights, spec: GraphSpec, tokenizer_json: str
 ) -> dict[str, float]:
     """Agreement in [0, 1], cosines, and absolute differences, by name."""
     texts, masks = _texts(tokenizer_json, spec)
     encoded = reference.encode(weights, spec.config, texts)
-    best = _best_words(encoded, masks, weights, spec) if "mlm" in spec.heads else []
+    best = _best_words(encoded, masks, weights, spec) if MLM.name in spec.heads else []
     found = []
     for index, (text, rows) in enumerate(zip(texts, masks, strict=True)):
         feeds = parity.packed_feeds(spec, [text], [list(range(len(text.ids)))])
@@ -47,13 +50,10 @@ def measure_drift(
         if best:
             feeds["targets"] = np.stack([np.arange(len(rows)), best[index].ids], axis=1)
         found.append(parity.run_feeds(session, feeds))
-    drift = _cosines(found, encoded)
+    error = _cosines(found, encoded)
     if best:
-        drift |= _agreement(found, best)
-    for name in ("nsp_logits", "sequence_logits", "token_logits", "qa_logits"):
-        if name in found[0]:
-            drift[f"{name}_mean_abs"] = _mean_difference(name, found, encoded, weights, spec)
-    return drift
+        error |= _agreement(found, best)
+    return error | _mean_differences(found, encoded, weights, spec)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[
     """The sentences as texts, with masks where the vocabulary has one, and the masks' rows."""
     tokenizer = Tokenizer.from_str(tokenizer_json)
     mask = tokenizer.token_to_id("[MASK]")
-    longest = min(LONGEST, spec.config.max_position_embeddings)
+    longest = min(LONGEST, architecture_of(spec.config).max_tokens(spec.config))
     texts, masks = [], []
     lines = SENTENCES.read_text(encoding="utf-8").splitlines()
     for line in lines[: _affordable(spec.config)]:
@@ -95,7 +95,7 @@ def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[
     return texts, masks
 
 
-def _affordable(config: BertConfig) -> int:
+def _affordable(config: EncoderConfig) -> int:
     """How many sentences to measure: what the reference computes in `OPERATIONS`, one at least."""
     H, layers = config.hidden_size, config.num_hidden_layers
     encoder = 2 * layers * (4 * H * H + 2 * H * config.intermediate_size)  # operations of a token
@@ -133,16 +133,20 @@ def _agreement(found: Sequence[dict[str, NDArray[Any]]], best: Sequence[_Best]) 
     }
 
 
-def _mean_difference(
-    name: str,
+def _mean_differences(
     found: Sequence[dict[str, NDArray[Any]]],
     encoded: Sequence[Encoded],
     weights: Weights,
     spec: GraphSpec,
-) -> float:
+) -> dict[str, float]:
+    """By how much the logits of heads that are one product change, on average."""
+    heads = tuple(name for name in spec.heads if name != MLM.name)
     reads = [list(range(len(text.last))) for text in encoded]
-    wanted = parity.expected(
-        weights, GraphSpec(spec.config, tuple(h for h in spec.heads if h != "mlm")), encoded, reads
-    )[name]
-    ours = np.concatenate([outputs[name] for outputs in found])
-    return float(np.abs(ours - wanted).mean())
+    wanted = parity.expected(weights, GraphSpec(spec.config, heads), encoded, reads)
+    differences = {}
+    for head in heads_named(heads):
+        if head.is_product:
+            ours = np.concatenate([outputs[head.output] for outputs in found])
+            difference = np.abs(ours - wanted[head.output]).mean()
+            differences[f"{head.output}_mean_abs"] = float(difference)
+    return differences

@@ -14,7 +14,7 @@ from onnx import TensorProto
 from export.errors import ExportError
 from export.graph.builder import GraphBuilder
 from export.graph.linear import FloatLinear
-from export.read.checkpoint import Weights
+from export.read.weights import Weights
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504
 

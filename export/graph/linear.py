@@ -1,6 +1,6 @@
 """How a linear layer becomes graph nodes: in float32 here, float16 in `half`, int8 in `quantize`.
 
-`BertGraph` asks a `Linear` for every table lookup and matrix product and does not know which
+The packed encoder asks a `Linear` for every table lookup and matrix product and does not know which
 precision it gets.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from export.graph.builder import GraphBuilder
-from export.read.checkpoint import Weights
+from export.read.weights import Weights, decoder_table
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ class FloatLinear:
 
     def decode(self, values: str) -> str:
         """A Gemm with the word table when tied."""
-        tied = "mlm.decoder.weight" not in self.weights
-        weight = self.weight("embeddings.word" if tied else "mlm.decoder.weight")
+        weight = self.weight(decoder_table(self.weights))
         return self.graph.node("Gemm", values, weight, self.weight("mlm.decoder.bias"), transB=1)
 
     def widen(self, values: str) -> str:

@@ -1,23 +1,23 @@
-"""A `BertConfig` and heads in, parameters by part out, beside the textbook estimate."""
+"""An `EncoderConfig` and heads in, parameters by part out, beside the textbook estimate."""
 
 from collections.abc import Collection, Mapping
 from math import prod
 
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
 from export.read.weight_shapes import canonical_shapes
 
 _PARTS = {"layers": "encoder"}  # every other part is called as its weights are
 
 
 def count_parameters(
-    config: BertConfig, heads: Collection[str], *, tied: bool = True
+    config: EncoderConfig, heads: Collection[str], *, tied: bool = True
 ) -> dict[str, int]:
     """Exact counts of "embeddings", "encoder" and each head, their "total", and "textbook".
 
     The textbook estimate V·H + L·12·H² counts the word embeddings and the matrices of the layers;
     a `tied` decoder shares the word embeddings and is counted once.
 
-    >>> base = BertConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), False)
+    >>> base = EncoderConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), False)
     >>> count_parameters(base, ("pooler",))["total"]
     109482240
     """
@@ -31,7 +31,7 @@ def count_parameters(
     return counts | {"total": total, "textbook": textbook_estimate(config)}
 
 
-def textbook_estimate(config: BertConfig) -> int:
+def textbook_estimate(config: EncoderConfig) -> int:
     """V·H + L·12·H²: what one computes on paper, with an intermediate size of 4·H."""
     V, H, L = config.vocab_size, config.hidden_size, config.num_hidden_layers
     return V * H + L * 12 * H * H

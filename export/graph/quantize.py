@@ -26,7 +26,7 @@ from onnx import TensorProto
 
 from export.graph.builder import GraphBuilder
 from export.graph.linear import FloatLinear, Rows
-from export.read.checkpoint import Weights
+from export.read.weights import WORD_TABLE, Weights, decoder_table
 
 LEVELS = 127  # symmetric int8: -127..127
 HIGHEST = 255  # of uint8
@@ -129,7 +129,7 @@ class Int8Linear:
 
     def lookup(self, name: str, index: str) -> str:
         """The word table from int8; position and segment tables are small and stay float32."""
-        if name != "embeddings.word":
+        if name != WORD_TABLE:
             return self.float.lookup(name, index)
         graph = self.graph
         table, scales, _ = self._table(name)
@@ -140,8 +140,7 @@ class Int8Linear:
 
     def decode(self, values: str) -> str:
         """The vocabulary product against the int8 table: QGemm takes it by rows, as stored."""
-        tied = "mlm.decoder.weight" not in self.weights
-        table, scales, zeros = self._table("embeddings.word" if tied else "mlm.decoder.weight")
+        table, scales, zeros = self._table(decoder_table(self.weights))
         rows = self.rows(values)
         product = self.graph.contrib(
             "QGemm", rows.quantised, self._one, rows.zero, table, scales, zeros, transB=1

@@ -1,4 +1,4 @@
-"""A BERT's weights in, the same function with no column of a product's rows far out (SmoothQuant).
+"""Weights in, the same function with no column of a product's rows far out (SmoothQuant).
 
 Some columns of what a norm gives are far larger than the others, in every text. An int8 row has one
 scale, so they leave few levels to the others. Xiao et al. 2023 (arXiv:2211.10438) multiply each
@@ -21,11 +21,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from export.check import reference
-from export.check.reference import Float32, Text
+from export.check import layers, reference
+from export.check.layers import Float32, Text, WeightsByName
 from export.graph.quantize import quantise_rows, round_to_bits
-from export.read.config import BertConfig
-from export.read.weights import Weights
+from export.read.config import EncoderConfig
+from export.read.weights import WORD_TABLE, Weights
 
 TEXTS, TOKENS = 16, 24  # twice as many agree with float32 no more often
 SEED = 0
@@ -83,20 +83,20 @@ class SmoothedWeights(Weights):
         return self._factors[name].shape if name in self._factors else self._weights.shape(name)
 
 
-def smoothed(weights: Weights, config: BertConfig) -> SmoothedWeights:
+def smoothed(weights: Weights, config: EncoderConfig) -> SmoothedWeights:
     """Weights for `Int8Linear`, which multiplies the rows by the factors."""
     return SmoothedWeights(weights, measure_factors(weights, config))
 
 
-def measure_factors(weights: Weights, config: BertConfig) -> dict[str, Float32]:
+def measure_factors(weights: Weights, config: EncoderConfig) -> dict[str, Float32]:
     """Run random tokens, and take each factor from the first rows that need it: float32 (H,)."""
     factors: dict[str, Float32] = {}
     stored = _Rounded(weights, factors)
 
-    def linear(weights: reference.WeightsByName, name: str, rows: Float32) -> Float32:
+    def linear(weights: WeightsByName, name: str, rows: Float32) -> Float32:
         if factor := factor_name(f"{name}.weight"):
             factors.setdefault(factor, factor_of(rows))
-        return reference.linear(weights, name, rows)
+        return layers.linear(weights, name, rows)
 
     reference.encode(stored, config, _random_texts(config), linear)
     return factors
@@ -119,7 +119,7 @@ class _Rounded(SmoothedWeights):
     def __getitem__(self, name: str) -> Float32:
         weight = super().__getitem__(name)
         layer = name.startswith("layers.") and weight.ndim > 1
-        if not layer and name != "embeddings.word":
+        if not layer and name != WORD_TABLE:
             return weight
         quantised = quantise_rows(weight)
         back: Float32 = quantised.values * quantised.scale[:, None]
@@ -127,7 +127,7 @@ class _Rounded(SmoothedWeights):
         return back if factor is None else back * factor
 
 
-def _random_texts(config: BertConfig) -> list[Text]:
+def _random_texts(config: EncoderConfig) -> list[Text]:
     rng = np.random.default_rng(SEED)
     tokens = min(TOKENS, config.max_position_embeddings)
     ids = rng.integers(0, config.vocab_size, (TEXTS, tokens))

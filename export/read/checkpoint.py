@@ -1,7 +1,7 @@
-"""Where a BERT lies in, a `Checkpoint` out: configuration, pooling, heads, weights and tokenizer.
+"""Where an encoder lies in, a `Checkpoint` out: sizes, pooling, heads, weights and tokenizer.
 
-THE FLOW of reading: place -> config -> tensors -> keys -> weights, and beside them pooling and
-tokenizer. Whatever wrote the checkpoint, from here on it looks the same.
+THE FLOW of reading: place -> config -> tensors -> weight names -> weights, and beside them pooling
+and tokenizer. Whatever wrote the checkpoint, from here on it looks the same.
 """
 
 import dataclasses
@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from export.architectures.registry import architecture_of, declared_heads, read_config
 from export.errors import ExportError
 from export.read import hub, pickled, tensors
-from export.read.config import BertConfig, classifier_meaning, read_config
+from export.read.config import EncoderConfig
 from export.read.documents import Fields
-from export.read.license import read_licence
+from export.read.license import read_license
 from export.read.pooling import Pooling, read_modules, read_pooling
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import find_prefix, open_tensorflow
 from export.read.tensors import SafetensorsSource, TensorSource
 from export.read.tokenizer import read_tokenizer
-from export.read.weight_names import map_keys
+from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, Weights
+from models.heads import MLM, SEQUENCE
 
 __all__ = ["Checkpoint", "Weights", "read_checkpoint"]
 
@@ -29,17 +31,17 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A user's BERT in Cloze's own terms."""
+    """A user's encoder in Cloze's own terms."""
 
     name: str
     source: str  # a folder's name or a hub id, never a path
-    licence: str  # as its model card says, else "unknown"
-    config: BertConfig
+    license: str  # as its model card says, else "unknown"
+    config: EncoderConfig
     pooling: Pooling
-    heads: tuple[str, ...]  # of `weight_shapes.HEADS`, those whose weights are all there
+    heads: tuple[str, ...]  # of `models.heads.HEADS`, those whose weights are there
     weights: Weights
     tokenizer_json: str  # complete, with truncation and padding null
-    ignored: Mapping[str, str] = field(default_factory=dict)  # key of no use -> reason
+    ignored: Mapping[str, str] = field(default_factory=dict)  # name of a tensor of no use -> reason
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,27 @@ def read_checkpoint(
     """Read a folder, a TensorFlow prefix or a hub id; weights stay on disk until asked for.
 
     Raises:
-        ExportError: there is no BERT, or not one that can be served as it was trained.
+        ExportError: there is none, or not one that can be served as it was trained.
     """
     place = _locate(str(source), revision=revision, allow_pickle=allow_pickle)
     modules = read_modules(place.folder)
     folder = modules[0].folder if modules else place.folder
     fields = Fields.of(folder / (TENSORFLOW_CONFIG if place.prefix else CONFIG))
     config = read_config(fields)
-    stored, classifier = _open(folder, place.prefix, fields, allow_pickle=allow_pickle)
+    stored, declared = _open(folder, place.prefix, fields, config, allow_pickle=allow_pickle)
     tied = fields.flag("tie_word_embeddings", default=True)
-    found = map_keys(stored, config, classifier=classifier, tied=tied)
+    found = map_names(stored, config, declared=declared, tied=tied)
     config = _with_labels(config, found.labels)
     return Checkpoint(
         name=place.source.rpartition("/")[2],
         source=f"{place.source}@{revision}" if revision else place.source,
-        licence=read_licence(place.folder),
+        license=read_license(place.folder),
         config=config,
         pooling=read_pooling(place.folder, modules, config),
         heads=found.heads,
-        weights=CheckpointWeights(stored, found.keys),
+        weights=CheckpointWeights(stored, found.names),
         tokenizer_json=read_tokenizer(
-            folder, rows=config.vocab_size, needs_mask="mlm" in found.heads
+            folder, rows=config.vocab_size, needs_mask=MLM.name in found.heads
         ),
         ignored=found.ignored,
     )
@@ -102,13 +104,18 @@ def _locate(source: str, *, revision: str | None, allow_pickle: bool) -> Place:
 
 
 def _open(
-    folder: Path, prefix: Path | None, fields: Fields, *, allow_pickle: bool
-) -> tuple[TensorSource, str | None]:
-    """The tensors, and what a classifier among them classifies."""
+    folder: Path,
+    prefix: Path | None,
+    fields: Fields,
+    config: EncoderConfig,
+    *,
+    allow_pickle: bool,
+) -> tuple[TensorSource, frozenset[str]]:
+    """The tensors, and the heads that they are said to have."""
     if prefix is None:
-        return _open_hugging_face(folder, allow_pickle=allow_pickle), classifier_meaning(fields)
-    stored = open_tensorflow(prefix)
-    return stored, "sequence" if stored.classifies else None
+        stored = _open_hugging_face(folder, allow_pickle=allow_pickle)
+        return stored, declared_heads(fields, architecture_of(config))
+    return open_tensorflow(prefix), frozenset({SEQUENCE.name})
 
 
 def _open_hugging_face(folder: Path, *, allow_pickle: bool) -> SafetensorsSource:
@@ -125,7 +132,7 @@ def _open_hugging_face(folder: Path, *, allow_pickle: bool) -> SafetensorsSource
     )
 
 
-def _with_labels(config: BertConfig, rows: int) -> BertConfig:
+def _with_labels(config: EncoderConfig, rows: int) -> EncoderConfig:
     """The labels of the classifier as it is: none without one, numbered when not named."""
     named = config.labels
     if rows and named and len(named) != rows:

@@ -1,7 +1,7 @@
-"""The fields of a config.json or bert_config.json in, a `BertConfig` out; another family refused.
+"""The fields of a config.json in, the sizes and choices of an `EncoderConfig` out.
 
-Knows nothing of weights: that the shapes agree with these sizes is checked in
-`export.read.weight_names`.
+Which families there are, and what each refuses, is in `export.architectures`. That the shapes of
+weights agree with these sizes is checked in `export.read.weight_names`.
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,11 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_pytorch_tanh",
     "relu": "relu",
 }
-# Architecture -> what its `classifier` weights classify: nothing, the sequence, or each token.
-ARCHITECTURES: dict[str, str | None] = {
-    "BertModel": None,
-    "BertForPreTraining": None,
-    "BertForMaskedLM": None,
-    "BertForNextSentencePrediction": None,
-    "BertForSequenceClassification": "sequence",
-    "BertForTokenClassification": "token",
-    "BertForQuestionAnswering": None,
-}
 
 
 @dataclass(frozen=True)
-class BertConfig:
-    """The sizes and choices that make one BERT; sizes count rows, columns, layers or heads."""
+class EncoderConfig:
+    """The sizes and choices that make one encoder; sizes count rows, columns, layers or heads."""
 
     vocab_size: int
     hidden_size: int
@@ -46,23 +36,27 @@ class BertConfig:
     labels: tuple[str, ...]  # id2label in order; () when the checkpoint has no classifier
     multi_label: bool  # labels are independent of each other: sigmoid, not softmax
     regression: bool = False  # labels are numbers that were learnt: neither
+    model_type: str = "bert"  # its family, a key of `architectures.registry.ARCHITECTURES`
 
 
-def read_config(fields: Fields) -> BertConfig:
-    """The configuration of an encoder-only BERT with absolute positions.
+# What `read_sizes` reads under the same name.
+SIZES = tuple(EncoderConfig.__dataclass_fields__)[:9]
+
+
+def read_sizes(fields: Fields) -> EncoderConfig:
+    """The sizes and choices of an encoder, under the names that BERT's config.json has for them.
 
     Defaults are those of the format: Google's bert_config.json has no layer_norm_eps.
 
     Raises:
-        ExportError: another family, a decoder, or a choice that the graph cannot express.
+        ExportError: a field is missing or wrong, or a choice that the graph cannot express.
     """
-    _refuse_other_families(fields)
     hidden, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
     if hidden % heads:
         raise ExportError(
             f"hidden_size {hidden} in {fields.file} does not divide into {heads} attention heads."
         )
-    return BertConfig(
+    return EncoderConfig(
         vocab_size=fields.integer("vocab_size"),
         hidden_size=hidden,
         num_hidden_layers=fields.integer("num_hidden_layers"),
@@ -75,33 +69,8 @@ def read_config(fields: Fields) -> BertConfig:
         labels=_labels(fields),
         multi_label=fields.text("problem_type", "") == "multi_label_classification",
         regression=fields.text("problem_type", "") == "regression",
+        model_type=fields.text("model_type", "bert"),
     )
-
-
-def classifier_meaning(fields: Fields) -> str | None:
-    """What a classifier reads, "sequence" or "token", as `architectures` says; else None."""
-    meanings = {ARCHITECTURES.get(name) for name in fields.texts("architectures")} - {None}
-    return meanings.pop() if len(meanings) == 1 else None
-
-
-def _refuse_other_families(fields: Fields) -> None:
-    family = fields.text("model_type", "bert")
-    if family != "bert":
-        raise ExportError(f"This is a {family} checkpoint; Cloze serves BERT (model_type bert).")
-    for name in fields.texts("architectures"):
-        if name not in ARCHITECTURES:
-            known = ", ".join(ARCHITECTURES)
-            raise ExportError(f"The architecture {name} is not one that Cloze serves: {known}.")
-    if "auto_map" in fields.values:
-        raise ExportError(f"{fields.file} asks for its own code (auto_map), which is never run.")
-    for flag in ("is_decoder", "add_cross_attention", "is_encoder_decoder"):
-        if fields.flag(flag, default=False):
-            raise ExportError(f"{fields.file} sets {flag}; Cloze serves BERT as an encoder.")
-    positions = fields.text("position_embedding_type", "absolute")
-    if positions != "absolute":
-        raise ExportError(
-            f"{fields.file} asks for {positions} position embeddings; Cloze serves absolute ones."
-        )
 
 
 def _activation(fields: Fields) -> str:

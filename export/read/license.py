@@ -1,4 +1,4 @@
-"""A checkpoint's README.md in, the licence that its front matter states out."""
+"""A checkpoint's README.md in, the license that its front matter states out."""
 
 import re
 from pathlib import Path
@@ -8,18 +8,18 @@ from export.read.documents import read_text
 UNKNOWN = "unknown"
 
 
-def read_licence(folder: Path) -> str:
-    """The licence of a model card, "unknown" without a card or without a licence in it."""
+def read_license(folder: Path) -> str:
+    """The license of a model card, "unknown" without a card or without a license in it."""
     card = folder / "README.md"
-    return licence_of(read_text(card)) if card.is_file() else UNKNOWN
+    return license_of(read_text(card)) if card.is_file() else UNKNOWN
 
 
-def licence_of(card: str) -> str:
+def license_of(card: str) -> str:
     r"""The `license` of the YAML between the first two lines of dashes.
 
-    >>> licence_of("---\nlanguage: en\nlicense: apache-2.0\n---\n# A model")
+    >>> license_of("---\nlanguage: en\nlicense: apache-2.0\n---\n# A model")
     'apache-2.0'
-    >>> licence_of("# A model without front matter, license: mit")
+    >>> license_of("# A model without front matter, license: mit")
     'unknown'
     """
     front = re.match(r"---\n(.*?)\n---\s*$", card, re.DOTALL | re.MULTILINE)

@@ -1,14 +1,15 @@
 """A sentence-transformers folder in, how its rows become a sentence vector out.
 
-Knows nothing of weights: a plain BERT folder gets a default that says it is one.
+Knows nothing of weights: a plain folder gets a default that says it is one.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from export.architectures.registry import architecture_of
 from export.errors import ExportError
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
 from export.read.documents import Fields, read_json
 
 MODULES = "modules.json"
@@ -70,13 +71,13 @@ def read_modules(root: Path) -> tuple[Module, ...]:
     return modules
 
 
-def read_pooling(root: Path, modules: tuple[Module, ...], config: BertConfig) -> Pooling:
+def read_pooling(root: Path, modules: tuple[Module, ...], config: EncoderConfig) -> Pooling:
     """How a checkpoint pools, or the default where it does not say: the normalised mean.
 
     Raises:
         ExportError: it pools in a way that Cloze does not.
     """
-    longest = config.max_position_embeddings
+    longest = architecture_of(config).max_tokens(config)
     pooling = next((module for module in modules if module.kind == "Pooling"), None)
     if pooling is None:
         return Pooling("mean", True, longest, {}, None, declared=False)

@@ -1,202 +1,197 @@
-"""The keys of a checkpoint in, the canonical name of each out, and back.
+"""The weight names of a checkpoint in, the canonical name of each out, and back.
 
-Every key is used once or explained.
-
-Reads PyTorch's names, old and new, with or without the `bert.` prefix; Google's names reach this
-module already in PyTorch's form (`export.read.tensorflow`).
+Every name is used once or explained. Reads PyTorch's names, old and new, with or without the
+encoder's prefix; Google's names reach this module already in PyTorch's form
+(`export.read.tensorflow`). Which module is which, the architecture and `models.heads` say.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from export.architectures.architecture import Architecture, WeightNames
+from export.architectures.registry import architecture_of, classes_of
 from export.errors import ExportError
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
 from export.read.tensors import TensorSource
-from export.read.weight_shapes import HEADS, NEEDS_POOLER, UNTIED_DECODER, canonical_shapes
+from export.read.weight_shapes import canonical_shapes
+from export.read.weights import UNTIED_DECODER, WORD_TABLE
+from models import heads
+from models.heads import POOLER, Reads, heads_named
 
-WORD = "embeddings.word"
-
-# PyTorch's module -> canonical name of the same module, each with a weight and a bias.
-_MODULES = {
-    "embeddings.LayerNorm": "embeddings.norm",
-    "pooler.dense": "pooler",
-    "cls.predictions.transform.dense": "mlm.transform",
-    "cls.predictions.transform.LayerNorm": "mlm.norm",
-    "cls.predictions.decoder": "mlm.decoder",
-    "cls.seq_relationship": "nsp",
-    "qa_outputs": "qa",
-}
-_LAYER_MODULES = {
-    "attention.self.query": "attention.query",
-    "attention.self.key": "attention.key",
-    "attention.self.value": "attention.value",
-    "attention.output.dense": "attention.output",
-    "attention.output.LayerNorm": "attention.norm",
-    "intermediate.dense": "intermediate",
-    "output.dense": "output",
-    "output.LayerNorm": "output.norm",
-}
-# PyTorch's parameter -> canonical name, where it is no module's weight or bias.
-_PARAMETERS = {
-    "embeddings.word_embeddings.weight": WORD,
-    "embeddings.position_embeddings.weight": "embeddings.position",
-    "embeddings.token_type_embeddings.weight": "embeddings.token_type",
-    "cls.predictions.bias": "mlm.decoder.bias",
-}
-_LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
-# The same the other way round. A classifier has one name in PyTorch, whatever it reads.
-_MODULE_OF = {name: key for key, name in _MODULES.items()} | {
-    "sequence": "classifier",
-    "token": "classifier",
-}
-_LAYER_MODULE_OF = {name: key for key, name in _LAYER_MODULES.items()}
-_PARAMETER_OF = {name: key for key, name in _PARAMETERS.items()}
 _CANONICAL_LAYER = re.compile(r"layers\.(\d+)\.(.+)")
-_HEADS = ("cls.", "classifier.", "qa_outputs.")  # what PyTorch keeps outside of `bert.`
-# What a checkpoint may hold beside weights. Each reason is shown with the key.
+# What a checkpoint may hold beside weights. Each reason is shown with the name.
 _IGNORED = (
-    (r"(bert\.)?embeddings\.position_ids", "a buffer: 0, 1, 2 and so on"),
-    (r"(bert\.)?embeddings\.token_type_ids", "a buffer of zeros"),
+    (r"(\w+\.)?embeddings\.position_ids", "a buffer: 0, 1, 2 and so on"),
+    (r"(\w+\.)?embeddings\.token_type_ids", "a buffer of zeros"),
     (r"(.+[./])?(adam_[mv]|Adam(_1)?|LAMB(_1)?)", "optimizer state"),
     (r"global_step|beta[12]_power", "optimizer state"),
 )
-_DECODER_BIAS = "cls.predictions.decoder.bias"
-_PREDICTIONS_BIAS = "cls.predictions.bias"
+_DECODER_BIAS = "mlm.decoder.bias"
 
 
 @dataclass(frozen=True)
-class KeyMap:
-    """What every key of a checkpoint is for."""
+class NameMap:
+    """What every tensor of a checkpoint is for."""
 
-    keys: Mapping[str, str]  # canonical name -> key in the checkpoint
-    ignored: Mapping[str, str]  # key in the checkpoint -> reason
+    names: Mapping[str, str]  # canonical name -> name in the checkpoint
+    ignored: Mapping[str, str]  # name in the checkpoint -> reason
     heads: tuple[str, ...]  # in the order of `HEADS`
     labels: int  # rows of the classifier, 0 without one
 
 
-def map_keys(
-    source: TensorSource, config: BertConfig, *, classifier: str | None, tied: bool
-) -> KeyMap:
-    """Account for every key of `source`.
+def map_names(
+    source: TensorSource, config: EncoderConfig, *, declared: Collection[str], tied: bool
+) -> NameMap:
+    """Account for every tensor of `source`.
 
-    `classifier` says what `classifier.*` weights are for, "sequence" or "token", if anything does.
-    `tied` says whether a decoder without a weight of its own uses the word embeddings.
+    `declared` are the heads that the checkpoint says it has: they tell apart heads whose weights
+    have the same names. `tied` says whether a decoder without a weight of its own uses the word
+    embeddings.
 
     Raises:
-        ExportError: a key is unknown or used twice, a weight is missing, or a shape is wrong.
+        ExportError: a name is unknown or used twice, a weight is missing, or a shape is wrong.
     """
+    own = architecture_of(config).weight_names
     ignored = {key: reason for key in source.shapes if (reason := _reason_to_ignore(key))}
-    if {_DECODER_BIAS, _PREDICTIONS_BIAS} <= source.shapes.keys():
-        ignored[_PREDICTIONS_BIAS] = "the decoder adds its own bias, cls.predictions.decoder.bias"
-    keys = _name_all((key for key in source.shapes if key not in ignored), classifier)
-    if UNTIED_DECODER in keys:
-        tied = _equal(source, keys[UNTIED_DECODER], keys.get(WORD))
+    bias, decoder_bias = own.parameters.get(_DECODER_BIAS), module_key(_DECODER_BIAS, own)
+    if bias and {bias, decoder_bias} <= source.shapes.keys():
+        ignored[bias] = f"the decoder adds its own bias, {decoder_bias}"
+    names = _name_all((key for key in source.shapes if key not in ignored), config, declared)
+    if UNTIED_DECODER in names:
+        tied = _equal(source, names[UNTIED_DECODER], names.get(WORD_TABLE))
         if tied:
-            ignored[keys.pop(UNTIED_DECODER)] = "the same numbers as the word embeddings: tied"
-    heads = _heads(keys)
-    labels = _rows(source, keys, heads)
-    expected = canonical_shapes(config, heads, labels=labels, tied=tied)
-    _compare(source, keys, expected)
-    return KeyMap(keys, ignored, heads, labels)
+            ignored[names.pop(UNTIED_DECODER)] = "the same numbers as the word embeddings: tied"
+    present = _heads(names)
+    labels = _labels(source, names, present)
+    _compare(source, names, canonical_shapes(config, present, labels=labels, tied=tied))
+    return NameMap(names, ignored, present, labels)
 
 
-def canonical_name(key: str, classifier: str | None = None) -> str | None:
-    """The canonical name for PyTorch's key, None for a key that BERT does not have.
+def canonical_name(key: str, own: WeightNames, declared: Collection[str] = ()) -> str | None:
+    """The canonical name for PyTorch's, None for one that the architecture does not have.
 
-    >>> canonical_name("bert.encoder.layer.3.attention.output.LayerNorm.gamma")
+    >>> from export.architectures.bert import BERT
+    >>> canonical_name("bert.encoder.layer.3.attention.output.LayerNorm.gamma", BERT.weight_names)
     'layers.3.attention.norm.weight'
     """
-    key = key.removeprefix("bert.")
+    key = key.removeprefix(own.prefix)
     key = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", key)
     key = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key)
-    if key in _PARAMETERS:
-        return _PARAMETERS[key]
+    for name, parameter in own.parameters.items():
+        if key == parameter:
+            return name
     module, _, kind = key.rpartition(".")
     if kind not in {"weight", "bias"}:
         return None
-    if module == "classifier":
-        return f"{classifier}.{kind}" if classifier else None
-    if layer := _LAYER.fullmatch(module):
-        name = _LAYER_MODULES.get(layer[2])
-        return f"layers.{int(layer[1])}.{name}.{kind}" if name else None
-    return f"{_MODULES[module]}.{kind}" if module in _MODULES else None
+    if layer := re.fullmatch(rf"{re.escape(own.layer)}(\d+)\.(.+)", module):
+        found = [name for name, known in own.layer_modules.items() if known == layer[2]]
+        return f"layers.{int(layer[1])}.{found[0]}.{kind}" if found else None
+    found = [name for name, known in _modules(own).items() if known == module]
+    if len(found) > 1:
+        found = [name for name in found if name.partition(".")[0] in declared]
+    return f"{found[0]}.{kind}" if len(found) == 1 else None
 
 
-def checkpoint_key(name: str) -> str:
-    """PyTorch's key for a canonical name, as in a model with heads; `canonical_name` turns it back.
+def checkpoint_key(name: str, own: WeightNames) -> str:
+    """PyTorch's name for a canonical one, as in a model with heads; `canonical_name` turns it back.
 
-    >>> checkpoint_key("layers.3.attention.norm.weight")
+    >>> from export.architectures.bert import BERT
+    >>> checkpoint_key("layers.3.attention.norm.weight", BERT.weight_names)
     'bert.encoder.layer.3.attention.output.LayerNorm.weight'
-    >>> checkpoint_key("nsp.bias")
+    >>> checkpoint_key("nsp.bias", BERT.weight_names)
     'cls.seq_relationship.bias'
     """
-    key = _PARAMETER_OF.get(name) or _module_key(*name.rsplit(".", 1))
-    return key if key.startswith(_HEADS) else f"bert.{key}"
+    key = own.parameters.get(name) or module_key(name, own)
+    # transformers counts the pooler as part of the encoder.
+    outside = {head.name for head in heads.HEADS} - {POOLER.name}
+    return key if name.partition(".")[0] in outside else own.prefix + key
 
 
-def _module_key(module: str, kind: str) -> str:
+def module_key(name: str, own: WeightNames) -> str:
+    """PyTorch's name, without the encoder's prefix, for a weight or bias of a module."""
+    module, _, kind = name.rpartition(".")
     if layer := _CANONICAL_LAYER.fullmatch(module):
-        return f"encoder.layer.{layer[1]}.{_LAYER_MODULE_OF[layer[2]]}.{kind}"
-    return f"{_MODULE_OF[module]}.{kind}"
+        return f"{own.layer}{layer[1]}.{own.layer_modules[layer[2]]}.{kind}"
+    return f"{_modules(own)[module]}.{kind}"
+
+
+def _modules(own: WeightNames) -> dict[str, str]:
+    """Canonical name -> module, outside of the layers."""
+    of_heads = {name: module for head in heads.HEADS for name, module in head.modules.items()}
+    return of_heads | dict(own.modules)
 
 
 def _reason_to_ignore(key: str) -> str | None:
     return next((reason for pattern, reason in _IGNORED if re.fullmatch(pattern, key)), None)
 
 
-def _name_all(checkpoint_keys: Iterable[str], classifier: str | None) -> dict[str, str]:
-    keys: dict[str, str] = {}
+def _name_all(
+    keys: Iterable[str], config: EncoderConfig, declared: Collection[str]
+) -> dict[str, str]:
+    architecture = architecture_of(config)
+    names: dict[str, str] = {}
     unknown: list[str] = []
-    for key in checkpoint_keys:
-        name = canonical_name(key, classifier)
+    for key in keys:
+        name = canonical_name(key, architecture.weight_names, declared)
         if name is None:
             unknown.append(key)
-        elif name in keys:
-            raise ExportError(f"{keys[name]} and {key} are both {name}.")
+        elif name in names:
+            raise ExportError(f"{names[name]} and {key} are both {name}.")
         else:
-            keys[name] = key
-    if any(key.startswith("classifier.") for key in unknown) and classifier is None:
-        raise ExportError(
-            "The checkpoint has a classifier, but architectures in config.json does not say "
-            "whether it is BertForSequenceClassification or BertForTokenClassification."
-        )
+            names[name] = key
     if unknown:
-        raise ExportError(f"BERT has no place for {_few(unknown)}.")
-    return keys
+        _refuse_shared(unknown[0], architecture, declared)
+        raise ExportError(f"A {config.model_type} encoder has no place for {_few(unknown)}.")
+    return names
 
 
-def _heads(keys: Mapping[str, str]) -> tuple[str, ...]:
-    present = {name.partition(".")[0] for name in keys}
-    heads = tuple(head for head in HEADS if head in present)
-    for head in NEEDS_POOLER:
-        if head in heads and "pooler" not in heads:
-            raise ExportError(f"The checkpoint has a {head} head but no pooler for it to read.")
-    return heads
+def _refuse_shared(key: str, architecture: Architecture, declared: Collection[str]) -> None:
+    """Say so where a module may belong to several heads, and no class in config.json says which."""
+    module = key.rpartition(".")[0]
+    known = _modules(architecture.weight_names).items()
+    shared = {name.partition(".")[0] for name, of_head in known if of_head == module}
+    if len(shared) > 1 and not shared & set(declared):
+        classes = [name for name, has in classes_of(architecture).items() if has & shared]
+        raise ExportError(
+            f"The checkpoint has a {module}, but architectures in config.json does not say "
+            f"whether it is {' or '.join(classes)}."
+        )
 
 
-def _rows(source: TensorSource, keys: Mapping[str, str], heads: tuple[str, ...]) -> int:
+def _heads(names: Mapping[str, str]) -> tuple[str, ...]:
+    present = {name.partition(".")[0] for name in names}
+    found = [head for head in heads.HEADS if head.name in present]
+    for head in found:
+        if head.reads is Reads.POOLED and POOLER.name not in present:
+            raise ExportError(
+                f"The checkpoint has a {head.name} head but no pooler for it to read."
+            )
+    return tuple(head.name for head in found)
+
+
+def _labels(source: TensorSource, names: Mapping[str, str], present: Collection[str]) -> int:
     """How many labels the classifier tells apart, 0 without one."""
-    for head in ("sequence", "token"):
-        if head in heads and f"{head}.weight" in keys:
-            return source.shapes[keys[f"{head}.weight"]][0]
+    for head in heads_named(present):
+        if head.is_product and head.width is None and f"{head.name}.weight" in names:
+            return source.shapes[names[f"{head.name}.weight"]][0]
     return 0
 
 
 def _compare(
-    source: TensorSource, keys: Mapping[str, str], expected: Mapping[str, tuple[int, ...]]
+    source: TensorSource, names: Mapping[str, str], expected: Mapping[str, tuple[int, ...]]
 ) -> None:
-    if leftover := [key for name, key in keys.items() if name not in expected]:
-        raise ExportError(f"A BERT of this configuration has no place for {_few(leftover)}.")
-    if missing := [name for name in expected if name not in keys]:
+    if leftover := [key for name, key in names.items() if name not in expected]:
+        raise ExportError(f"An encoder of this configuration has no place for {_few(leftover)}.")
+    if missing := [name for name in expected if name not in names]:
         raise ExportError(f"The checkpoint lacks {_few(missing)}.")
     for name, shape in expected.items():
-        found = source.shapes[keys[name]]
+        found = source.shapes[names[name]]
         if found != shape:
             raise ExportError(
-                f"{keys[name]} has shape {found}; its configuration asks for {shape}."
+                f"{names[name]} has shape {found}; its configuration asks for {shape}."
             )
 
 

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
 from export.graph.smoothing import factor_name
-from export.read.weight_shapes import UNTIED_DECODER
+from export.read.weights import UNTIED_DECODER
 
 Array = NDArray[Any]
 # Constants of the graph itself, which no checkpoint has.

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from models.heads import heads_named
 from models.manifest import ModelManifest
-
-TASKS = {
-    "mlm": "fill-mask",
-    "nsp": "next-sentence prediction",
-    "sequence": "text classification",
-    "token": "token classification",
-    "qa": "question answering",
-}
 
 
 def model_card(manifest: ModelManifest, notes: str = "") -> str:
     """The `README.md` of a model folder; `notes` are Markdown sections of whoever exported it."""
     sizes = manifest.architecture
-    tasks = ["embeddings", *(TASKS[head] for head in manifest.heads if head in TASKS)]
+    heads = heads_named(manifest.heads)
+    tasks = ["embed", *(head.task for head in heads if head.task is not None)]
     lines = [
         "---",
-        f"license: {manifest.licence}",
+        f"license: {manifest.license}",
         "---",
         f"# {manifest.name}",
         "",
-        f"A BERT encoder exported from `{manifest.source}` for Cloze.",
+        f"An encoder exported from `{manifest.source}` for Cloze.",
         "",
         f"- Tasks: {', '.join(tasks)}",
         (
@@ -46,12 +40,12 @@ def model_card(manifest: ModelManifest, notes: str = "") -> str:
         "## Measured at export",
         "",
         *_table("Largest difference from the NumPy reference", manifest.parity),
-        *_table("Against the checkpoint in float32", manifest.drift),
+        *_table("Against the checkpoint in float32", manifest.quantization_error),
         *([notes.strip(), ""] if notes else []),
-        "## Licence",
+        "## License",
         "",
         (
-            f"Licence of the weights: {manifest.licence}. The terms, and what the weights learnt "
+            f"License of the weights: {manifest.license}. The terms, and what the weights learnt "
             "from, are the source checkpoint's: read its own card."
         ),
     ]

@@ -1,29 +1,32 @@
-"""A canonical checkpoint in, a verified model folder out, all or nothing.
+"""The exporter: a `Checkpoint` in, a verified model folder out, all or nothing.
 
-checkpoint -> graph -> parity and drift -> card -> manifest -> rename into place
+checkpoint -> graph -> parity and quantization error -> card -> manifest -> rename into place
 """
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
+from export.architectures.registry import architecture_of
 from export.check import parity
-from export.check.quantization_error import measure_drift
+from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
-from export.graph.bert import BertGraph, GraphSpec
 from export.graph.builder import OPSET, GraphBuilder
+from export.graph.encoder import build_encoder
 from export.graph.half import HalfLinear
 from export.graph.linear import FloatLinear, Linear
+from export.graph.packed import GraphSpec
 from export.graph.parameters import count_parameters
 from export.graph.quantize import Int8Linear
 from export.graph.smoothing import smoothed
 from export.read.checkpoint import Checkpoint
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
+from export.read.weights import UNTIED_DECODER
 from export.write.card import model_card
 from models.manifest import (
     CARD_FILE,
@@ -45,18 +48,30 @@ Progress = Callable[[str], None]
 
 
 def export_model(
-    checkpoint: Checkpoint, out: Path, *, precision: str, progress: Progress, notes: str = ""
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    precision: str,
+    progress: Progress,
+    notes: str = "",
+    replace: bool = False,
 ) -> ModelManifest:
     """Write the model folder `out`, with `notes` in its model card, and return its manifest.
 
     Everything is made in a hidden folder beside `out` and renamed at the end, so `out` is complete
-    or not there. Raises `ExportError` when the graph does not compute what the reference does.
+    or not there; with `replace`, an old one stays until then.
+
+    Raises:
+        ExportError: the graph does not compute what the reference does.
+        OSError: `out` cannot be written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
         manifest = _fill(folder, checkpoint, precision, progress, notes)
+        if replace and out.exists():
+            out.rename(Path(scratch) / "old")
         folder.rename(out)
     return manifest
 
@@ -72,14 +87,14 @@ def _fill(
     if precision == "int8":
         weights = smoothed(weights, config)
     with GraphBuilder(folder) as graph:
-        BertGraph(graph, spec, weights, LINEARS[precision](graph, weights)).build()
+        build_encoder(graph, spec, weights, LINEARS[precision](graph, weights))
         graph.write()
-    found, drift = _measure(folder, checkpoint, spec, precision, progress)
+    found, lost = _measure(folder, checkpoint, spec, precision, progress)
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
-    manifest = _manifest(checkpoint, spec, precision, found, drift)
+    manifest = _manifest(checkpoint, spec, precision, found, lost)
     (folder / CARD_FILE).write_text(model_card(manifest, notes), encoding="utf-8")
     progress("writing the manifest")
-    manifest = replace(manifest, files=record_files(folder))
+    manifest = dataclasses.replace(manifest, files=record_files(folder))
     write_manifest(folder, manifest)
     return manifest
 
@@ -87,9 +102,10 @@ def _fill(
 def _measure(
     folder: Path, checkpoint: Checkpoint, spec: GraphSpec, precision: str, progress: Progress
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Parity with the reference, required where the precision has a tolerance; drift but in fp32.
+    """Parity with the reference, required where the precision has a tolerance; quantization error.
 
-    int8 has none: what its rounding changes depends on the weights, so there all of it is drift.
+    int8 has no tolerance: what its rounding changes depends on the weights, so there all of it is
+    quantization error, which float32 has none of.
     """
     progress("comparing it with the reference")
     session = parity.open_graph(folder)
@@ -99,12 +115,12 @@ def _measure(
     if precision == "fp32":
         return found, {}
     progress(f"measuring what {precision} changed")
-    drift = measure_drift(session, checkpoint.weights, spec, checkpoint.tokenizer_json)
+    lost = measure_quantization_error(session, checkpoint.weights, spec, checkpoint.tokenizer_json)
     if precision not in parity.TOLERANCES:
-        drift |= {f"{name}_max_abs": difference for name, difference in found.items()}
+        lost |= {f"{name}_max_abs": difference for name, difference in found.items()}
         found = {}
-    _require_finite(drift, precision)
-    return found, drift
+    _require_finite(lost, precision)
+    return found, lost
 
 
 def _require_parity(found: dict[str, float], tolerance: float) -> None:
@@ -117,8 +133,8 @@ def _require_parity(found: dict[str, float], tolerance: float) -> None:
         )
 
 
-def _require_finite(drift: dict[str, float], precision: str) -> None:
-    for name, value in drift.items():
+def _require_finite(lost: dict[str, float], precision: str) -> None:
+    for name, value in lost.items():
         if not isfinite(value):
             raise ExportError(f"In {precision} the {name} is not finite; export in fp32 instead.")
 
@@ -128,15 +144,15 @@ def _manifest(
     spec: GraphSpec,
     precision: str,
     found: dict[str, float],
-    drift: dict[str, float],
+    lost: dict[str, float],
 ) -> ModelManifest:
     """Everything but the files' checksums."""
     pooling = checkpoint.pooling
-    tied = "mlm.decoder.weight" not in checkpoint.weights
+    tied = UNTIED_DECODER not in checkpoint.weights
     return ModelManifest(
         name=checkpoint.name,
         source=checkpoint.source,
-        licence=checkpoint.licence,
+        license=checkpoint.license,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         architecture=_architecture(spec.config),
         heads=spec.heads,
@@ -150,18 +166,18 @@ def _manifest(
         labels=spec.config.labels,
         multi_label=spec.config.multi_label,
         regression=spec.config.regression,
-        max_tokens=spec.config.max_position_embeddings,
+        max_tokens=architecture_of(spec.config).max_tokens(spec.config),
         precision=precision,
         opset=OPSET,
         layers=spec.layers,
         parameters=count_parameters(spec.config, spec.heads, tied=tied),
         parity=found,
-        drift=drift,
+        quantization_error=lost,
         files={},
     )
 
 
-def _architecture(config: BertConfig) -> Architecture:
+def _architecture(config: EncoderConfig) -> Architecture:
     return Architecture(
         **{name: getattr(config, name) for name in Architecture.__dataclass_fields__}
     )

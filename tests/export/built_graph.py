@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.check import parity
-from export.check.reference import Float32, Text
-from export.graph.bert import BertGraph, GraphSpec
+from export.check.layers import Float32, Text
 from export.graph.builder import GraphBuilder
+from export.graph.encoder import build_encoder
 from export.graph.linear import FloatLinear, Linear
+from export.graph.packed import GraphSpec
 from export.read.checkpoint import Checkpoint
 from export.read.weights import Weights
 
@@ -79,7 +80,7 @@ def build_graph(
     spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
     with GraphBuilder(folder) as graph:
         weights = checkpoint.weights
-        BertGraph(graph, spec, weights, linear(graph, weights)).build()
+        build_encoder(graph, spec, weights, linear(graph, weights))
         graph.write()
     return BuiltGraph.open(folder, checkpoint, layers)
 

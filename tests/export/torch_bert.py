@@ -11,8 +11,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
+from export.check.layers import Float32, Text
 from export.check.quantization_error import SENTENCES
-from export.check.reference import Float32, Text
 from export.read.checkpoint import Checkpoint
 
 # Output of the graph -> output of transformers, by architecture.

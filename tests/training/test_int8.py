@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from export.check import parity
-from export.check.reference import Text
+from export.check.layers import Text
 from export.graph.quantize import Int8Linear as ExportedLinear
 from export.graph.quantize import quantise_rows
 from export.graph.smoothing import SmoothedWeights, smoothed

@@ -19,8 +19,8 @@ from export.read.tensorflow.bundle import Bundle
 
 DEFAULT = "bert_model.ckpt"
 CONFIG = "bert_config.json"
-# Google's name, from its start to its end -> PyTorch's; the last three are fine-tuned heads of
-# run_classifier.py and run_squad.py.
+# Google's name, from its start to its end -> PyTorch's; the last four are fine-tuned heads: of
+# run_squad.py, and of run_classifier.py, which has labels for whole texts only.
 _RENAMED = {
     "cls/predictions/output_bias": "cls.predictions.bias",
     "cls/seq_relationship/output_weights": "cls.seq_relationship.weight",
@@ -40,11 +40,6 @@ class TensorFlowSource:
     bundle: Bundle
     names: Mapping[str, str]  # PyTorch's name -> Google's
     shapes: Mapping[str, tuple[int, ...]]
-
-    @property
-    def classifies(self) -> bool:
-        """Whether run_classifier.py gave it labels for whole texts."""
-        return "output_weights" in self.bundle.entries
 
     def read(self, key: str) -> NDArray[Any]:
         """One tensor, as `TensorSource.read`."""

@@ -43,7 +43,7 @@ class InfoAnswer(Answer):
     model: str
     models: list[str] = Field(description="all loaded models")
     source: str
-    licence: str
+    license: str
     heads: list[str] = Field(description="what the checkpoint can be asked for")
     tasks: list[str] = Field(description="routes that this model answers")
     labels: list[str] = Field(description="of its classifier, in the order of their numbers")
@@ -59,7 +59,7 @@ class InfoAnswer(Answer):
         description="exact counts by part, beside the textbook's vocab·H + L·12·H²"
     )
     parity: dict[str, float] = Field(description="largest differences from the reference")
-    drift: dict[str, float] = Field(description="what the precision cost")
+    quantization_error: dict[str, float] = Field(description="what the precision cost")
     processes: int = Field(description="that share the work")
     limits: dict[str, float] = Field(description="of one request")
     versions: dict[str, str]
@@ -81,7 +81,7 @@ async def info(call: Call) -> Response:
             "model": call.exchange.model,
             "models": list(service.registry.pipelines),
             "source": manifest.source,
-            "licence": manifest.licence,
+            "license": manifest.license,
             "heads": manifest.heads,
             "tasks": ["/embed", *(_ROUTES[head] for head in manifest.heads if head in _ROUTES)],
             "labels": manifest.labels,
@@ -95,7 +95,7 @@ async def info(call: Call) -> Response:
             "device": pipeline.device.name,
             "parameters": dict(manifest.parameters),
             "parity": dict(manifest.parity),
-            "drift": dict(manifest.drift),
+            "quantization_error": dict(manifest.quantization_error),
             "processes": service.settings.processes,
             "limits": {
                 **asdict(pipeline.limits),

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.manifest import GRAPH_FILE, ModelManifest
-from models.processor import precision_entries
+from models.opening import open_session
 from server.inference.runtime.devices import Device, confirm_device, cpu_device
 from server.inference.runtime.packing import (
     Batch,
@@ -31,14 +30,6 @@ from server.inference.runtime.packing import (
     Want,
 )
 
-# What the optimiser would put in is slower on the CPU provider than the operators apart.
-# On a GPU the first would normalise in float16, unlike the graph that was checked.
-DISABLED_OPTIMIZERS = ["SkipLayerNormFusion", "BiasGeluFusion"]
-# Threads of one run wait awake for its next product, which for a short text comes sooner than they
-# wake up. Between runs they would take the cores from the event loop and the other workers.
-SPINNING = {"session.intra_op.allow_spinning": "1", "session.force_spinning_stop": "1"}
-ERRORS_ONLY = 3
-
 
 @dataclass(frozen=True)
 class SessionOptions:
@@ -53,18 +44,8 @@ class Session:
 
     def __init__(self, folder: Path, manifest: ModelManifest, options: SessionOptions) -> None:
         """Open the graph. Raises `DeviceError` when it does not run where it must."""
-        settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.intra_op
-        settings.inter_op_num_threads = 1
-        settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        settings.log_severity_level = ERRORS_ONLY
-        for key, value in (SPINNING | precision_entries()).items():
-            settings.add_session_config_entry(key, value)
-        self._session = ort.InferenceSession(
-            str(folder / GRAPH_FILE),
-            settings,
-            providers=list(options.device.providers),
-            disabled_optimizers=DISABLED_OPTIMIZERS,
+        self._session = open_session(
+            folder / GRAPH_FILE, threads=options.intra_op, providers=options.device.providers
         )
         self.device = confirm_device(options.device, self._session.get_providers())
         self._inputs = frozenset(node.name for node in self._session.get_inputs())

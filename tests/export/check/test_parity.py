@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from export.check import parity, reference
-from export.check.reference import Text
-from export.graph.bert import GraphSpec
+from export.check.layers import Text
+from export.graph.packed import GraphSpec
 from export.read.checkpoint import Checkpoint, read_checkpoint
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, difference
 from tests.export.torch_bert import tiny_texts
 
-CONFIG = BertConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 1e-12, (), multi_label=False)
+CONFIG = EncoderConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 1e-12, (), multi_label=False)
 HEADS = ("mlm", "nsp", "pooler")
 
 Save = Callable[..., Path]

@@ -14,12 +14,12 @@ from export.check.quantization_error import (
     SENTENCES,
     _affordable,
     _texts,
-    measure_drift,
+    measure_quantization_error,
 )
-from export.graph.bert import GraphSpec
+from export.graph.packed import GraphSpec
 from export.graph.quantize import Int8Linear
 from export.read.checkpoint import Checkpoint, read_checkpoint
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph
 
 ENOUGH_MASKS = 1000  # an agreement of 0.97 then has an interval of a point to either side
@@ -29,7 +29,9 @@ Save = Callable[..., Path]
 
 
 def measure(graph: BuiltGraph, checkpoint: Checkpoint) -> dict[str, float]:
-    return measure_drift(graph.session, checkpoint.weights, graph.spec, checkpoint.tokenizer_json)
+    return measure_quantization_error(
+        graph.session, checkpoint.weights, graph.spec, checkpoint.tokenizer_json
+    )
 
 
 def with_change(checkpoint: Checkpoint, name: str, change: object) -> Checkpoint:
@@ -116,7 +118,7 @@ def test_masks_stand_where_words_were(minilm_checkpoint: Path) -> None:
 
 def test_larger_encoders_are_measured_on_fewer_sentences() -> None:
     sentences = len(SENTENCES.read_text(encoding="utf-8").splitlines())
-    base = BertConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    base = EncoderConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
     large = dataclasses.replace(
         base, hidden_size=1024, num_hidden_layers=24, intermediate_size=4096
     )

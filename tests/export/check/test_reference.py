@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.check import reference
-from export.check.reference import Text
+from export.check import layers, reference
+from export.check.layers import Text
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.config import ACTIVATIONS
 from tests.export.built_graph import MemoryWeights, difference
@@ -46,9 +46,9 @@ def assert_heads(
                 ours = reference.masked_language_model(weights, config, found.last)
             elif output in {"nsp_logits", "sequence_logits"}:
                 pooled = reference.pooler(weights, found.last)
-                ours = reference.logits(weights, output.removesuffix("_logits"), pooled)
+                ours = layers.linear(weights, output.removesuffix("_logits"), pooled)
             else:
-                ours = reference.logits(weights, output.removesuffix("_logits"), found.last)
+                ours = layers.linear(weights, output.removesuffix("_logits"), found.last)
             assert difference(ours, wanted) <= tolerance, output
 
 
@@ -138,31 +138,31 @@ def test_activation_is_torchs(name: str) -> None:
         "gelu_pytorch_tanh": tanh,
         "relu": torch.relu(values),
     }[name]
-    assert difference(reference.activation(name, x), wanted.numpy()) <= 2e-6
+    assert difference(layers.activation(name, x), wanted.numpy()) <= 2e-6
 
 
 def test_exact_gelu_is_not_its_approximation() -> None:
     x = np.linspace(-4, 4, 101, dtype=np.float32)
-    exact, tanh = (reference.activation(name, x) for name in ("gelu", "gelu_new"))
+    exact, tanh = (layers.activation(name, x) for name in ("gelu", "gelu_new"))
     assert difference(exact, tanh) > 1e-4
 
 
 def test_unknown_activation_is_refused() -> None:
     with pytest.raises(ValueError, match="found 'swish'"):
-        reference.activation("swish", np.zeros(2, np.float32))
+        layers.activation("swish", np.zeros(2, np.float32))
 
 
 def test_erf_stays_within_its_bound() -> None:
     x = np.linspace(-6, 6, 5001, dtype=np.float32)
     wanted = np.array([math.erf(value) for value in x])
-    found = reference.erf(x)
+    found = layers.erf(x)
     assert difference(found, wanted) <= ERF
-    np.testing.assert_array_equal(reference.erf(-x), -found)
+    np.testing.assert_array_equal(layers.erf(-x), -found)
 
 
 def test_log_softmax_survives_large_scores() -> None:
     scores = np.array([[1e4, 1e4 - 1, -1e4], [0, 0, 0]], np.float32)
-    found = reference.log_softmax(scores)
+    found = layers.log_softmax(scores)
     wanted = torch.log_softmax(torch.from_numpy(scores), dim=-1).numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
     np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-6)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.check import parity
-from export.check.quantization_error import measure_drift
-from export.check.reference import Text
+from export.check.layers import Text
+from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
 from export.graph.half import HalfLinear
@@ -168,7 +168,7 @@ def test_minilm_computes_what_transformers_does(
     torch_bert = TorchBert(minilm_checkpoint, "BertModel")
     texts = real_texts(minilm)
     assert difference(minilm_half.run(texts)["pooled_max"], joined_max(torch_bert, texts)) <= REAL
-    drift = measure_drift(
+    drift = measure_quantization_error(
         minilm_half.session, minilm.weights, minilm_half.spec, minilm.tokenizer_json
     )
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6
@@ -182,7 +182,9 @@ def test_standin_stays_near_float32(standin: Checkpoint, standin_half: BuiltGrap
     graph = standin_half
     found = parity.measure_parity(graph.session, standin.weights, graph.spec)
     assert 0 < parity.worst_of(found) <= REAL
-    drift = measure_drift(graph.session, standin.weights, graph.spec, standin.tokenizer_json)
+    drift = measure_quantization_error(
+        graph.session, standin.weights, graph.spec, standin.tokenizer_json
+    )
     assert drift["mlm_masks"] >= 1000
     assert AGREEMENT <= drift["mlm_top1_agreement"] <= 1
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6

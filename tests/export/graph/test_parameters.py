@@ -5,15 +5,15 @@ import torch
 import transformers
 
 from export.graph.parameters import count_parameters, parameter_table, textbook_estimate
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
 
-BASE = BertConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
-LARGE = BertConfig(30522, 1024, 24, 16, 4096, "gelu", 512, 2, 1e-12, (), multi_label=False)
+BASE = EncoderConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
+LARGE = EncoderConfig(30522, 1024, 24, 16, 4096, "gelu", 512, 2, 1e-12, (), multi_label=False)
 # As published with the paper's weights: BertModel, and BertForPreTraining with a tied decoder.
 KNOWN = {"base": 109_482_240, "large": 335_141_888, "base pretraining": 110_106_428}
 
 
-def counted_by_torch(config: BertConfig, architecture: str, **options: object) -> int:
+def counted_by_torch(config: EncoderConfig, architecture: str, **options: object) -> int:
     with torch.device("meta"):  # shapes only
         model = getattr(transformers, architecture)(
             transformers.BertConfig(
@@ -46,7 +46,9 @@ def test_bert_base_and_large_have_their_known_counts() -> None:
         ("BertForQuestionAnswering", ("qa",)),
     ],
 )
-def test_counts_equal_torch(config: BertConfig, architecture: str, heads: tuple[str, ...]) -> None:
+def test_counts_equal_torch(
+    config: EncoderConfig, architecture: str, heads: tuple[str, ...]
+) -> None:
     expected = counted_by_torch(config, architecture)
     assert count_parameters(config, heads)["total"] == expected
 
@@ -57,7 +59,9 @@ def test_untied_decoder_counts_once_more() -> None:
 
 
 def test_classifier_counts_its_labels() -> None:
-    config = BertConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 1e-12, tuple("abcde"), multi_label=False)
+    config = EncoderConfig(
+        67, 12, 3, 2, 20, "gelu", 29, 2, 1e-12, tuple("abcde"), multi_label=False
+    )
     assert count_parameters(config, ("token",))["token"] == 5 * 12 + 5
 
 

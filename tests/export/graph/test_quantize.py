@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.check import parity
-from export.check.quantization_error import measure_drift
-from export.check.reference import Text, activation
-from export.graph.bert import LEAST
+from export.check.layers import Text, activation
+from export.check.quantization_error import measure_quantization_error
 from export.graph.builder import DATA_FILE, GRAPH_FILE, GraphBuilder
+from export.graph.packed import LEAST
 from export.graph.parameters import count_parameters
 from export.graph.quantize import SCALE_BITS, Int8Linear, quantise_rows, round_to_bits
 from export.graph.smoothing import smoothed
@@ -325,7 +325,9 @@ def standin_int8(standin: Checkpoint, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_int8_standin_stays_near_float32(standin: Checkpoint, standin_int8: BuiltGraph) -> None:
     graph = standin_int8
-    drift = measure_drift(graph.session, standin.weights, graph.spec, standin.tokenizer_json)
+    drift = measure_quantization_error(
+        graph.session, standin.weights, graph.spec, standin.tokenizer_json
+    )
     assert drift["mlm_masks"] >= 1000
     assert COSINE <= drift["embedding_cosine_mean"] < 1
     assert AGREEMENT <= drift["mlm_top1_agreement"] <= 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.check import parity, reference
-from export.check.quantization_error import measure_drift
+from export.check.quantization_error import measure_quantization_error
 from export.graph.quantize import Int8Linear, quantise_rows
 from export.graph.smoothing import (
     EXPONENT,
@@ -45,7 +45,9 @@ def lopsided(checkpoint: Checkpoint) -> Checkpoint:
 def drift(checkpoint: Checkpoint, near: Checkpoint, folder: Path) -> dict[str, float]:
     """How far the int8 graph of `near` is from the reference of `checkpoint`."""
     graph = build_graph(near, folder, linear=Int8Linear)
-    return measure_drift(graph.session, checkpoint.weights, graph.spec, checkpoint.tokenizer_json)
+    return measure_quantization_error(
+        graph.session, checkpoint.weights, graph.spec, checkpoint.tokenizer_json
+    )
 
 
 def near(checkpoint: Checkpoint) -> Checkpoint:

@@ -193,10 +193,10 @@ def test_a_regression_is_read_from_the_problem_type(save: Save) -> None:
     assert not read_checkpoint(save("BertModel", problem_type="regression")).config.regression
 
 
-def test_licence_comes_from_the_model_card(bert: Path) -> None:
-    assert read_checkpoint(bert).licence == "unknown"
+def test_license_comes_from_the_model_card(bert: Path) -> None:
+    assert read_checkpoint(bert).license == "unknown"
     (bert / "README.md").write_text("---\ntags: [x]\nlicense: mit\n---\n# Card\n")
-    assert read_checkpoint(bert).licence == "mit"
+    assert read_checkpoint(bert).license == "mit"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a config.json may say, and what is refused by name."""
+"""The sizes and choices of a config.json, and what of them cannot be served."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from export.errors import ExportError
-from export.read.config import BertConfig, classifier_meaning, read_config
+from export.read.config import EncoderConfig, read_sizes
 from export.read.documents import Fields
 
 Save = Callable[..., Path]
@@ -29,7 +29,7 @@ def fields(**changes: Any) -> Fields:
 
 
 def test_googles_configuration_is_complete_with_the_defaults_of_the_format() -> None:
-    assert read_config(fields()) == BertConfig(
+    assert read_sizes(fields()) == EncoderConfig(
         vocab_size=67,
         hidden_size=12,
         num_hidden_layers=3,
@@ -45,30 +45,15 @@ def test_googles_configuration_is_complete_with_the_defaults_of_the_format() -> 
 
 
 def test_configuration_that_transformers_saves_is_read(save: Save) -> None:
-    config = read_config(Fields.of(save(layer_norm_eps=1e-5, hidden_act="relu") / "config.json"))
+    config = read_sizes(Fields.of(save(layer_norm_eps=1e-5, hidden_act="relu") / "config.json"))
     assert (config.layer_norm_eps, config.hidden_act) == (1e-5, "relu")
     assert (config.num_hidden_layers, config.intermediate_size) == (3, 20)
 
 
 @pytest.mark.parametrize(
-    "family", ["roberta", "distilbert", "albert", "electra", "deberta-v2", "xlm-roberta", "t5"]
-)
-def test_another_family_is_refused_by_name(family: str) -> None:
-    with pytest.raises(ExportError, match=f"This is a {family} checkpoint"):
-        read_config(fields(model_type=family))
-
-
-@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"is_decoder": True}, "sets is_decoder"),
-        ({"add_cross_attention": True}, "sets add_cross_attention"),
-        ({"position_embedding_type": "relative_key_query"}, "relative_key_query position"),
-        ({"position_embedding_type": "alibi"}, "alibi position"),
         ({"hidden_act": "silu"}, "activation silu"),
-        ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice is not one"),
-        ({"architectures": ["JinaBertForMaskedLM"]}, "JinaBertForMaskedLM is not one"),
-        ({"auto_map": {"AutoModel": "modeling.Own"}}, "its own code"),
         ({"hidden_size": 13}, "13 .* does not divide into 2"),
         ({"hidden_size": None}, "lacks hidden_size"),
         ({"hidden_size": "12"}, "hidden_size .* must be a whole number"),
@@ -82,7 +67,7 @@ def test_another_family_is_refused_by_name(family: str) -> None:
 )
 def test_what_cannot_be_served_is_one_sentence(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ExportError, match=sentence) as caught:
-        read_config(fields(**changes))
+        read_sizes(fields(**changes))
     assert str(caught.value).endswith(".")
 
 
@@ -97,16 +82,7 @@ def test_what_cannot_be_served_is_one_sentence(changes: dict[str, Any], sentence
     ],
 )
 def test_activations_have_one_name_each(name: str, function: str) -> None:
-    assert read_config(fields(hidden_act=name)).hidden_act == function
-
-
-def test_architecture_says_what_a_classifier_classifies() -> None:
-    sequence, token = "BertForSequenceClassification", "BertForTokenClassification"
-    assert classifier_meaning(fields(architectures=[sequence])) == "sequence"
-    assert classifier_meaning(fields(architectures=[token])) == "token"
-    assert classifier_meaning(fields(architectures=["BertModel"])) is None
-    assert classifier_meaning(fields(architectures=[token, sequence])) is None
-    assert classifier_meaning(fields()) is None
+    assert read_sizes(fields(hidden_act=name)).hidden_act == function
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The key map, name by name; whole checkpoints are in test_checkpoint.py."""
+"""The name map, name by name; whole checkpoints are in test_checkpoint.py."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from export.architectures.bert import BERT
 from export.errors import ExportError
-from export.read.config import BertConfig
-from export.read.weight_names import canonical_name, map_keys
+from export.read.config import EncoderConfig
+from export.read.weight_names import canonical_name, map_names
 from export.read.weight_shapes import canonical_shapes
 
-CONFIG = BertConfig(67, 12, 2, 2, 20, "gelu", 29, 2, 1e-12, (), multi_label=False)
+CONFIG = EncoderConfig(67, 12, 2, 2, 20, "gelu", 29, 2, 1e-12, (), multi_label=False)
 
 
 class ArraySource:
@@ -44,7 +45,7 @@ class ArraySource:
     ],
 )
 def test_key_has_its_canonical_name(key: str, name: str) -> None:
-    assert canonical_name(key, "token") == name
+    assert canonical_name(key, BERT.weight_names, {"token"}) == name
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,11 @@ def test_key_has_its_canonical_name(key: str, name: str) -> None:
     ],
 )
 def test_key_that_bert_does_not_have_has_no_name(key: str) -> None:
-    assert canonical_name(key) is None
+    assert canonical_name(key, BERT.weight_names) is None
 
 
 def test_classifier_without_a_meaning_has_no_name() -> None:
-    assert canonical_name("classifier.weight") is None
+    assert canonical_name("classifier.weight", BERT.weight_names) is None
 
 
 def test_encoder_alone_has_no_heads() -> None:
@@ -78,10 +79,10 @@ def test_encoder_alone_has_no_heads() -> None:
         torch_names[name]: np.ones(shape, np.float32)
         for name, shape in canonical_shapes(CONFIG, (), labels=0).items()
     }
-    found = map_keys(ArraySource(arrays), CONFIG, classifier=None, tied=True)
+    found = map_names(ArraySource(arrays), CONFIG, declared=(), tied=True)
     assert found.heads == ()
-    assert dict(found.keys) == torch_names
-    assert len(set(found.keys.values())) == len(arrays)
+    assert dict(found.names) == torch_names
+    assert len(set(found.names.values())) == len(arrays)
 
 
 def to_torch(name: str) -> str:
@@ -106,4 +107,4 @@ def to_torch(name: str) -> str:
 def test_many_unknown_keys_are_cut_short_in_the_message() -> None:
     source = ArraySource({f"other.{index}": np.ones(1) for index in range(9)})
     with pytest.raises(ExportError, match=r"other\.0, other\.1, other\.2 and 6 more"):
-        map_keys(source, CONFIG, classifier=None, tied=True)
+        map_names(source, CONFIG, declared=(), tied=True)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from export.check.reference import Float32
+from export.check.layers import Float32
 from export.errors import ExportError
 from export.graph.builder import GRAPH_FILE
 from export.graph.quantize import quantise_rows

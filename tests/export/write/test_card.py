@@ -5,14 +5,13 @@ import dataclasses
 import pytest
 import yaml
 
-from export.read.weight_shapes import HEADS
-from export.write.card import TASKS, model_card
+from export.write.card import model_card
 from models.manifest import Architecture, ModelManifest, PoolingSpec
 
 MANIFEST = ModelManifest(
     name="tiny",
     source="someone/tiny-bert@main",
-    licence="apache-2.0",
+    license="apache-2.0",
     created="2018-10-11T00:00:00+00:00",
     architecture=Architecture(30522, 12, 3, 2, 20, 29, 2, "gelu"),
     heads=("mlm", "nsp", "pooler"),
@@ -25,12 +24,12 @@ MANIFEST = ModelManifest(
     layers=(-2,),
     parameters={"embeddings": 1000, "encoder": 234567, "total": 235567, "textbook": 240000},
     parity={"pooled": 1.23456e-6, "nsp_logits": 3e-6},
-    drift={},
+    quantization_error={},
     files={},
 )
 
 
-def test_front_matter_names_the_licence() -> None:
+def test_front_matter_names_the_license() -> None:
     _, front, body = model_card(MANIFEST).split("---\n", 2)
     assert yaml.safe_load(front) == {"license": "apache-2.0"}
     assert body.startswith("# tiny\n")
@@ -39,8 +38,8 @@ def test_front_matter_names_the_licence() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "A BERT encoder exported from `someone/tiny-bert@main` for Cloze.",
-        "- Tasks: embeddings, fill-mask, next-sentence prediction",
+        "An encoder exported from `someone/tiny-bert@main` for Cloze.",
+        "- Tasks: embed, fill-mask, nsp",
         "- Encoder: 3 layers × 12, 2 attention heads, vocabulary of 30,522",
         "- Parameters: 235,567",
         "- Longest text: 29 tokens (17 for embeddings)",
@@ -66,7 +65,9 @@ def test_measured_differences_are_a_table() -> None:
 def test_nothing_measured_leaves_no_table() -> None:
     float32 = model_card(MANIFEST)
     int8 = model_card(
-        dataclasses.replace(MANIFEST, precision="int8", parity={}, drift={"mlm_masks": 214.0})
+        dataclasses.replace(
+            MANIFEST, precision="int8", parity={}, quantization_error={"mlm_masks": 214.0}
+        )
     )
     assert "Against the checkpoint in float32" not in float32
     assert "NumPy reference" not in int8
@@ -79,18 +80,14 @@ def test_plain_vectors_are_said_to_be_plain() -> None:
     assert "- Sentence vectors: cls pooling, not normalised" in card.splitlines()
 
 
-def test_every_head_but_the_pooler_is_a_task() -> None:
-    assert set(TASKS) == set(HEADS) - {"pooler"}
-
-
 def test_card_ends_with_one_line_break() -> None:
     card = model_card(MANIFEST)
     assert card.endswith(".\n")
     assert not card.endswith("\n\n")
 
 
-def test_notes_stand_between_figures_and_licence() -> None:
+def test_notes_stand_between_figures_and_license() -> None:
     card = model_card(MANIFEST, notes="## Limits\n\nIt is small.\n\n")
     before, after = card.split("\n## Limits\n\nIt is small.\n\n")
     assert "| nsp_logits | 3e-06 |" in before
-    assert after.startswith("## Licence\n")
+    assert after.startswith("## License\n")

@@ -17,13 +17,13 @@ import numpy as np
 import onnx
 import pytest
 
+from export.check.layers import Float32
 from export.check.parity import TOLERANCE, TOLERANCES, packed_feeds, run_feeds
-from export.check.reference import Float32
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE, OPSET
 from export.graph.parameters import count_parameters
 from export.read.checkpoint import Checkpoint, read_checkpoint
-from export.read.config import BertConfig
+from export.read.config import EncoderConfig
 from export.read.weight_shapes import canonical_shapes
 from export.write.model_folder import export_model
 from models.manifest import Architecture, ModelManifest, load_manifest
@@ -123,19 +123,19 @@ def test_separate_decoder_is_counted(save: Save, out: Path) -> None:
 def test_float32_folder_records_parity_and_int8_drift(checkpoint: Checkpoint, out: Path) -> None:
     float32 = export(checkpoint, out)
     assert 0 < max(float32.parity.values()) <= TOLERANCE
-    assert float32.drift == {}
+    assert float32.quantization_error == {}
     int8 = export(checkpoint, out.with_name("int8"), "int8")
     assert int8.parity == {}
-    assert 0.9 < int8.drift["embedding_cosine_mean"] < 1
-    assert int8.drift["mlm_log_probabilities_max_abs"] > TOLERANCE
+    assert 0.9 < int8.quantization_error["embedding_cosine_mean"] < 1
+    assert int8.quantization_error["mlm_log_probabilities_max_abs"] > TOLERANCE
 
 
 def test_float16_folder_records_parity_and_drift(checkpoint: Checkpoint, out: Path) -> None:
     manifest = export(checkpoint, out, "fp16")
     assert manifest.precision == "fp16"
     assert TOLERANCE < max(manifest.parity.values()) <= TOLERANCES["fp16"]
-    assert 0.999 < manifest.drift["embedding_cosine_worst"] < 1
-    assert 0 < manifest.drift["mlm_log_probability_mean_abs"] <= TOLERANCES["fp16"]
+    assert 0.999 < manifest.quantization_error["embedding_cosine_worst"] < 1
+    assert 0 < manifest.quantization_error["mlm_log_probability_mean_abs"] <= TOLERANCES["fp16"]
 
 
 def test_labels_reach_the_manifest(save: Save, out: Path) -> None:
@@ -331,7 +331,7 @@ def pytorch_name(name: str) -> str:
     return f"bert.encoder.layer.{index}.{PYTORCH_NAMES[part]}.{kind}"
 
 
-def write_checkpoint(folder: Path, config: BertConfig) -> Path:
+def write_checkpoint(folder: Path, config: EncoderConfig) -> Path:
     """A BertForPreTraining of random weights, written tensor by tensor to spare this process."""
     folder.mkdir()
     shapes = canonical_shapes(config, ("mlm", "nsp", "pooler"), labels=0)
@@ -392,7 +392,7 @@ def measured_export(checkpoint: Path, out: Path, precision: str) -> Measured:
 def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(
     tmp_path: Path, precision: str
 ) -> None:
-    config = BertConfig(30522, 1024, 24, 16, 4096, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    config = EncoderConfig(30522, 1024, 24, 16, 4096, "gelu", 512, 2, 1e-12, (), multi_label=False)
     checkpoint = write_checkpoint(tmp_path / "large", config)
     found = measured_export(checkpoint, tmp_path / "model", precision)
     print(f"BERT-Large {precision}: {found.seconds:.1f} s, {found.peak_bytes / 1e9:.2f} GB")  # noqa: T201
@@ -409,7 +409,7 @@ def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_bert_base_exports(tmp_path: Path, precision: str) -> None:
-    config = BertConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    config = EncoderConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
     checkpoint = write_checkpoint(tmp_path / "base", config)
     found = measured_export(checkpoint, tmp_path / "model", precision)
     print(f"BERT-Base {precision}: {found.seconds:.1f} s, {found.peak_bytes / 1e9:.2f} GB")  # noqa: T201

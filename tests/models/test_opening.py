@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from models import processor
+from models import opening
 from models.manifest import load_manifest
 from server.inference.runtime.packing import Encoding, Item, PoolWant
 from server.inference.runtime.session import Session, SessionOptions
@@ -21,12 +21,12 @@ def test_an_x86_processor_without_vnni_gets_the_exact_products(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu_info = tmp_path / "cpuinfo"
-    monkeypatch.setattr(processor, "CPU_INFO", cpu_info)
+    monkeypatch.setattr(opening, "CPU_INFO", cpu_info)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     cpu_info.write_text("flags\t\t: fpu avx2\n", encoding="utf-8")
-    assert processor.precision_entries() == {"session.x64quantprecision": "1"}
+    assert opening.precision_entries() == {"session.x64quantprecision": "1"}
     cpu_info.write_text("flags\t\t: fpu avx2 avx_vnni\n", encoding="utf-8")
-    assert processor.precision_entries() == {}
+    assert opening.precision_entries() == {}
 
 
 def test_the_way_around_saturation_gives_the_same_vectors(
@@ -37,7 +37,7 @@ def test_the_way_around_saturation_gives_the_same_vectors(
     manifest = load_manifest(default_model)
     usual = Session(default_model, manifest, SessionOptions()).run([item])[0]
     monkeypatch.setattr(
-        "server.inference.runtime.session.precision_entries",
+        "models.opening.precision_entries",
         lambda: {"session.x64quantprecision": "1"},
     )
     careful = Session(default_model, manifest, SessionOptions()).run([item])[0]

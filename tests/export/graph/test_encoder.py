@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export.check import parity
-from export.check.reference import Text
+from export.check.layers import Text
 from export.graph.builder import GRAPH_FILE
 from export.read.checkpoint import read_checkpoint
 from tests.export.built_graph import BuiltGraph, build_graph, difference
