@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from export.architectures.bert import BERT
 from export.read.tensors import INDEX, SINGLE, SafetensorsSource, open_safetensors, open_sharded
-from export.read.weight_names import canonical_name, checkpoint_key, map_keys
+from export.read.weight_names import canonical_name, checkpoint_key, map_names
 from export.read.weights import CheckpointWeights
 from models.heads import MLM, NSP, POOLER
 from training.config import read_config, read_shape, write_config
@@ -64,9 +65,12 @@ def read_weights(
         stored = _open(folder)
         shapes = {key: shape for key, shape in stored.shapes.items() if _is_part(key, heads)}
         source = replace(stored, shapes=shapes)
-        found = map_keys(source, read_shape(folder), classifier=None, tied=True)
-        weights = CheckpointWeights(source, found.keys)
-        tensors = {checkpoint_key(name): torch.from_numpy(weights[name]) for name in weights}
+        found = map_names(source, read_shape(folder), declared=(), tied=True)
+        weights = CheckpointWeights(source, found.names)
+        tensors = {
+            checkpoint_key(name, BERT.weight_names): torch.from_numpy(weights[name])
+            for name in weights
+        }
     if "cls.predictions.decoder.weight" in tensors:
         raise TrainingError(
             f"The decoder of {folder} is not its word table; training ties the two."
@@ -134,7 +138,7 @@ def _is_part(key: str, heads: Collection[str]) -> bool:
     >>> _is_part("encoder.layer.0.output.LayerNorm.gamma", []), _is_part("classifier.bias", ["mlm"])
     (True, False)
     """
-    name = canonical_name(key, classifier="sequence")
+    name = canonical_name(key, BERT.weight_names)
     if name is None:  # of the encoder, it is a reason to refuse the whole
         return key.startswith(("bert.", "embeddings.", "encoder."))
     return name.startswith(("embeddings.", "layers.")) or name.partition(".")[0] in heads

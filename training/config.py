@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from export.read.config import BertConfig as Shape
-from export.read.config import read_config as read_sizes
+from export.architectures.registry import read_config as read_encoder
+from export.read.config import SIZES as SIZE_FIELDS
+from export.read.config import EncoderConfig
 from export.read.documents import Fields
 from training.errors import TrainingError, refusing
 
@@ -77,7 +78,7 @@ def named_config(name: str, *, vocab_size: int) -> BertConfig:
     return BertConfig(vocab_size, hidden, layers, heads, intermediate_size=4 * hidden)
 
 
-def read_shape(folder: Path) -> Shape:
+def read_shape(folder: Path) -> EncoderConfig:
     """The sizes in `folder`'s config.json; a `TrainingError` where there are none of a BERT's.
 
     What it says of heads is passed over: training puts its own on the encoder.
@@ -89,7 +90,10 @@ def read_shape(folder: Path) -> Shape:
         fields = Fields.of(path)
         of_heads = {"architectures", "id2label"}
         encoder = {name: value for name, value in fields.values.items() if name not in of_heads}
-        return read_sizes(Fields(encoder, fields.file))
+        shape = read_encoder(Fields(encoder, fields.file))
+    if shape.model_type != "bert":
+        raise TrainingError(f"{folder} is a {shape.model_type} checkpoint; training knows BERT's.")
+    return shape
 
 
 def read_config(folder: Path) -> BertConfig:
@@ -98,8 +102,7 @@ def read_config(folder: Path) -> BertConfig:
     document = json.loads((folder / CONFIG_FILE).read_bytes())
     known = {field.name for field in fields(BertConfig)}
     chosen = {name: value for name, value in document.items() if name in known}
-    sizes = {name: value for name, value in asdict(shape).items() if name in known}
-    return BertConfig(**chosen | sizes)
+    return BertConfig(**chosen | {name: getattr(shape, name) for name in SIZE_FIELDS})
 
 
 def write_config(folder: Path, config: BertConfig, architecture: str, **more: Any) -> None:
