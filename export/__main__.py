@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from export.errors import ExportError
+from export.errors import ExportError, told
 from export.graph.parameters import parameter_table
 from export.read.checkpoint import Checkpoint, read_checkpoint
+from export.read.documents import read_text
 from export.write.model_folder import LINEARS, export_model
 from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
 
@@ -27,11 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     try:
         manifest = _export(options)
-    except ExportError as error:
+    except (ExportError, OSError) as error:  # the latter of a place that cannot be looked into
         print(f"export: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except OSError as error:
-        print(f"export: {options.out} cannot be written: {error.strerror}.", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -69,6 +66,7 @@ def _export(options: argparse.Namespace) -> ModelManifest:
             "underscores only, at most 64; choose one with --name."
         )
     _check_destination(options.out, force=options.force)
+    notes = read_text(options.notes) if options.notes else ""
     checkpoint = read_checkpoint(
         options.checkpoint, revision=options.revision, allow_pickle=options.allow_pickle
     )
@@ -79,26 +77,15 @@ def _export(options: argparse.Namespace) -> ModelManifest:
         license=options.license or checkpoint.license,
     )
     _tell_ignored(checkpoint)
-    if not options.out.exists():
-        return _write(checkpoint, options.out, options)
-    return _replace(checkpoint, options.out, options)
-
-
-def _write(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
-    notes = options.notes.read_text(encoding="utf-8") if options.notes else ""
-    return export_model(
-        checkpoint, out, precision=options.precision, progress=_progress, notes=notes
-    )
-
-
-def _replace(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
-    """Export beside the old folder, and only then put the new one in its place."""
-    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        new = Path(scratch) / "new"
-        manifest = _write(checkpoint, new, options)
-        out.rename(Path(scratch) / "old")
-        new.rename(out)
-    return manifest
+    with told(options.out, "written"):
+        return export_model(
+            checkpoint,
+            options.out,
+            precision=options.precision,
+            progress=_progress,
+            notes=notes,
+            replace=options.force,
+        )
 
 
 def _check_destination(out: Path, *, force: bool) -> None:

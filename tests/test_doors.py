@@ -47,7 +47,7 @@ from typing import Final
 import numpy as np
 
 from models.heads import TONE
-from server.inference.tasks.probabilities import softmax
+from models.probabilities import softmax
 from server.inference.runtime.packing import Item, PooledLogits, Result
 from server.inference.tasks.pairs import Cut, read_pair
 from server.inference.tasks.task import (

@@ -107,7 +107,8 @@ class GraphBuilder:
         place = {"location": DATA_FILE, "offset": self._data.tell(), "length": value.nbytes}
         for key, entry in place.items():
             tensor.external_data.add(key=key, value=str(entry))
-        np.ascontiguousarray(value).tofile(self._data)
+        # Not tofile(): where the disk is full, its error does not say so.
+        self._data.write(np.ascontiguousarray(value).data)
         self._initializers[name] = tensor
         return name
 

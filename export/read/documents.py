@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from export.errors import ExportError
+from export.errors import ExportError, told
 
 # A tokenizer.json with 250,000 entries takes 10 MB; nothing that BERT needs comes near this.
 MAX_BYTES = 64 * 1024 * 1024
@@ -22,13 +22,12 @@ def read_text(path: Path) -> str:
         ExportError: it is missing, larger than `MAX_BYTES`, or not UTF-8.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ExportError(f"{path.name} is larger than {MAX_BYTES // 2**20} MB.")
-        return path.read_text(encoding="utf-8")
+        with told(path, "read"):
+            if path.stat().st_size > MAX_BYTES:
+                raise ExportError(f"{path.name} is larger than {MAX_BYTES // 2**20} MB.")
+            return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ExportError(f"{path.name} is not UTF-8 text (byte {error.start}).") from None
-    except OSError as error:
-        raise ExportError(f"{path.name} cannot be read: {error.strerror}.") from None
 
 
 def read_json(path: Path) -> object:

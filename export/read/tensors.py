@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from export.errors import ExportError
+from export.errors import ExportError, told
 from export.read.documents import Fields
 
 FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -62,7 +62,10 @@ class SafetensorsSource:
             # Imported for what it registers: without it numpy has no bfloat16 to return. Only here,
             # since whoever writes float32 alone, as `training` does, need not install it.
             import ml_dtypes  # noqa: F401, PLC0415
-        return self.files[key].get_tensor(key)
+        try:
+            return self.files[key].get_tensor(key)
+        except (SafetensorError, OSError) as error:
+            raise ExportError(f"{key} cannot be read ({_one_line(error)}).") from None
 
 
 def open_safetensors(paths: Iterable[Path]) -> SafetensorsSource:
@@ -115,6 +118,8 @@ def shard_paths(index: Path) -> list[Path]:
 
 
 def _open(path: Path) -> OpenFile:
+    with told(path, "read"), path.open("rb"):
+        pass  # the library calls any file that it cannot open a missing one
     try:
         # pread: a mapped file would count towards resident memory as it is read.
         return cast("OpenFile", safe_open(path, framework="np", backend="pread"))

@@ -27,6 +27,8 @@ def main(source: Path, target: Path) -> str | None:
         )
     except pickle.UnpicklingError:
         return "it asks for more than tensors, which may be code; it was not run."
+    except PermissionError as error:
+        return f"{error.strerror}."
     except (OSError, RuntimeError, EOFError, ValueError):
         return "it is damaged or was cut short."
     if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):

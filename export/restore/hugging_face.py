@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 from export.architectures.registry import architecture_of, class_of
+from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.tensors import SINGLE
 from export.read.tokenizer import SPECIAL, TOKENIZER
@@ -37,7 +39,10 @@ def write_weights(
     tensors = {checkpoint_key(name, names): value for name, value in weights.items()}
     if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
         tensors[module_key(_DECODER_BIAS, names)] = weights[_DECODER_BIAS].copy()
-    save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+    try:
+        save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise ExportError(f"{SINGLE} cannot be written: {error}.") from None
     # safetensors makes files that only their owner may read.
     (folder / SINGLE).chmod(0o644)
 

@@ -5,9 +5,9 @@ checkpoint -> graph -> parity and quantization error -> card -> manifest -> rena
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -48,18 +48,30 @@ Progress = Callable[[str], None]
 
 
 def export_model(
-    checkpoint: Checkpoint, out: Path, *, precision: str, progress: Progress, notes: str = ""
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    precision: str,
+    progress: Progress,
+    notes: str = "",
+    replace: bool = False,
 ) -> ModelManifest:
     """Write the model folder `out`, with `notes` in its model card, and return its manifest.
 
     Everything is made in a hidden folder beside `out` and renamed at the end, so `out` is complete
-    or not there. Raises `ExportError` when the graph does not compute what the reference does.
+    or not there; with `replace`, an old one stays until then.
+
+    Raises:
+        ExportError: the graph does not compute what the reference does.
+        OSError: `out` cannot be written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
         manifest = _fill(folder, checkpoint, precision, progress, notes)
+        if replace and out.exists():
+            out.rename(Path(scratch) / "old")
         folder.rename(out)
     return manifest
 
@@ -82,7 +94,7 @@ def _fill(
     manifest = _manifest(checkpoint, spec, precision, found, lost)
     (folder / CARD_FILE).write_text(model_card(manifest, notes), encoding="utf-8")
     progress("writing the manifest")
-    manifest = replace(manifest, files=record_files(folder))
+    manifest = dataclasses.replace(manifest, files=record_files(folder))
     write_manifest(folder, manifest)
     return manifest
 

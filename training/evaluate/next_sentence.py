@@ -22,10 +22,10 @@ from training.evaluate.inference import (
     progress,
 )
 from training.evaluate.mistakes import Mistakes
-from training.evaluation_pairs import hard_pairs, random_pairs
-from training.layout import lay_out_pairs
+from training.evaluate.pairs import hard_pairs, random_pairs
 from training.model import BertForPreTraining
-from training.pair_plan import PairPlan
+from training.padded import pad_pairs
+from training.pairs import PairPlan
 from training.stored_corpus import Corpus
 
 PAIRS = 800  # of each kind
@@ -67,7 +67,7 @@ def says_next(model: BertForPreTraining, corpus: Corpus, plan: PairPlan) -> NDAr
     with evaluating(model):
         batches = length_batches(plan.lengths)
         for pairs in progress(batches, "next sentence"):
-            batch = lay_out_pairs(corpus, plan, pairs)
+            batch = pad_pairs(corpus, plan, pairs)
             logits = model.nsp_logits(hidden_rows(model.bert, batch, cls_rows(batch))).cpu().numpy()
             if not np.isfinite(logits).all():
                 raise TrainingError("The checkpoint computes logits that are not finite numbers.")

@@ -18,9 +18,10 @@ from tokenizers import Tokenizer
 
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
-from training.evaluate.inference import Ids, evaluating, hidden_rows, pad
+from training.evaluate.inference import Ids, evaluating, hidden_rows
 from training.evaluate.mistakes import Mistakes
 from training.evaluate.subject import Subject
+from training.padded import pad
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 GAP = "[MASK]"

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.probabilities import softmax
+from models.spans import best_spans
 
 Float32 = NDArray[np.float32]
 LONGEST = 30  # tokens of an answer, as in the paper's code
@@ -25,14 +29,11 @@ class Window:
     """Of each token, the first character in the context and the one after the last."""
 
 
-@dataclass(frozen=True)
-class Span:
-    """The likeliest answer of a window, and how likely it is that there is none."""
+class Found(NamedTuple):
+    """An answer, and how likely it is to start and end there."""
 
-    score: float  # log-probability of start and end together
-    not_here: float  # log-probability of [CLS] as start and end
-    start: int  # character in the context
-    end: int  # the character after the last
+    text: str
+    score: float
 
 
 def choose(
@@ -50,39 +51,27 @@ def choose(
         logits: float32 (1 + tokens, 2) of each window: row 0 is [CLS], columns are start and end.
         abstain: whether a question may have no answer.
     """
-    spans: list[list[Span]] = [[] for _ in contexts]
+    best = [Found("", 0.0)] * len(contexts)
+    nothing = np.ones(len(contexts))  # how likely it is that all windows lack the answer
     for place, values in zip(places, logits, strict=True):
-        spans[place.example].append(best_span(place, values))
-    answers = []
-    for context, found in zip(contexts, spans, strict=True):
-        best = max(found, key=lambda span: span.score)
-        silent = abstain and min(span.not_here for span in found) > best.score
-        answers.append("" if silent else context[best.start : best.end])
-    return answers
+        found, not_here = best_answer(contexts[place.example], place, values)
+        best[place.example] = max(best[place.example], found, key=lambda found: found.score)
+        nothing[place.example] = min(nothing[place.example], not_here)
+    return [
+        "" if abstain and not_here > found.score else found.text
+        for found, not_here in zip(best, nothing, strict=True)
+    ]
 
 
-def best_span(place: Window, logits: Float32) -> Span:
-    """The likeliest span of a window, of at most `LONGEST` tokens.
+def best_answer(context: str, place: Window, logits: Float32) -> tuple[Found, float]:
+    """The likeliest answer of a window, of at most `LONGEST` tokens, and P(it is not here).
 
     >>> window = Window(0, ((0, 2), (3, 5), (6, 9)))
-    >>> found = best_span(window, np.array([[0, 0], [1, 9], [8, 1], [2, 7]], np.float32))
-    >>> found.start, found.end
-    (3, 9)
+    >>> logits = np.array([[0, 0], [1, 9], [8, 1], [2, 7]], np.float32)
+    >>> best_answer("ab cd efg", window, logits)[0].text
+    'cd efg'
     """
-    start, end = log_softmax(logits).T  # (1 + tokens,) each
-    scores = start[1:, None] + end[None, 1:]  # (tokens, tokens)
-    possible = np.triu(np.tri(len(scores), k=LONGEST - 1, dtype=bool))
-    first, last = divmod(int(np.where(possible, scores, -np.inf).argmax()), len(scores))
-    return Span(
-        score=float(scores[first, last]),
-        not_here=float(start[0] + end[0]),
-        start=place.offsets[first][0],
-        end=place.offsets[last][1],
-    )
-
-
-def log_softmax(logits: Float32) -> Float32:
-    """Logarithm of the softmax over rows: float32 (rows, K) -> float32 (rows, K)."""
-    shifted = logits - logits.max(axis=0)
-    result: Float32 = shifted - np.log(np.exp(shifted).sum(axis=0))
-    return result
+    starts, ends = softmax(logits.T)  # float64 (1 + tokens,) each
+    (span,) = best_spans(starts[1:], ends[1:], longest=LONGEST, count=1)
+    text = context[place.offsets[span.first][0] : place.offsets[span.last][1]]
+    return Found(text, span.score), float(starts[0] * ends[0])

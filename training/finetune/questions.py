@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from models.heads import QA
 from training.errors import TrainingError
 from training.finetune.answers import Window, choose
 from training.finetune.data import Answer, QuestionExample, read_questions
-from training.finetune.heads import BertForQuestionAnswering
 from training.finetune.inputs import InputBatch
 from training.finetune.measures import answer_f1, exact_match
 from training.finetune.pieces import Input, WordPieces
@@ -38,8 +38,7 @@ def prepare(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int =
     abstain = any(not example.answers for example in examples)
     split = partial(_split, pieces=pieces, overlap=overlap, abstain=abstain)
     return Task(
-        architecture="BertForQuestionAnswering",
-        head=BertForQuestionAnswering,
+        head=QA,
         loss=span_loss,
         watched="f1",
         labels=(),

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.finetune.heads import BertHead
+from models.heads import Head
 from training.finetune.inputs import InputBatch
 from training.finetune.pieces import Input
-from training.model import BertModel
 
 Float32 = NDArray[np.float32]
 Measures = dict[str, float]
@@ -34,8 +33,7 @@ class Split:
 class Task:
     """One task with its data."""
 
-    architecture: str  # Hugging Face's name of the head's class
-    head: Callable[[BertModel], BertHead]
+    head: Head
     loss: Loss
     watched: str  # the measure by which the best epoch is chosen
     labels: tuple[str, ...]  # in the order of the logits; none for spans

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import google_crc32c
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import ExportError
-from export.read.tensorflow.crc32c import crc32c, masked
+from export.errors import ExportError, told
 from export.read.tensorflow.wire import message, nested, number, varint
 
 MAGIC = 0xDB4775248B80FB57
@@ -66,11 +66,13 @@ class Bundle:
         """
         self._prefix = prefix
         index = prefix.with_name(f"{prefix.name}.index")
+        with told(index, "read"):
+            data = index.read_bytes()
         try:
-            values = dict(_table(index.read_bytes()))
+            values = dict(_table(data))
             header = message(values.pop(HEADER_KEY))
             self.entries = {name: Entry.parse(value) for name, value in values.items()}
-        except (ValueError, IndexError, KeyError, OSError) as error:
+        except (ValueError, IndexError, KeyError) as error:
             detail = f" ({error})" if isinstance(error, ValueError) else ""
             raise ExportError(f"{index.name} is damaged or was cut short{detail}.") from None
         self._shards = number(header, 1)
@@ -93,12 +95,22 @@ class Bundle:
             f"{self._prefix.name}.data-{entry.shard:05d}-of-{self._shards:05d}"
         )
         data = _read_at(path, entry.offset, entry.size)
-        if masked(crc32c(data)) != entry.crc:
+        if checksum(data) != entry.crc:
             raise ExportError(f"{path.name} is damaged: the checksum of {name} does not agree.")
-        array = np.frombuffer(data, DTYPES[entry.dtype])
+        array = np.frombuffer(data, DTYPES[entry.dtype]).copy()  # bytes cannot be written to
         if array.size != np.prod(entry.shape, dtype=int):
             raise ExportError(f"{path.name} does not hold {name} in the shape {entry.shape}.")
         return array.reshape(entry.shape)
+
+
+def checksum(data: bytes) -> int:
+    """CRC-32C, masked as TensorFlow stores it, so that the CRC of stored CRCs stays sound.
+
+    >>> hex(checksum(b""))
+    '0xa282ead8'
+    """
+    crc = int(google_crc32c.value(data))
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _table(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -118,7 +130,7 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     offset, at = varint(handle, 0)
     size, _ = varint(handle, at)
     end = offset + size
-    if masked(crc32c(data[offset : end + 1])) != int.from_bytes(data[end + 1 : end + 5], "little"):
+    if checksum(data[offset : end + 1]) != int.from_bytes(data[end + 1 : end + 5], "little"):
         raise ValueError("its checksum does not agree")
     if data[end] != 0:
         raise ValueError("it is compressed, which TensorFlow does not do by default")
@@ -135,14 +147,12 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += length
 
 
-def _read_at(path: Path, offset: int, size: int) -> bytearray:
+def _read_at(path: Path, offset: int, size: int) -> bytes:
     if not path.is_file():
         raise ExportError(f"{path.name} is missing; its index says it holds weights.")
     # Before reading: a damaged index may ask for more bytes than there is memory.
     if (found := path.stat().st_size) < offset + size:
         raise ExportError(f"{path.name} was cut short: it has {found} bytes.")
-    with path.open("rb") as file:
+    with told(path, "read"), path.open("rb") as file:
         file.seek(offset)
-        data = bytearray(size)  # unlike bytes, it makes arrays that can be written to
-        file.readinto(data)
-    return data
+        return file.read(size)

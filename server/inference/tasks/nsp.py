@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 
 from models.heads import NSP
+from models.probabilities import softmax
 from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
 from server.inference.tasks.pairs import Cut, length_of, read_pair
-from server.inference.tasks.probabilities import softmax
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 
 IS_NEXT: Final = 0

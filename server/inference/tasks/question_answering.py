@@ -19,11 +19,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from models.heads import QA
+from models.probabilities import Float64, softmax
+from models.spans import best_spans
 from server.errors import InvalidParameter, TooLong
 from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
 from server.inference.tasks.pairs import PAIR_SPECIALS
-from server.inference.tasks.probabilities import Float64, softmax
-from server.inference.tasks.spans import best_spans
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from models.heads import SEQUENCE
 from models.manifest import ModelManifest
+from models.probabilities import sigmoid, softmax, unchanged
 from server.errors import InvalidParameter
 from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
 from server.inference.tasks.pairs import Cut, TextOrPair, length_of, read_pair
-from server.inference.tasks.probabilities import sigmoid, softmax, unchanged
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 
 Function = Literal["softmax", "sigmoid", "none"]

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from models.heads import TOKEN
+from models.probabilities import softmax
 from server.errors import InvalidParameter
 from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
 from server.inference.tasks.entities import (
@@ -23,7 +24,6 @@ from server.inference.tasks.entities import (
     without_overlaps,
 )
 from server.inference.tasks.pairs import TEXT_SPECIALS
-from server.inference.tasks.probabilities import softmax
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer, too_long

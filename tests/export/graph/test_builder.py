@@ -164,3 +164,9 @@ def test_data_file_is_closed_where_building_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError), builder:
         raise KeyError
     assert builder._data.closed
+
+
+def test_full_disk_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / DATA_FILE).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"), GraphBuilder(tmp_path) as graph:
+        graph.weight("large", np.zeros((400, 300), np.float32))

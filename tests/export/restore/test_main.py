@@ -18,6 +18,7 @@ from export.__main__ import main as export
 from export.read.checkpoint import read_checkpoint
 from export.restore.__main__ import BAD_INPUT, main
 from models.manifest import load_manifest
+from tests.export.test_main import with_small_files
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, tiny_texts
 from tests.running_server import REPOSITORY
 from training.checkpoint import load_pretraining
@@ -200,3 +201,28 @@ def test_command_prints_what_it_made(bert: Path, tmp_path: Path, out: Path) -> N
     )
     assert (child.returncode, child.stderr) == (0, "")
     assert child.stdout == f"{out} (BertForPreTraining in float32, from tiny in fp32)\n"
+
+
+def test_file_in_the_place_of_a_folder_is_named(
+    capsys: pytest.CaptureFixture[str], bert: Path, tmp_path: Path, out: Path
+) -> None:
+    model = exported(bert, tmp_path / "models" / "tiny")
+    out.parent.write_text("precious")
+    assert_refused(capsys, model, out, f"{out} cannot be written: File exists ({out.parent}).")
+    assert out.parent.read_text() == "precious"
+
+
+def test_disk_that_takes_no_more_leaves_nothing(bert: Path, tmp_path: Path, out: Path) -> None:
+    model = exported(bert, tmp_path / "models" / "tiny")
+    child = subprocess.run(
+        [sys.executable, "-m", "export.restore", model, out],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=with_small_files,
+    )
+    assert child.returncode == BAD_INPUT
+    assert child.stderr.startswith("restore: model.safetensors cannot be written: ")
+    assert child.stderr.count("\n") == 1
+    assert list(out.parent.iterdir()) == []

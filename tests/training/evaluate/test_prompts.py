@@ -72,7 +72,9 @@ def test_figures_are_what_transformers_top_choices_give(
 
 def test_any_accepted_word_counts(subject: Subject) -> None:
     with torch.no_grad():
-        subject.model.cls.predictions.bias[subject.tokenizer.token_to_id("dog")] = 1e4
+        subject.model.get_parameter("cls.predictions.bias")[
+            subject.tokenizer.token_to_id("dog")
+        ] = 1e4
     prompts = [
         Prompt("The [MASK] ran.", ("cat", "dog"), "sense"),
         Prompt("The [MASK] sat.", ("cat",), "sense"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.finetune.answers import LONGEST, Window, best_span, choose
+from training.finetune.answers import LONGEST, Window, best_answer, choose
+
+CONTEXT = " ".join(chr(0x4E00 + place) for place in range(50))  # fifty different tokens
 
 
 def a_window(tokens: int, example: int = 0, start: int = 0) -> Window:
@@ -23,18 +25,18 @@ def test_best_span_is_the_one_that_a_plain_search_finds(tokens: int) -> None:
             for i in range(tokens)
             for j in range(i, min(tokens, i + LONGEST))
         )
-        found = best_span(a_window(tokens), logits)
-        assert (found.start, found.end) == (2 * wanted[1], 2 * wanted[2] + 1)
-        assert np.exp(found.score) == pytest.approx(wanted[0], rel=1e-4)
-        assert np.exp(found.not_here) == pytest.approx(probability[0].prod(), rel=1e-4)
+        found, not_here = best_answer(CONTEXT, a_window(tokens), logits)
+        assert found.text == CONTEXT[2 * wanted[1] : 2 * wanted[2] + 1]
+        assert found.score == pytest.approx(wanted[0], rel=1e-4)
+        assert not_here == pytest.approx(probability[0].prod(), rel=1e-4)
 
 
 @pytest.mark.parametrize(("tokens", "whole"), [(LONGEST, True), (LONGEST + 1, False)])
 def test_answers_are_as_long_as_they_may_be_and_no_longer(tokens: int, *, whole: bool) -> None:
     logits = np.zeros((51, 2), np.float32)
     logits[3, 0] = logits[3 + tokens - 1, 1] = 20
-    found = best_span(a_window(50), logits)
-    assert ((found.start, found.end) == (2 * 2, 2 * (tokens + 1) + 1)) == whole
+    found, _ = best_answer(CONTEXT, a_window(50), logits)
+    assert (found.text == CONTEXT[2 * 2 : 2 * (tokens + 1) + 1]) == whole
 
 
 def test_window_that_says_not_here_loses_against_one_that_has_the_answer() -> None:

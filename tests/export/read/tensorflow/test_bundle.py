@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.errors import ExportError
-from export.read.tensorflow.bundle import Bundle
+from export.read.tensorflow.bundle import Bundle, checksum
 
 INDEX = "bert_model.ckpt.index"
 FLOAT = 1  # TensorFlow's number for float32
@@ -94,3 +94,16 @@ def test_integers_are_no_weights(prefix: Path) -> None:
 def test_partitioned_variable_is_refused_by_name(tiny_tf: Path) -> None:
     with pytest.raises(ExportError, match="bert/pooler/dense/bias is a partitioned variable"):
         Bundle(tiny_tf.with_name("partitioned_tf") / "bert_model.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("data", "crc"),
+    [  # RFC 3720, B.4
+        (bytes(32), 0x8A9136AA),
+        (b"\xff" * 32, 0x62A8AB43),
+        (bytes(range(32)), 0x46DD794E),
+    ],
+)
+def test_checksum_is_the_masked_crc_of_the_standard(data: bytes, crc: int) -> None:
+    turned = (crc >> 15 | crc << 17) & 0xFFFFFFFF
+    assert checksum(data) == (turned + 0xA282EAD8) % 2**32

@@ -7,12 +7,12 @@ import logging
 from pathlib import Path
 
 import pytest
+from server.inference.runtime.intra_op import GIVEN_UP, Rates, measured_session
 
 from server.inference.options import InferenceOptions, runs_at_once, worker_count
 from server.inference.pipeline import Pipeline
 from server.inference.runtime.cores import available_cores
 from server.inference.runtime.devices import cpu_device
-from server.inference.runtime.intra_op import GIVEN_UP, Rates, measured_session
 from server.inference.runtime.session import Session
 from tests.server.inference.conftest import load_session
 from tests.server.inference.samples import pooled

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from server.inference.tasks.plan import Limits
 
 from server.errors import (
     InvalidParameter,
@@ -23,7 +24,6 @@ from server.errors import (
 from server.inference.pipeline import Pipeline
 from server.inference.runtime.packing import Item, MaskWant
 from server.inference.tasks.fill_mask import Filling, FillMaskOptions, plan_fill_mask
-from server.inference.tasks.plan import Limits
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer
 
 PARITY = 1e-4  # largest difference of a probability from transformers in float32

@@ -11,11 +11,11 @@ import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from server.inference.tasks.plan import Limits
 
 from server.errors import TooLong
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.nsp import longest_first, plan_nsp
-from server.inference.tasks.plan import Limits
 from server.inference.tokenizer import Tokenizer
 
 PARITY = 1e-4  # largest difference of a probability from transformers in float32

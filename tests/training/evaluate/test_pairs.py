@@ -7,7 +7,7 @@ import pytest
 from tests.training.small_corpus import corpus_of, random_corpus
 from tests.training.test_pairs import arrays_of, documents_at
 from training.errors import TrainingError
-from training.pairs import hard_pairs, random_pairs
+from training.evaluate.pairs import hard_pairs, random_pairs
 
 
 @pytest.mark.parametrize("draw", [random_pairs, hard_pairs])

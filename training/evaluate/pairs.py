@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from training.errors import TrainingError
-from training.pair_plan import Pair, PairPlan, Sentences, Span, budget_of, fit_pairs
+from training.pairs import Pair, PairPlan, Sentences, Span, budget_of, fit_pairs
 from training.stored_corpus import Corpus
 
 _TRIES = 50  # for each pair that is wanted

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.inference.tasks.spans import Span, best_spans
+from models.spans import Span, best_spans
 
 
 @given(st.integers(1, 13), st.integers(1, 17), st.integers(1, 30), st.integers(0, 1000))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from server.inference.tasks.probabilities import sigmoid, softmax, unchanged
+from models.probabilities import sigmoid, softmax, unchanged
 
 LARGE = float(np.finfo(np.float32).max)
 LOGITS = np.array([[0.5, -2.0, 3.0], [0.0, 0.0, 0.0], [LARGE, -LARGE, 0.0]], np.float32)
