@@ -23,7 +23,7 @@ from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
 from server.process.protocol import OneWriteProtocol
 from server.process.shared_memory import ProcessGroupMember
-from server.process.sockets import BACKLOG, CannotListen, explained
+from server.process.sockets import BACKLOG
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
@@ -60,13 +60,10 @@ class Server(uvicorn.Server):
         """Begins to obey the control pipe, if there is one, and to listen."""
         if self._control is not None:
             asyncio.get_running_loop().add_reader(self._control, self._obey, self._control)
-        try:
-            with explained(*self._listener.getsockname()[:2]):
-                await super().startup(sockets)
-        except CannotListen as error:
-            logger.error(str(error))  # noqa: TRY400 (what a person can mend: no trace)
+        await super().startup(sockets)
+        if self._listener.fileno() < 0:  # uvloop closes it, and keeps the reason to itself
+            logger.error("cannot listen on the address of this process")
             self.end(ExitCode.FAILED)
-            await self.lifespan.shutdown()
 
     def _obey(self, control: int) -> None:
         signals = os.read(control, 16)

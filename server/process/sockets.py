@@ -19,6 +19,9 @@ BACKLOG: Final = 2048  # connections that wait to be accepted
 DEALS_OUT: Final = sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 
 
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # with any other address too
+
+
 class CannotListen(Exception):
     """The address cannot be had; the message says why and what to do."""
 
@@ -29,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CannotListen: why, in a sentence.
     """
-    with explained(host, port):
+    with _explained(host, port):
         family, address = _resolved(host, port)
         return socket.create_server(address, family=family, backlog=BACKLOG)
 
@@ -61,7 +64,7 @@ def for_process(host: str, reserved: socket.socket) -> socket.socket:
 
 def _shareable(host: str, port: int) -> socket.socket:
     """Binds a socket that may share its address with others of this user."""
-    with explained(host, port):
+    with _explained(host, port):
         family, address = _resolved(host, port)
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -81,12 +84,12 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, in
 
 
 @contextmanager
-def explained(host: str, port: int) -> Iterator[None]:
+def _explained(host: str, port: int) -> Iterator[None]:
     """Turns an error of the operating system into the sentence that a person needs."""
     try:
         yield
     except OSError as error:
+        advice = "" if error.errno in _EXHAUSTED else "; choose another with --host and --port"
         raise CannotListen(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "choose another with --host and --port"
+            f"cannot listen on {host} port {port}: {error.strerror or error}{advice}"
         ) from error
