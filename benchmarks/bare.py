@@ -16,6 +16,7 @@ from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer
 
 from benchmarks.loops import Step, Texts, serve
+from models.heads import NSP
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.options import BATCH_TOKENS
 from server.inference.runtime.cores import available_cores
@@ -23,9 +24,9 @@ from server.inference.runtime.packing import (
     Encoding,
     Item,
     MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
 )
 from server.inference.runtime.session import Session, SessionOptions
 
@@ -73,17 +74,17 @@ class BareSession:
     def _item(self, task: str, tokens: Tokens) -> Item:
         encoding = Encoding(np.array(tokens.ids, np.int64), np.array(tokens.type_ids, np.int64))
         if task == "embed":
-            return Item(encoding, PoolWant(self.manifest.pooling.mode))
+            return Item(encoding, SentenceVector(self.manifest.pooling.mode))
         if task == "nsp":
-            return Item(encoding, PairWant())
+            return Item(encoding, PooledLogits(NSP))
         rows = tuple(row for row, token in enumerate(tokens.ids) if token == self._mask)
-        return Item(encoding, MaskWant(rows, TOP_K))
+        return Item(encoding, MaskScores(rows, TOP_K))
 
 
 def packed(items: Sequence[Item], tokens: int) -> Batches:
     """Lay the items into batches of at most so many tokens, in their order.
 
-    >>> two = Item(Encoding(np.zeros(2, np.int64), np.zeros(2, np.int64)), PoolWant("mean"))
+    >>> two = Item(Encoding(np.zeros(2, np.int64), np.zeros(2, np.int64)), SentenceVector("mean"))
     >>> [len(batch) for batch in packed([two] * 5, tokens=4)]
     [2, 2, 1]
     """

@@ -14,13 +14,14 @@ import numpy as np
 
 from benchmarks.gpu.lab import Lab, Opening, Outputs, run
 from benchmarks.gpu.report import Report
+from models.heads import NSP
 from server.inference.runtime.packing import (
     Encoding,
     Item,
     MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
 )
 
 PRECISIONS = ("fp16", "fp32")
@@ -62,15 +63,15 @@ def everything(lab: Lab) -> list[Item]:
     mixed = lab.texts.items("mixed", "fill-mask")[:24]
     targets = tuple((0, token) for token in range(1000, 1000 + 97 * TARGETS, 97))
     items = [
-        Item(item.encoding, MaskWant(item.want.rows[:1], 5, targets))
+        Item(item.encoding, MaskScores(item.output.rows[:1], 5, targets))
         for item in mixed
-        if isinstance(item.want, MaskWant) and item.want.rows
+        if isinstance(item.output, MaskScores) and item.output.rows
     ]
     encodings = [item.encoding for item in mixed]
-    items += [Item(encoding, PairWant()) for encoding in encodings[:8]]
-    items += [Item(encoding, PoolWant("mean")) for encoding in encodings]
-    items += [Item(encoding, PoolWant("cls", -2)) for encoding in encodings[:4]]
-    return [*items, *(Item(encoding, PoolWant("max")) for encoding in encodings[:4])]
+    items += [Item(encoding, PooledLogits(NSP)) for encoding in encodings[:8]]
+    items += [Item(encoding, SentenceVector("mean")) for encoding in encodings]
+    items += [Item(encoding, SentenceVector("cls", -2)) for encoding in encodings[:4]]
+    return [*items, *(Item(encoding, SentenceVector("max")) for encoding in encodings[:4])]
 
 
 def _parity(lab: Lab, report: Report, sizes: Sequence[str]) -> None:
@@ -109,7 +110,8 @@ def _sameness(lab: Lab, report: Report, sizes: Sequence[str]) -> None:
         for precision in PRECISIONS:
             session = lab.session(size, precision)
             texts = [item.encoding for item in lab.texts.items("short", "embed")[:8]]
-            ours = [Item(one, want) for one in texts for want in (PoolWant("mean"), _fill(one))]
+            pooled = SentenceVector("mean")
+            ours = [Item(one, output) for one in texts for output in (pooled, _fill(one))]
             alone = [session.run([item])[0] for item in ours]
             for name, company in _companies(lab).items():
                 try:
@@ -120,9 +122,9 @@ def _sameness(lab: Lab, report: Report, sizes: Sequence[str]) -> None:
                 report.row(f"{size} {precision}", name, *_differences(alone, among))
 
 
-def _fill(encoding: Encoding) -> MaskWant:
+def _fill(encoding: Encoding) -> MaskScores:
     row = len(encoding) // 2
-    return MaskWant((row,), 5, tuple((0, token) for token in range(1000, 1000 + TARGETS)))
+    return MaskScores((row,), 5, tuple((0, token) for token in range(1000, 1000 + TARGETS)))
 
 
 def _companies(lab: Lab) -> dict[str, list[Item]]:
@@ -131,11 +133,11 @@ def _companies(lab: Lab) -> dict[str, list[Item]]:
     crowd = (short * (CROWD // len(short) + 1))[:CROWD]
     return {
         "7 short texts": short[8:15],
-        f"a text of {LONGEST} tokens": [Item(longest, PoolWant("mean"))],
+        f"a text of {LONGEST} tokens": [Item(longest, SentenceVector("mean"))],
         f"{CROWD} short texts": crowd,
         f"{CROWD} short texts and one of {LONGEST} tokens": [
             *crowd,
-            Item(longest, PoolWant("mean")),
+            Item(longest, SentenceVector("mean")),
         ],
     }
 

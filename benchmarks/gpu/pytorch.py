@@ -13,7 +13,7 @@ import transformers
 
 from benchmarks.gpu.bert import Bert
 from export.keys import checkpoint_key
-from server.inference.runtime.packing import Item, MaskWant
+from server.inference.runtime.packing import Item, MaskScores
 
 DECODER = "cls.predictions.decoder"
 
@@ -66,8 +66,8 @@ class PyTorch:
         for text, item in enumerate(items):
             ids[text, : len(item.encoding)] = item.encoding.ids
             seen[text, : len(item.encoding)] = 1
-            if isinstance(item.want, MaskWant):
-                masks += [(text, row) for row in item.want.rows]
+            if isinstance(item.output, MaskScores):
+                masks += [(text, row) for row in item.output.rows]
         places = np.array(masks, np.int64).reshape(-1, 2)
         texts, rows = np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1])
         ids_, seen_, texts_, rows_ = map(self._pinned, (ids, seen, texts, rows))

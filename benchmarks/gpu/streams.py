@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.bare import packed
 from benchmarks.workloads import Task, Workloads
-from server.inference.runtime.packing import Encoding, Item, MaskWant, PoolWant, Want
+from server.inference.runtime.packing import Encoding, Item, MaskScores, OutputSpec, SentenceVector
 
 TOP_K = 5  # /fill-mask's default
 SEED = 7
@@ -40,9 +40,9 @@ class Texts:
         return [self._item(task, tokens.ids) for tokens in encoded]
 
     def _item(self, task: Task, ids: list[int]) -> Item:
-        want: Want = PoolWant("mean")
+        want: OutputSpec = SentenceVector("mean")
         if task == "fill-mask":
-            want = MaskWant(
+            want = MaskScores(
                 tuple(row for row, token in enumerate(ids) if token == self._mask), TOP_K
             )
         return Item(Encoding(np.array(ids, np.int64), np.zeros(len(ids), np.int64)), want)

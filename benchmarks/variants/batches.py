@@ -12,7 +12,15 @@ from tokenizers import Tokenizer
 
 from benchmarks.bare import TOP_K, Batches, packed
 from benchmarks.workloads import Question, Workloads
-from server.inference.runtime.packing import Batch, Encoding, Item, MaskWant, PairWant, PoolWant
+from models.heads import NSP
+from server.inference.runtime.packing import (
+    Batch,
+    Encoding,
+    Item,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
+)
 
 WAITING = 32  # items among which the queue finds those of similar length
 TEXTS = {"short": 64, "mixed": 32, "long": 4}  # of a load: some 1,500 tokens
@@ -32,11 +40,11 @@ def by_length(items: Sequence[Item], tokens: int) -> Batches:
 
 def apart(items: Sequence[Item], tokens: int) -> Batches:
     """Never put two tasks into one batch."""
-    kinds = dict.fromkeys(type(item.want) for item in items)
+    kinds = dict.fromkeys(type(item.output) for item in items)
     return [
         batch
         for kind in kinds
-        for batch in by_length([item for item in items if type(item.want) is kind], tokens)
+        for batch in by_length([item for item in items if type(item.output) is kind], tokens)
     ]
 
 
@@ -86,9 +94,9 @@ class Loads:
         encoding = Encoding(np.array(tokens.ids, np.int64), np.array(tokens.type_ids, np.int64))
         match question.task:
             case "embed":
-                return Item(encoding, PoolWant("mean"))
+                return Item(encoding, SentenceVector("mean"))
             case "nsp":
-                return Item(encoding, PairWant())
+                return Item(encoding, PooledLogits(NSP))
             case _:
                 rows = tuple(row for row, token in enumerate(tokens.ids) if token == self._mask)
-                return Item(encoding, MaskWant(rows, TOP_K))
+                return Item(encoding, MaskScores(rows, TOP_K))

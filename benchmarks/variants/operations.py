@@ -8,13 +8,13 @@ norms, activations, quantising. Letters: T tokens, R read rows, H hidden, I inte
 from collections.abc import Sequence
 
 from export.config import BertConfig
+from models.heads import NSP
 from server.inference.runtime.packing import (
-    ClassWant,
     Item,
-    MaskWant,
-    PairWant,
-    PoolWant,
-    TokenWant,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
+    TokenLogits,
 )
 
 
@@ -35,23 +35,23 @@ def _of_item(item: Item, config: BertConfig) -> int:
 
 def _of_head(item: Item, config: BertConfig) -> int:
     H, V = config.hidden_size, config.vocab_size
-    match item.want:
-        case MaskWant(rows=rows):
+    match item.output:
+        case MaskScores(rows=rows):
             return 2 * len(rows) * (H * H + H * V)
-        case PairWant():
+        case PooledLogits(head=head) if head is NSP:
             return 2 * (H * H + 2 * H)
-        case PoolWant():
+        case SentenceVector():
             return 2 * H * rows_read(item)
         case _:
-            raise ValueError(f"no operations are counted for {item.want}")
+            raise ValueError(f"no operations are counted for {item.output}")
 
 
 def rows_read(item: Item) -> int:
     """Rows of the last layer that the answer is computed from."""
-    match item.want:
-        case MaskWant(rows=rows) | TokenWant(rows=rows):
+    match item.output:
+        case MaskScores(rows=rows) | TokenLogits(rows=rows):
             return len(rows)
-        case PoolWant(mode="mean" | "max", layer=-1):
+        case SentenceVector(mode="mean" | "max", layer=-1):
             return len(item.encoding)
-        case PairWant() | ClassWant() | PoolWant():
+        case PooledLogits() | SentenceVector():
             return 1

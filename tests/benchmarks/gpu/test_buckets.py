@@ -10,8 +10,15 @@ import pytest
 from benchmarks.gpu.bert import Bert
 from benchmarks.gpu.buckets import Shape, padded, trimmed
 from benchmarks.gpu.lab import Lab, run
+from models.heads import NSP
 from server.inference.runtime.devices import cpu_device
-from server.inference.runtime.packing import Encoding, Item, MaskWant, PairWant, PoolWant
+from server.inference.runtime.packing import (
+    Encoding,
+    Item,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
+)
 
 TOLERANCE = 1e-5
 TOKENIZER = Path(__file__).parents[3] / "models" / "cloze-small-en" / "tokenizer.json"
@@ -29,12 +36,12 @@ def text(length: int, first: int) -> Encoding:
 
 
 MIXED = [
-    Item(text(7, 1000), MaskWant((2, 5), 3, ((0, 77), (1, 78)))),
-    Item(text(12, 2000), PairWant()),
-    Item(text(3, 3000), PoolWant("mean")),
-    Item(text(9, 4000), PoolWant("cls", -2)),
-    Item(text(5, 5000), PoolWant("mean", -2)),
-    Item(text(4, 6000), PoolWant("max")),
+    Item(text(7, 1000), MaskScores((2, 5), 3, ((0, 77), (1, 78)))),
+    Item(text(12, 2000), PooledLogits(NSP)),
+    Item(text(3, 3000), SentenceVector("mean")),
+    Item(text(9, 4000), SentenceVector("cls", -2)),
+    Item(text(5, 5000), SentenceVector("mean", -2)),
+    Item(text(4, 6000), SentenceVector("max")),
 ]
 
 

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu.streams import Turns, batches, padded_batches, rounds, tokens_of
-from server.inference.runtime.packing import Encoding, Item, PoolWant
+from server.inference.runtime.packing import Encoding, Item, SentenceVector
 
 LENGTHS = (3, 9, 5, 4, 11, 6)
 
 
 def items() -> list[Item]:
     return [
-        Item(Encoding(np.zeros(length, np.int64), np.zeros(length, np.int64)), PoolWant("mean"))
+        Item(
+            Encoding(np.zeros(length, np.int64), np.zeros(length, np.int64)), SentenceVector("mean")
+        )
         for length in LENGTHS
     ]
 

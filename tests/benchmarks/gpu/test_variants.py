@@ -8,7 +8,7 @@ from benchmarks.gpu.bert import SIZES, Bert
 from benchmarks.gpu.variants import PackedOneProduct, places
 from export.builder import GraphBuilder
 from export.half import HalfLinear
-from server.inference.runtime.packing import Batch, Encoding, Item, PoolWant
+from server.inference.runtime.packing import Batch, Encoding, Item, SentenceVector
 
 
 def test_one_product_is_the_three_side_by_side_in_each_head(tmp_path: Path) -> None:
@@ -30,7 +30,9 @@ def test_one_product_is_the_three_side_by_side_in_each_head(tmp_path: Path) -> N
 def test_places_name_each_slot_once_and_texts_end_to_end() -> None:
     lengths = (3, 7, 1)
     items = [
-        Item(Encoding(np.ones(length, np.int64), np.zeros(length, np.int64)), PoolWant("mean"))
+        Item(
+            Encoding(np.ones(length, np.int64), np.zeros(length, np.int64)), SentenceVector("mean")
+        )
         for length in lengths
     ]
     made = places(dict(Batch(items).feeds()))

@@ -5,14 +5,14 @@ import pytest
 
 from benchmarks.variants.operations import operations
 from export.config import BertConfig
+from models.heads import NSP, SEQUENCE
 from server.inference.runtime.packing import (
-    ClassWant,
     Encoding,
     Item,
-    MaskWant,
-    PairWant,
-    PoolWant,
-    Want,
+    MaskScores,
+    OutputSpec,
+    PooledLogits,
+    SentenceVector,
 )
 
 V, H, L, HEADS, INNER = 29, 12, 3, 4, 20
@@ -20,7 +20,7 @@ CONFIG = BertConfig(V, H, L, HEADS, INNER, "gelu", 64, 2, 1e-12, (), multi_label
 T = 7
 
 
-def item(want: Want, tokens: int = T) -> Item:
+def item(want: OutputSpec, tokens: int = T) -> Item:
     zeros = np.zeros(tokens, np.int64)
     return Item(Encoding(zeros, zeros), want)
 
@@ -38,25 +38,25 @@ def layer(tokens: int, reads: int) -> int:
 
 
 def test_vector_of_a_text_reads_every_row() -> None:
-    assert operations([item(PoolWant("mean"))], CONFIG) == 3 * layer(T, T) + 2 * T * H
+    assert operations([item(SentenceVector("mean"))], CONFIG) == 3 * layer(T, T) + 2 * T * H
 
 
 def test_masks_read_their_rows_and_the_vocabulary() -> None:
     heads = product(2, H, H) + product(2, H, V)
-    found = operations([item(MaskWant((1, 4), 5))], CONFIG)
+    found = operations([item(MaskScores((1, 4), 5))], CONFIG)
     assert found == 2 * layer(T, T) + layer(T, 2) + heads
 
 
 def test_pair_reads_one_row() -> None:
     heads = product(1, H, H) + product(1, H, 2)
-    assert operations([item(PairWant())], CONFIG) == 2 * layer(T, T) + layer(T, 1) + heads
+    assert operations([item(PooledLogits(NSP))], CONFIG) == 2 * layer(T, T) + layer(T, 1) + heads
 
 
 def test_company_costs_nothing() -> None:
-    both = [item(PairWant()), item(PoolWant("mean"), tokens=40)]
+    both = [item(PooledLogits(NSP)), item(SentenceVector("mean"), tokens=40)]
     assert operations(both, CONFIG) == sum(operations([one], CONFIG) for one in both)
 
 
 def test_what_is_not_counted_is_an_error() -> None:
-    with pytest.raises(ValueError, match="ClassWant"):
-        operations([item(ClassWant())], CONFIG)
+    with pytest.raises(ValueError, match="PooledLogits"):
+        operations([item(PooledLogits(SEQUENCE))], CONFIG)
