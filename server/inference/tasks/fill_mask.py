@@ -240,7 +240,7 @@ def _word(model: ServedModel, target: str, param: str) -> Word:
     tokenizer = model.tokenizer
     require_unicode(target, param)
     exact = tokenizer.token_id(target)
-    if exact is not None:
+    if exact is not None and exact != tokenizer.special.unk:
         return (exact,)
     try:
         pieces = tokenizer.pieces(target, model.manifest.max_tokens, truncate=False, param=param)
