@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sentence_transformers
+from server.inference.tasks.plan import Plan
 
 from models.manifest import ManifestError
 from server.errors import (
@@ -27,7 +28,6 @@ from server.inference.options import InferenceOptions, batch_tokens, worker_coun
 from server.inference.pipeline import INLINE_CHARACTERS, Pipeline, load_pipeline
 from server.inference.runtime.devices import choose_device, cpu_device
 from server.inference.tasks.nsp import plan_nsp
-from server.inference.tasks.plan import Plan
 from tests.server.inference.samples import TEXTS
 
 PARITY = 1e-4  # largest difference of a number of a vector from sentence-transformers in float32
