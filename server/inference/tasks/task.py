@@ -43,6 +43,14 @@ class Price:
     answer_bytes: int
     """Of memory at most, while the answer is put together."""
 
+    def within(self, limits: Limits) -> Price:
+        """What of an estimate one request may take: only its exact price refuses it for good.
+
+        A text of blanks is long and has few tokens.
+        """
+        tokens = min(self.tokens, limits.queue_tokens)
+        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
+
 
 @dataclass(frozen=True)
 class ServedModel:
@@ -80,7 +88,7 @@ class Task(ABC, Generic[In, Options, Out]):
 
     @abstractmethod
     def price(self, inputs: Sequence[In], options: Options, model: ServedModel) -> Price:
-        """What the request takes, from lengths alone: tokens about, answer bytes at most."""
+        """About what the request takes, from lengths alone."""
 
     @abstractmethod
     def plan(
