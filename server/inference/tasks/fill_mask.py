@@ -42,6 +42,7 @@ from server.inference.tokenizer import MASK, Tokenizer, require_unicode, too_lon
 DEFAULT_TOP_K: Final = 5
 # Memory of one candidate while an answer is put together, beside its sequence; measured at 10⁵.
 _CANDIDATE_BYTES: Final = 400
+_PIECE_BYTES: Final = 128  # and of each piece of a target, by itself and in its sequence
 _TARGETS: Final = "parameters.targets"
 
 Word = tuple[int, ...]
@@ -88,7 +89,8 @@ class _Text:
     ids: list[int]
     masks: list[int]
     truncated: bool
-    characters: int
+    shown: int
+    """Bytes of the text as answers show it: unknown words as [UNK], blanks around punctuation."""
     single: tuple[Word, ...]
     """Its targets of one piece."""
     several: tuple[Word, ...]
@@ -174,12 +176,7 @@ class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
                 for text, count in zip(texts, map(_item_count, texts), strict=True)
             ]
 
-        size = sum(
-            [
-                _answer_bytes(len(text.masks), _shown(len(text.targets), options), text.characters)
-                for text in texts
-            ]
-        )
+        size = sum([_answer_bytes_of(text, options) for text in texts])
         price = Price(0, sum(map(_token_count, texts)), size)
         return Plan(price, items, answer, tuple([text.truncated for text in texts]))
 
@@ -196,9 +193,17 @@ def _shown(targets: int, options: FillMaskOptions) -> int:
     return targets or options.top_k or DEFAULT_TOP_K
 
 
-def _answer_bytes(masks: int, candidates: int, characters: int) -> int:
+def _answer_bytes(masks: int, candidates: int, shown: int) -> int:
     """Memory of the candidates of one text; each shows the whole text, as str and as JSON."""
-    return masks * candidates * (_CANDIDATE_BYTES + 2 * characters)
+    return masks * candidates * (_CANDIDATE_BYTES + 2 * shown)
+
+
+def _answer_bytes_of(text: _Text, options: FillMaskOptions) -> int:
+    """The same of a text that was read, with the words that it is to be filled with."""
+    masks = len(text.masks)
+    pieces = masks * sum([len(word) for word in text.targets])
+    candidates = _shown(len(text.targets), options)
+    return _answer_bytes(masks, candidates, text.shown) + pieces * _PIECE_BYTES
 
 
 def _item_count(text: _Text) -> int:
@@ -214,7 +219,7 @@ def _token_count(text: _Text) -> int:
     """Tokens of all its items, which are not made yet: a mask becomes as many as a word has pieces.
 
     >>> _token_count(_Text([7, 8], [0, 1], False, 9, (), ((5, 6), (5, 6, 7)), ()))
-    68
+    60
     """
     alone = len(text.ids) + TEXT_SPECIALS
     steps = sum([len(word) * (alone + len(word) - 1) for word in text.several])
@@ -273,6 +278,7 @@ def _read(
 ) -> _Text:
     """Tokenise, find the masks, and truncate without dropping one."""
     most, mask_id = model.manifest.max_tokens, _mask_id(model.tokenizer)
+    special = model.tokenizer.special
     pieces = model.tokenizer.pieces(text, most, truncate=options.truncate, param=param)
     room = most - TEXT_SPECIALS
     longest = max([len(word) for word in targets], default=1)
@@ -292,7 +298,7 @@ def _read(
         ids=kept,
         masks=masks,
         truncated=pieces.cut or len(pieces.ids) > room,
-        characters=len(text) - len(pieces.rest),
+        shown=len(model.tokenizer.decode([special.cls, *kept, special.sep]).encode()),
         single=tuple([word for word in targets if len(word) == 1]),
         several=tuple([word for word in targets if len(word) > 1]),
         targets=targets,

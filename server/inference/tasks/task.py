@@ -30,6 +30,7 @@ Proceed = Callable[[], None]
 """Raises when the request has been given up; called between texts, whose reading takes a while."""
 
 CHARACTERS_PER_TOKEN: Final = 4  # of English; only an estimate, which the plan replaces
+CHARACTER_BYTES: Final = 10  # of a text's character in an answer at most, in memory and as JSON
 
 
 @dataclass(frozen=True, slots=True)

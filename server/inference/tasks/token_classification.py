@@ -25,6 +25,7 @@ from server.inference.tasks.entities import (
 from server.inference.tasks.pairs import TEXT_SPECIALS
 from server.inference.tasks.probabilities import softmax
 from server.inference.tasks.task import (
+    CHARACTER_BYTES,
     Plan,
     Price,
     Proceed,
@@ -76,6 +77,11 @@ class _Text:
     def parts(self) -> list[Window]:
         """The parts themselves."""
         return windows(self.read, self.room, self.overlap)
+
+    @property
+    def characters(self) -> int:
+        """What is read; an unknown word of any length is one token."""
+        return self.pieces.spans[self.read - 1][1]
 
     @property
     def truncated(self) -> bool:
@@ -140,6 +146,7 @@ class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
             ]
 
         size = sum([len(item.encoding) for item in items]) * _TOKEN_BYTES
+        size += sum([text.characters for text in texts]) * CHARACTER_BYTES
         return planned(items, answer, [text.truncated for text in texts], answer_bytes=size)
 
     def sample(self) -> TokenLogits:

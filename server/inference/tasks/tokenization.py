@@ -9,6 +9,7 @@ from server.errors import TooLong
 from server.inference.runtime.packing import Result
 from server.inference.tasks.pairs import TextOrPair, length_of
 from server.inference.tasks.task import (
+    CHARACTER_BYTES,
     Plan,
     Price,
     Proceed,
@@ -62,6 +63,7 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
             return shown
 
         size = sum([len(one.ids) for one in shown]) * _TOKEN_BYTES
+        size += sum(map(length_of, inputs)) * CHARACTER_BYTES  # all unknown words may be one token
         return planned([], answer, [False] * len(inputs), answer_bytes=size)
 
 
