@@ -144,7 +144,7 @@ class Pipeline:
         self._require(task, len(inputs))
         task.check(inputs, options, self.model)
         estimate = task.price(inputs, options, self.model)
-        reservation.admit(estimate, self._batcher.wait_s)
+        reservation.admit(estimate.within(self.model.limits), self._batcher.wait_s)
         begun = time.perf_counter()
         plan = await self._plan(task, inputs, options, estimate, until)
         reservation.admit(plan.price, self._batcher.wait_s)

@@ -34,6 +34,7 @@ from server.inference.tokenizer import MASK, Tokenizer, require_unicode, too_lon
 DEFAULT_TOP_K: Final = 5
 # Memory of one candidate while an answer is put together, beside its sequence; measured at 10⁵.
 _CANDIDATE_BYTES: Final = 400
+_PIECE_BYTES: Final = 128  # and of each piece of a target, by itself and in its sequence
 _TARGETS: Final = "parameters.targets"
 
 Word = tuple[int, ...]
@@ -80,7 +81,8 @@ class _Text:
     ids: list[int]
     masks: list[int]
     truncated: bool
-    characters: int
+    shown: int
+    """Bytes of the text as answers show it: unknown words as [UNK], blanks around punctuation."""
     single: tuple[Word, ...]
     """Its targets of one piece."""
     several: tuple[Word, ...]
@@ -165,12 +167,7 @@ class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
                 for text, count in zip(texts, map(_item_count, texts), strict=True)
             ]
 
-        size = sum(
-            [
-                _answer_bytes(len(text.masks), _shown(len(text.targets), options), text.characters)
-                for text in texts
-            ]
-        )
+        size = sum([_answer_bytes_of(text, options) for text in texts])
         price = Price(0, sum(map(_token_count, texts)), size)
         return Plan(price, items, answer, [text.truncated for text in texts])
 
@@ -187,9 +184,17 @@ def _shown(targets: int, options: FillMaskOptions) -> int:
     return targets or options.top_k or DEFAULT_TOP_K
 
 
-def _answer_bytes(masks: int, candidates: int, characters: int) -> int:
+def _answer_bytes(masks: int, candidates: int, shown: int) -> int:
     """Memory of the candidates of one text; each shows the whole text, as str and as JSON."""
-    return masks * candidates * (_CANDIDATE_BYTES + 2 * characters)
+    return masks * candidates * (_CANDIDATE_BYTES + 2 * shown)
+
+
+def _answer_bytes_of(text: _Text, options: FillMaskOptions) -> int:
+    """The same of a text that was read, with the words that it is to be filled with."""
+    masks = len(text.masks)
+    pieces = masks * sum([len(word) for word in text.targets])
+    candidates = _shown(len(text.targets), options)
+    return _answer_bytes(masks, candidates, text.shown) + pieces * _PIECE_BYTES
 
 
 def _item_count(text: _Text) -> int:
@@ -231,7 +236,7 @@ def _word(model: ServedModel, target: str, param: str) -> Word:
     tokenizer = model.tokenizer
     require_unicode(target, param)
     exact = tokenizer.token_id(target)
-    if exact is not None:
+    if exact is not None and exact != tokenizer.special.unk:
         return (exact,)
     try:
         pieces = tokenizer.pieces(target, model.manifest.max_tokens, truncate=False, param=param)
@@ -264,6 +269,7 @@ def _read(
 ) -> _Text:
     """Tokenise, find the masks, and truncate without dropping one."""
     most, mask_id = model.manifest.max_tokens, _mask_id(model.tokenizer)
+    special = model.tokenizer.special
     pieces = model.tokenizer.pieces(text, most, truncate=options.truncate, param=param)
     room = most - TEXT_SPECIALS
     longest = max([len(word) for word in targets], default=1)
@@ -283,7 +289,7 @@ def _read(
         ids=kept,
         masks=masks,
         truncated=pieces.cut or len(pieces.ids) > room,
-        characters=len(text) - len(pieces.rest),
+        shown=len(model.tokenizer.decode([special.cls, *kept, special.sep]).encode()),
         single=tuple([word for word in targets if len(word) == 1]),
         several=tuple([word for word in targets if len(word) > 1]),
         targets=targets,

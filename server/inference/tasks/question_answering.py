@@ -24,7 +24,15 @@ from models.spans import best_spans
 from server.errors import InvalidParameter, TooLong
 from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
 from server.inference.tasks.pairs import PAIR_SPECIALS
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import (
+    CHARACTER_BYTES,
+    CHARACTERS_PER_TOKEN,
+    Plan,
+    Price,
+    Proceed,
+    ServedModel,
+    Task,
+)
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer
 
@@ -116,7 +124,8 @@ class QuestionAnswering(Task[Question, AnswerOptions, list[list[Found]]]):
     ) -> Price:
         """Every token of each context, with some of its question."""
         lengths = [len(asked.question) + len(asked.context) for asked in inputs]
-        return Price.estimate(lengths, sum(lengths), _answer_bytes(len(inputs), options))
+        usual = options.max_answer_tokens * CHARACTERS_PER_TOKEN
+        return Price.estimate(lengths, sum(lengths), _answer_bytes(len(inputs), options, usual))
 
     def plan(
         self,
@@ -143,15 +152,28 @@ class QuestionAnswering(Task[Question, AnswerOptions, list[list[Found]]]):
             ]
 
         truncated = [context.truncated for context in contexts]
-        return Plan.of(items, answer, truncated, _answer_bytes(len(items), options))
+        longest = max([_longest_answer(context.pieces, options) for context in contexts])
+        return Plan.of(items, answer, truncated, _answer_bytes(len(items), options, longest))
 
     def sample(self) -> TokenLogits:
         """The logits of two tokens."""
         return TokenLogits(QA, np.arange(2))
 
 
-def _answer_bytes(parts: int, options: AnswerOptions) -> int:
-    return parts * _spans(options) * _FOUND_BYTES
+def _answer_bytes(parts: int, options: AnswerOptions, longest: int) -> int:
+    """Memory of the answers of all parts; the longest has so many characters."""
+    return parts * _spans(options) * (_FOUND_BYTES + longest * CHARACTER_BYTES)
+
+
+def _longest_answer(pieces: Located, options: AnswerOptions) -> int:
+    """Characters of the longest passage of as many tokens as an answer may have."""
+    starts, ends = np.array(pieces.spans).T
+    words = np.array(pieces.words)
+    if options.whole_words:  # as far as the words that a span touches
+        starts = starts[np.searchsorted(words, words)]
+        ends = ends[np.searchsorted(words, words, "right") - 1]
+    more = min(options.max_answer_tokens, len(words)) - 1
+    return int((ends[more:] - starts[: len(starts) - more]).max())
 
 
 def _spans(options: AnswerOptions) -> int:

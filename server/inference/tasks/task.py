@@ -28,6 +28,7 @@ Proceed = Callable[[], None]
 """Raises when the request has been given up; called between texts, whose reading takes a while."""
 
 CHARACTERS_PER_TOKEN: Final = 4  # of English; only an estimate, which the plan replaces
+CHARACTER_BYTES: Final = 10  # of a text's character in an answer at most, in memory and as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ class Price:
         """
         tokens = sum([min(most, length // CHARACTERS_PER_TOKEN + 2) for length in lengths])
         return cls(sum(lengths), tokens, answer_bytes)
+
+    def within(self, limits: Limits) -> Price:
+        """What of an estimate one request may take: only its exact price refuses it for good.
+
+        A text of blanks is long and has few tokens.
+        """
+        tokens = min(self.tokens, limits.queue_tokens)
+        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class Task(ABC, Generic[In, Options, Out]):
 
     @abstractmethod
     def price(self, inputs: Sequence[In], options: Options, model: ServedModel) -> Price:
-        """What the request takes, from lengths alone: tokens about, answer bytes at most."""
+        """About what the request takes, from lengths alone."""
 
     @abstractmethod
     def plan(

@@ -24,7 +24,7 @@ from server.inference.tasks.entities import (
     without_overlaps,
 )
 from server.inference.tasks.pairs import TEXT_SPECIALS
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import CHARACTER_BYTES, Plan, Price, Proceed, ServedModel, Task
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer, too_long
 
@@ -67,6 +67,11 @@ class _Text:
     def parts(self) -> list[Window]:
         """The parts themselves."""
         return windows(self.read, self.room, self.overlap)
+
+    @property
+    def characters(self) -> int:
+        """What is read; an unknown word of any length is one token."""
+        return self.pieces.spans[self.read - 1][1]
 
     @property
     def truncated(self) -> bool:
@@ -131,6 +136,7 @@ class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
             ]
 
         size = sum([len(item.encoding) for item in items]) * _TOKEN_BYTES
+        size += sum([text.characters for text in texts]) * CHARACTER_BYTES
         return Plan.of(items, answer, [text.truncated for text in texts], size)
 
     def sample(self) -> TokenLogits:

@@ -9,7 +9,7 @@ from typing import Final
 from server.errors import TooLong
 from server.inference.runtime.packing import Result
 from server.inference.tasks.pairs import TextOrPair, length_of
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import CHARACTER_BYTES, Plan, Price, Proceed, ServedModel, Task
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized
 
 _BEYOND_TOKENS: Final = 1 << 30  # nothing is cut
@@ -55,6 +55,7 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
             return shown
 
         size = sum([len(one.ids) for one in shown]) * _TOKEN_BYTES
+        size += sum(map(length_of, inputs)) * CHARACTER_BYTES  # all unknown words may be one token
         return Plan.of([], answer, [False] * len(inputs), size)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 
 import pytest
-from server.inference.runtime.intra_op import GIVEN_UP, Rates, measured_session
 
-from server.inference.options import InferenceOptions, runs_at_once, worker_count
+from server.inference.options import runs_at_once, worker_count
 from server.inference.pipeline import Pipeline
 from server.inference.runtime.cores import available_cores
 from server.inference.runtime.devices import cpu_device
 from server.inference.runtime.session import Session
-from tests.server.inference.conftest import load_session
+from server.inference.runtime.sessions import GIVEN_UP, Rates, measured_session
+from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.settings import InferenceOptions
+from tests.server.inference.conftest import load_session, resources, value_of
 from tests.server.inference.samples import pooled
 
 
@@ -51,7 +52,8 @@ def test_one_core_needs_no_measuring(default_model: Path, caplog: pytest.LogCapt
 
 
 def test_a_pipeline_that_is_to_measure_runs(default_model: Path) -> None:
-    pipeline = Pipeline(default_model, InferenceOptions(intra_op=0))
+    pipeline = Pipeline(default_model, resources(intra_op=0))
+    assert pipeline._sessions.options.intra_op in {1, available_cores()}  # decided, for all to see
     pipeline.start()
     pipeline.warm()
     pipeline.close()
@@ -59,11 +61,12 @@ def test_a_pipeline_that_is_to_measure_runs(default_model: Path) -> None:
 
 def test_a_pipeline_has_a_session_for_lone_runs_where_it_is_asked_for(default_model: Path) -> None:
     for asked in (1, 2):
-        pipeline = Pipeline(default_model, InferenceOptions(intra_op_alone=asked))
-        assert (pipeline._alone is not None) is (min(asked, available_cores()) > 1)
+        pipeline = Pipeline(default_model, resources(intra_op_alone=asked))
+        assert (pipeline._sessions.alone is not None) is (min(asked, available_cores()) > 1)
         pipeline.start()
         pipeline.warm()
-        assert asyncio.run(pipeline.embed(["A text by itself."])).value.shape == (1, 384)
+        vectors = value_of(pipeline, EMBED, ["A text by itself."], EmbedOptions())
+        assert vectors.shape == (1, 384)
         pipeline.close()
 
 
@@ -71,4 +74,4 @@ def test_workers_are_counted_for_a_choice_that_is_not_made_yet() -> None:
     cpu = cpu_device()
     assert worker_count(InferenceOptions(intra_op=0), cpu) == available_cores() + 1
     assert runs_at_once(InferenceOptions(intra_op=0), cpu) == available_cores()
-    assert runs_at_once(InferenceOptions(intra_op=10**6), cpu) == 1
+    assert runs_at_once(InferenceOptions(intra_op=1024), cpu) == 1
