@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -144,6 +144,9 @@ class Pipeline:
         self._require(task, len(inputs))
         task.check(inputs, options, self.model)
         estimate = task.price(inputs, options, self.model)
+        # Characters are not tokens: only their number, once it is known, is too large for good.
+        most = self._resources.limits.queue_tokens
+        estimate = replace(estimate, tokens=min(estimate.tokens, most))
         reservation.admit(estimate, self._batcher.wait_s)
         begun = time.perf_counter()
         plan = await self._plan(task, inputs, options, estimate, until)
