@@ -62,7 +62,7 @@ def create_app(
     """
     registry = Registry()
     admission = Admission(settings)
-    metrics = Metrics(lambda: registry.pipelines, member)
+    metrics = Metrics(lambda: registry.pipelines, admission, member)
     service = Service(settings, registry, metrics, admission, member)
 
     @asynccontextmanager
