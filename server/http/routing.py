@@ -232,12 +232,15 @@ def _declares_only_a_body(dependant: Dependant) -> bool:
         dependant.background_tasks_param_name,
         dependant.security_scopes_param_name,
     )
+    body = [field.name for field in dependant.body_params]
+    embedded = any(getattr(field.field_info, "embed", None) for field in dependant.body_params)
     return (
         all(own.call in _ONLY_DOCUMENTED for own in dependant.dependencies)
         and not parameters
         and not any(special)
         and dependant.request_param_name == "call"
-        and [field.name for field in dependant.body_params] in ([], ["body"])
+        and body in ([], ["body"])
+        and not embedded
     )
 
 
