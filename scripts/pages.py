@@ -19,7 +19,6 @@ from fastapi.testclient import TestClient
 from server.errors import ClozeError
 from server.http.app import create_app
 from server.http.context import Service
-from server.metrics import Metrics
 from server.process.shared_memory import ProcessGroupMember, SharedStatistics
 from server.settings import ENV_PREFIX, Settings
 
@@ -137,9 +136,8 @@ def settings_page() -> str:
 
 def metrics_page() -> str:
     """Lists every metric of a server with several processes, which has all that one alone has."""
-    metrics = Metrics(
-        dict, ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
-    )
+    member = ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
+    metrics = Service.of(Settings(), member).metrics
     labels = {family.name: labels_of(family) for family in metrics.registry.collect()}
     rows: list[tuple[str, ...]] = []
     lines = metrics.exposition().decode().splitlines()

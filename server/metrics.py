@@ -31,6 +31,7 @@ from prometheus_client.utils import floatToGoString
 from server.process.statistics import GroupCollector
 
 if TYPE_CHECKING:
+    from server.inference.admission import Admission
     from server.inference.pipeline import Pipeline, PipelineStats, Usage
     from server.process.shared_memory import ProcessGroupMember
 
@@ -47,12 +48,14 @@ class Metrics:
     def __init__(
         self,
         pipelines: Callable[[], Mapping[str, Pipeline]],
+        admission: Admission,
         member: ProcessGroupMember | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(_PipelineCollector(pipelines))
+        self.registry.register(_AdmissionCollector(admission))
         self._requests = _RequestCollector()
         self.registry.register(self._requests)
         self._group = None if member is None else GroupCollector(self.registry, member)
@@ -135,6 +138,26 @@ class _RequestCollector(Collector):
         yield self.stages.family(
             "cloze_stage_seconds", "Where a request's time went.", ("stage", "model")
         )
+
+
+class _AdmissionCollector(Collector):
+    """What the requests that are not answered yet hold together."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields one gauge for each thing that is bounded."""
+        held = {
+            "reserved_tokens": (self._admission.tokens, "Tokens that wait or are computed."),
+            "reserved_answer_bytes": (
+                self._admission.answer_bytes,
+                "Answers promised and not sent.",
+            ),
+            "pending_body_bytes": (self._admission.body_bytes, "Bodies of unanswered requests."),
+        }
+        for name, (value, purpose) in held.items():
+            yield GaugeMetricFamily(f"cloze_{name}", purpose, value=value)
 
 
 class _PipelineCollector(Collector):

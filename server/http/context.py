@@ -52,12 +52,12 @@ class Service:
         background: BackgroundTasks | None = None,
     ) -> Service:
         """The service of a process that has loaded nothing yet."""
-        registry = Registry()
+        registry, admission = Registry(), Admission(settings)
         return cls(
             settings,
             registry,
-            Metrics(lambda: registry.pipelines, member),
-            Admission(settings),
+            Metrics(lambda: registry.pipelines, admission, member),
+            admission,
             Offload(),
             member,
             background or BackgroundTasks(),

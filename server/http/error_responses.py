@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -16,6 +17,7 @@ from server.errors import (
     ClozeError,
     InternalError,
     MethodNotAllowed,
+    NotFound,
     RouteNotFound,
     Unauthorized,
 )
@@ -57,15 +59,27 @@ async def answer_failure(_request: Request, error: Exception) -> Response:
 
 
 def _translated(error: HTTPException) -> ClozeError:
+    """The error of our tree for a status, in the words of the dependency that raised it, if any."""
+    detail: object = error.detail  # FastAPI takes any JSON
+    said = detail if isinstance(detail, str) and detail not in _UNSAID else ""
     match error.status_code:
-        case 404:
+        case 404 if not said:
             return RouteNotFound("No route has this path; GET /openapi.json lists the routes.")
+        case 404:
+            return NotFound(said)
         case 405:
             return MethodNotAllowed("This route does not take this method; see the allow header.")
         case 401 | 403:
-            return Unauthorized("The request is not allowed here.")
+            return Unauthorized(said or "The request is not allowed here.")
+        case status if status >= 500:
+            return InternalError(said or "The request could not be answered.")
         case _:
-            return BadRequest("The request could not be read.")
+            return BadRequest(said or "The request could not be read.")
 
 
+# What Starlette and FastAPI say themselves.
+_UNSAID: Final = {
+    *(status.phrase for status in HTTPStatus),
+    "There was an error parsing the body",
+}
 HANDLED: Final = (ClozeError, HTTPException, RequestValidationError)

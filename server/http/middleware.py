@@ -111,7 +111,9 @@ class _Passage:
         self._receive = receive
         self._send = send
         self._watch = DisconnectWatch(receive)
-        self._limit: asyncio.Timeout | None = None
+        self._limit: asyncio.Timeout | None = None  # while it may pass
+        self.expired = False
+        """Whether the deadline is."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("expected to run inside a task, found none")
@@ -122,11 +124,6 @@ class _Passage:
         """Whether that is why the request was cancelled."""
         return self._watch.client_left
 
-    @property
-    def expired(self) -> bool:
-        """Whether the deadline is."""
-        return self._limit is not None and self._limit.expired()
-
     async def through(self, app: ASGIApp, scope: Scope) -> None:
         """Lets `app` answer before the deadline; sending the answer may take longer."""
         self.context.check()
@@ -135,13 +132,17 @@ class _Passage:
             scope = {**scope, "method": "GET"}
         loop = asyncio.get_running_loop()
         ends = loop.time() + self.context.deadline - time.monotonic()
+        limit = asyncio.timeout_at(ends)
         try:
-            async with asyncio.timeout_at(ends) as self._limit:
+            async with limit:
+                self._limit = limit
                 await app(scope, self.receive, self.send)
         except asyncio.CancelledError:
             if self.client_left:
                 self._task.uncancel()
             raise
+        finally:
+            self._limit, self.expired = None, limit.expired()
 
     async def receive(self) -> Message:
         """The next part of the request, its bytes counted."""
@@ -164,6 +165,9 @@ class _Passage:
             message["headers"] = headers
             if self._limit is not None and not self._limit.expired():
                 self._limit.reschedule(None)
+            # Once it is answered, a request counts as disconnected; what follows its answer, such
+            # as a dependency's end, is not to be cancelled for that.
+            self._watch.end()
         await self._send(message)
 
     def end(self) -> None:

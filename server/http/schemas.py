@@ -155,7 +155,7 @@ def _message(mistake: Mistake) -> str:
             return "is not a known field"
         case "missing":
             return "is required"
-        case "model_type":
+        case "model_type" | "model_attributes_type":  # the latter where FastAPI validates
             return "should be a JSON object"
         case _:
             return str(mistake["msg"]).removeprefix("Input ")

@@ -1,4 +1,4 @@
-"""What is refused before it is parsed: too large, compressed, or not JSON."""
+"""What a request's head and the size of its body decide, before anything of it is parsed."""
 
 from __future__ import annotations
 
