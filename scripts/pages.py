@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +18,9 @@ from fastapi.testclient import TestClient
 
 from server.errors import ClozeError
 from server.http.app import create_app
+from server.http.context import Service
 from server.metrics import Metrics
-from server.process.shared_memory import Board, Member
+from server.process.shared_memory import ProcessGroupMember, SharedStatistics
 from server.settings import ENV_PREFIX, Settings
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -135,7 +137,9 @@ def settings_page() -> str:
 
 def metrics_page() -> str:
     """Lists every metric of a server with several processes, which has all that one alone has."""
-    metrics = Metrics(dict, Member(0, Board(1), control=0, late=False))
+    metrics = Metrics(
+        dict, ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
+    )
     labels = {family.name: labels_of(family) for family in metrics.registry.collect()}
     rows: list[tuple[str, ...]] = []
     lines = metrics.exposition().decode().splitlines()
@@ -169,7 +173,7 @@ def http_page() -> str:
 
 def openapi() -> Schema:
     """Asks the application for its OpenAPI document; no model is loaded for that."""
-    app, _ = create_app(Settings(docs=True), lambda _error: None)
+    app = create_app(Service.of(Settings(docs=True)), lambda _app: nullcontext())
     answer: Schema = TestClient(app).get("/openapi.json").json()
     return answer
 

@@ -14,17 +14,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from export.config import BertConfig
+from export.architectures.registry import ARCHITECTURES, class_of
 from export.errors import ExportError
-from export.layout import HEADS, canonical_shapes
+from export.read.config import EncoderConfig
+from export.read.weight_shapes import canonical_shapes
 from export.restore.hugging_face import (
-    architecture_of,
     write_config,
     write_pooling,
     write_tokenizer,
     write_weights,
 )
 from export.restore.stored import StoredModel, open_stored
+from models import heads
 from models.manifest import (
     CARD_FILE,
     TOKENIZER_FILE,
@@ -48,10 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"restore: {error.filename}: {error.strerror}.", file=sys.stderr)
         return BAD_INPUT
     print(
-        f"{options.checkpoint} ({architecture_of(manifest.heads)} in float32, "
+        f"{options.checkpoint} ({_class_of(manifest)} in float32, "
         f"from {manifest.name} in {manifest.precision})"
     )
     return 0
+
+
+def _class_of(manifest: ModelManifest) -> str:
+    return class_of(ARCHITECTURES[manifest.architecture.model_type], manifest.heads)
 
 
 def restore(model: Path, out: Path) -> ModelManifest:
@@ -77,17 +82,9 @@ def restore(model: Path, out: Path) -> ModelManifest:
 
 
 def _fill(folder: Path, model: Path, manifest: ModelManifest, stored: StoredModel) -> None:
-    if unknown := sorted(set(manifest.heads) - set(HEADS)):
-        raise ExportError(f"The manifest names a head that BERT does not have: {unknown[0]}.")
-    config = BertConfig(
-        **asdict(manifest.architecture),
-        layer_norm_eps=stored.layer_norm_eps,
-        labels=manifest.labels,
-        multi_label=manifest.multi_label,
-        regression=manifest.regression,
-    )
+    config = _config(manifest, stored)
     shapes = canonical_shapes(config, manifest.heads, labels=len(manifest.labels), tied=stored.tied)
-    write_weights(folder, stored.read(shapes))
+    write_weights(folder, stored.read(shapes), config)
     tokenizer_json = (model / TOKENIZER_FILE).read_text(encoding="utf-8")
     write_tokenizer(folder, tokenizer_json, max_tokens=manifest.max_tokens)
     write_config(folder, config, manifest.heads, tied=stored.tied)
@@ -96,8 +93,23 @@ def _fill(folder: Path, model: Path, manifest: ModelManifest, stored: StoredMode
     (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")
 
 
+def _config(manifest: ModelManifest, stored: StoredModel) -> EncoderConfig:
+    known = {head.name for head in heads.HEADS}
+    if unknown := sorted(set(manifest.heads) - known):
+        raise ExportError(f"The manifest names a head that Cloze does not know: {unknown[0]}.")
+    if manifest.architecture.model_type not in ARCHITECTURES:
+        raise ExportError(f"{manifest.architecture.model_type} is no architecture of Cloze's.")
+    return EncoderConfig(
+        **asdict(manifest.architecture),
+        layer_norm_eps=stored.layer_norm_eps,
+        labels=manifest.labels,
+        multi_label=manifest.multi_label,
+        regression=manifest.regression,
+    )
+
+
 def _with_origin(card: str, manifest: ModelManifest) -> str:
-    """The model folder's card, its licence and sources with it, below what this is now."""
+    """The model folder's card, its license and sources with it, below what this is now."""
     front, fence, rest = card.partition("\n---\n")
     origin = f"> Restored from the model folder `{manifest.name}` in {manifest.precision}.\n\n"
     return f"{front}{fence}{origin}{rest}" if fence else origin + card

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 import orjson
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,13 +17,15 @@ from server.errors import (
     InternalError,
     MethodNotAllowed,
     RouteNotFound,
+    Unauthorized,
 )
+from server.http.schemas import refusal
 
 INTERNAL: Final = "The server failed on this request; its log names the cause by x-request-id."
 
 
-def failure(error: ClozeError) -> Response:
-    """Builds the answer for `error`."""
+def failure(error: ClozeError, status: int | None = None) -> Response:
+    """Builds the answer for `error`, with its own status unless another is given."""
     body = {
         "error": {
             "type": error.type,
@@ -31,20 +34,25 @@ def failure(error: ClozeError) -> Response:
             "param": error.param,
         }
     }
-    response = Response(orjson.dumps(body), error.status, media_type="application/json")
+    response = Response(orjson.dumps(body), status or error.status, media_type="application/json")
     if error.retry_after_s is not None:
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     return response
 
 
 async def answer_failure(_request: Request, error: Exception) -> Response:
-    """Answers what a route raised; registered for `ClozeError` and Starlette's own errors."""
-    if isinstance(error, ClozeError):
-        return failure(error)
-    if isinstance(error, HTTPException):
-        response = failure(_translated(error))
-        response.headers.update(error.headers or {})
-        return response
+    """Answers what a route, a dependency or FastAPI raised; registered for all of `HANDLED`."""
+    match error:
+        case ClozeError():
+            return failure(error)
+        case RequestValidationError():
+            # FastAPI's places begin with the part of the request, such as "body".
+            mistakes = [{**mistake, "loc": mistake["loc"][1:]} for mistake in error.errors()]
+            return failure(refusal(mistakes))
+        case HTTPException():
+            response = failure(_translated(error), error.status_code)
+            response.headers.update(error.headers or {})
+            return response
     return failure(InternalError(INTERNAL))
 
 
@@ -54,5 +62,10 @@ def _translated(error: HTTPException) -> ClozeError:
             return RouteNotFound("No route has this path; GET /openapi.json lists the routes.")
         case 405:
             return MethodNotAllowed("This route does not take this method; see the allow header.")
+        case 401 | 403:
+            return Unauthorized("The request is not allowed here.")
         case _:
             return BadRequest("The request could not be read.")
+
+
+HANDLED: Final = (ClozeError, HTTPException, RequestValidationError)

@@ -100,10 +100,10 @@ def test_folder_that_cannot_be_written_is_one_sentence(bert: Path, out: Path) ->
 
 
 def test_export_prints_parameters_beside_the_estimate(bert: Path, out: Path) -> None:
-    child = export(bert, out, "--licence", "mit", "--source", "our own")
+    child = export(bert, out, "--license", "mit", "--source", "our own")
     assert child.returncode == 0, child.stderr
     manifest = json.loads((out / "manifest.json").read_text())
-    found = tuple(manifest[field] for field in ("name", "licence", "source"))
+    found = tuple(manifest[field] for field in ("name", "license", "source"))
     assert found == ("tiny", "mit", "our own")
     assert "textbook V·H + L·12·H²" in child.stdout
     assert f"{manifest['parameters']['total']:,}" in child.stdout

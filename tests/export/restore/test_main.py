@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from export.__main__ import main as export
-from export.checkpoint import read_checkpoint
+from export.read.checkpoint import read_checkpoint
 from export.restore.__main__ import BAD_INPUT, main
 from models.manifest import load_manifest
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, tiny_texts
@@ -113,7 +113,7 @@ def test_int8_exported_again_is_the_same_int8(bert: Path, tmp_path: Path, out: P
     assert float(cosine.min()) > INT8_COSINE
 
 
-def test_labels_pooling_prompts_and_licence_survive(
+def test_labels_pooling_prompts_and_license_survive(
     save: Save, tmp_path: Path, out: Path, edit: Edit
 ) -> None:
     source = save("BertForSequenceClassification", num_labels=3)
@@ -124,7 +124,7 @@ def test_labels_pooling_prompts_and_licence_survive(
     again = read_checkpoint(restored(model, out))
     assert again.config.labels == ("no", "maybe", "yes")
     assert again.config.multi_label
-    assert again.licence == "mit"
+    assert again.license == "mit"
     first = out / "README.md"
     assert "> Restored from the model folder `tiny` in fp16." in first.read_text(encoding="utf-8")
 
@@ -173,7 +173,7 @@ def test_graph_of_another_model_leaves_nothing(
     assert_refused(capsys, model, out, "which no weight is made of")
     manifest["heads"] = ["mlm", "tail"]
     (model / "manifest.json").write_text(json.dumps(manifest))
-    assert_refused(capsys, model, out, "a head that BERT does not have: tail")
+    assert_refused(capsys, model, out, "a head that Cloze does not know: tail")
     assert list(out.parent.iterdir()) == []
 
 

@@ -15,8 +15,8 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from export.checkpoint import read_checkpoint
-from export.folder import export_model
+from export.read.checkpoint import read_checkpoint
+from export.write.model_folder import export_model
 from models.manifest import load_manifest
 from tests.conftest import Serve
 from tests.running_server import RunningServer

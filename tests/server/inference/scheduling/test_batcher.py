@@ -675,15 +675,15 @@ def test_with_one_batch_in_20_failing_every_request_is_answered(
 def test_a_stuck_run_shows_in_the_heartbeat(make: Make, watched: Watched) -> None:
     async def work() -> None:
         batcher = make(workers=2)
-        assert batcher.stats().worker_heartbeat_age_s == 0
+        assert batcher.stats().worker_heartbeat_age_seconds == 0
         held, _ = await submit_behind_a_held_run(batcher, watched)
         await asyncio.sleep(0.15)
         stats = batcher.stats()
-        assert stats.worker_heartbeat_age_s >= 0.15
+        assert stats.worker_heartbeat_age_seconds >= 0.15
         assert stats.running_batches == 1
         watched.gate.set()
         await held
-        assert batcher.stats().worker_heartbeat_age_s == 0
+        assert batcher.stats().worker_heartbeat_age_seconds == 0
 
     run(work())
 
@@ -691,11 +691,11 @@ def test_a_stuck_run_shows_in_the_heartbeat(make: Make, watched: Watched) -> Non
 def test_a_worker_that_ended_shows_in_the_heartbeat(make: Make) -> None:
     async def work() -> None:
         batcher = make(workers=2)
-        assert batcher.stats().worker_heartbeat_age_s == 0
+        assert batcher.stats().worker_heartbeat_age_seconds == 0
         batcher.close()
         for thread in batcher._threads:
             thread.join(PATIENCE_S)
-        assert batcher.stats().worker_heartbeat_age_s == math.inf
+        assert batcher.stats().worker_heartbeat_age_seconds == math.inf
 
     run(work())
 

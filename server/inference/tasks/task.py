@@ -1,0 +1,127 @@
+"""What a task is: inputs in, their price, then a plan, and from the plan's results the answer.
+
+    price -> plan -> results -> answer
+
+A task prices a request from its lengths alone, before anything is tokenised. Its plan has been
+tokenised and knows the exact price; its items are built only once that price is admitted. One
+module a task; `server.inference.tasks` lists them. No task knows of queues or HTTP.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Generic, TypeVar
+
+from models.heads import Head
+from models.manifest import ModelManifest
+from server.errors import InternalError
+from server.inference.runtime.packing import Item, OutputSpec, Result
+from server.inference.tokenizer import Tokenizer
+from server.settings import Limits
+
+In = TypeVar("In")
+Options = TypeVar("Options")
+Out = TypeVar("Out")
+R = TypeVar("R")
+
+Proceed = Callable[[], None]
+"""Raises when the request has been given up; called between texts, whose reading takes a while."""
+
+CHARACTERS_PER_TOKEN: Final = 4  # of English; only an estimate, which the plan replaces
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a request takes: an estimate by its lengths first, then exactly by its tokens."""
+
+    characters: int
+    """To tokenise."""
+    tokens: int
+    """To compute, of all items."""
+    answer_bytes: int
+    """Of memory at most, while the answer is put together."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What a task may know of the model that it is asked of."""
+
+    manifest: ModelManifest
+    tokenizer: Tokenizer
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Out]):
+    """A tokenised request: what it takes, its items once they are wanted, and its answer."""
+
+    price: Price
+    items: Callable[[], Sequence[Item]]
+    """To run in any order and company; of as many tokens as the price says."""
+    answer: Callable[[Sequence[Result]], Out]
+    """Takes one result per item, in the items' order."""
+    truncated: tuple[bool, ...]
+    """Per input: whether something of it was cut off."""
+
+
+class Task(ABC, Generic[In, Options, Out]):
+    """One thing that people ask of a model; a value without state."""
+
+    name: ClassVar[str]
+    """Also the path of its route."""
+    title: ClassVar[str]
+    head: ClassVar[Head | None] = None
+    """What the model must have; None for the encoder alone."""
+
+    def check(self, inputs: Sequence[In], options: Options, model: ServedModel) -> None:
+        """Raise `InvalidParameter` for options that no text could satisfy."""
+
+    @abstractmethod
+    def price(self, inputs: Sequence[In], options: Options, model: ServedModel) -> Price:
+        """What the request takes, from lengths alone: tokens about, answer bytes at most."""
+
+    @abstractmethod
+    def plan(
+        self, inputs: Sequence[In], options: Options, model: ServedModel, proceed: Proceed
+    ) -> Plan[Out]:
+        """Tokenise. Raises a `ClozeError` for a text that cannot be answered."""
+
+    def sample(self) -> OutputSpec | None:
+        """What one item of two tokens or more asks for, to warm up; None for nothing."""
+        return None
+
+
+def planned(
+    items: Sequence[Item],
+    answer: Callable[[Sequence[Result]], Out],
+    truncated: Sequence[bool],
+    *,
+    answer_bytes: int,
+) -> Plan[Out]:
+    """The plan of a task that makes one item of each input or part, as cheap as the reading."""
+    tokens = sum([len(item.encoding.ids) for item in items])
+    return Plan(Price(0, tokens, answer_bytes), lambda: items, answer, tuple(truncated))
+
+
+def estimated_tokens(characters: int, most: int) -> int:
+    """About how many tokens so many characters are, where the model reads `most`."""
+    return min(most, characters // CHARACTERS_PER_TOKEN + 2)
+
+
+def results_as(kind: type[R], results: Sequence[Result]) -> list[R]:
+    """The results, all of which must be of one kind.
+
+    Raises:
+        InternalError: one is not, which would be a fault of ours.
+    """
+    wrong = [result for result in results if not isinstance(result, kind)]
+    if wrong:
+        raise InternalError(f"Expected {kind.__name__} of each item, found {type(wrong[0])}.")
+    return [result for result in results if isinstance(result, kind)]
+
+
+def supports(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:
+    """Whether a model has what the task reads."""
+    return task.head is None or task.head.name in manifest.heads
