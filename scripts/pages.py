@@ -45,7 +45,8 @@ example.
 
 Requests and answers are JSON in UTF-8. A field that is not listed here is refused, and `null`
 stands for a field's default. Every text must have something in it. How much one request may hold
-is bounded by [settings](settings.md), which `GET /info` answers under `limits`.
+is bounded by [settings](settings.md), which `GET /info` answers under `limits`. HEAD asks what
+GET asks and is answered without a body.
 
 """
 
@@ -128,11 +129,16 @@ def settings_page() -> str:
             shown(field.default),
             field.description or "",
         )
-        for name, field in Settings.model_fields.items()
+        for name, field in sorted(Settings.model_fields.items(), key=is_inherited)
     )
     return (
         SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows).rstrip() + "\n"
     )
+
+
+def is_inherited(field: tuple[str, object]) -> bool:
+    """Tells the options of models and limits from the server's own, which come first."""
+    return field[0] not in Settings.__annotations__
 
 
 def metrics_page() -> str:
@@ -237,7 +243,8 @@ def route(name: str, operation: Schema, schemas: dict[str, Schema], per_model: b
 def fields(schema: Schema, schemas: dict[str, Schema], prefix: str = "") -> Iterator[list[str]]:
     """Yields a row for each field; those of nested parameters under their own full name."""
     required = schema.get("required", ())
-    for name, field in schema["properties"].items():
+    properties = schema["properties"].items()
+    for name, field in sorted(properties, key=lambda pair: pair[0] not in required):
         default = "required" if name in required else json.dumps(field.get("default"))
         about = field.get("description", "")
         if "examples" in field:
