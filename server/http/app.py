@@ -51,12 +51,10 @@ def create_app(service: Service, lifespan: Lifespan) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, *, with_docs: bool) -> None:
-    for family in PER_MODEL:
-        app.include_router(family.router)
-    for family in SHARED:
-        app.include_router(family.router)
-    for family in PER_MODEL:
-        app.include_router(family.router, prefix=MODEL_PREFIX, dependencies=[NAMED])
+    for router in (*PER_MODEL, *SHARED):
+        app.include_router(router)
+    for router in PER_MODEL:
+        app.include_router(router, prefix=MODEL_PREFIX, dependencies=[NAMED])
     if with_docs:
         app.include_router(docs.router)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ Float32 = NDArray[np.float32]
 Outputs = Mapping[str, NDArray[Any]]
 """What the session returned, by name."""
 LAST_LAYER = -1
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,3 +290,15 @@ def is_finite(result: Result) -> bool:
         ranked = np.isfinite(result.log_probabilities).all()
         return bool(ranked and np.isfinite(result.target_log_probabilities).all())
     return bool(np.isfinite(result).all())
+
+
+def results_as(kind: type[R], results: Sequence[Result]) -> list[R]:
+    """The results, all of which must be of one kind.
+
+    Raises:
+        TypeError: one is not, which would be a fault of ours.
+    """
+    found: list[R] = [result for result in results if isinstance(result, kind)]
+    if len(found) < len(results):
+        raise TypeError(f"expected {kind.__name__} of each item, found {set(map(type, results))}")
+    return found

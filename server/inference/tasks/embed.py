@@ -11,18 +11,9 @@ from numpy.typing import NDArray
 
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import LAST_LAYER, Item, Result, SentenceVector
+from server.inference.runtime.packing import LAST_LAYER, Item, Result, SentenceVector, results_as
 from server.inference.tasks.pairs import TEXT_SPECIALS, Cut, keep
-from server.inference.tasks.task import (
-    Plan,
-    Price,
-    Proceed,
-    ServedModel,
-    Task,
-    estimated_tokens,
-    planned,
-    results_as,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 from server.inference.tokenizer import Pieces, require_known, too_long
 
 Text = str | Sequence[int]
@@ -70,8 +61,7 @@ class Embed(Task[Text, EmbedOptions, NDArray[np.float32]]):
         """One item a text."""
         lengths = [len(text) for text in inputs]
         most = model.manifest.pooling.max_tokens
-        tokens = sum([estimated_tokens(length, most) for length in lengths])
-        return Price(sum(lengths), tokens, _answer_bytes(len(inputs), options, model))
+        return Price.estimate(lengths, most, _answer_bytes(len(inputs), options, model))
 
     def plan(
         self,
@@ -103,8 +93,7 @@ class Embed(Task[Text, EmbedOptions, NDArray[np.float32]]):
             vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
             return shape_vectors(vectors, options.dimensions, normalize)
 
-        size = _answer_bytes(len(inputs), options, model)
-        return planned(items, answer, truncated, answer_bytes=size)
+        return Plan.of(items, answer, truncated, _answer_bytes(len(inputs), options, model))
 
     def sample(self) -> SentenceVector:
         """The mean of a text's rows."""

@@ -12,7 +12,7 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,17 +26,9 @@ from server.errors import (
     TooManyMasks,
     UnknownToken,
 )
-from server.inference.runtime.packing import Item, MaskResult, MaskScores, Result
+from server.inference.runtime.packing import Item, MaskResult, MaskScores, Result, results_as
 from server.inference.tasks.pairs import TEXT_SPECIALS
-from server.inference.tasks.task import (
-    Plan,
-    Price,
-    Proceed,
-    ServedModel,
-    Task,
-    estimated_tokens,
-    results_as,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 from server.inference.tokenizer import MASK, Tokenizer, require_unicode, too_long
 
 DEFAULT_TOP_K: Final = 5
@@ -135,10 +127,9 @@ class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
         if options.targets is not None:
             words = [len(options.targets[options.of(index) or 0]) for index in range(len(inputs))]
             characters += sum([len(word) for targets in options.targets for word in targets])
-        most = model.manifest.max_tokens
-        tokens = sum([estimated_tokens(length, most) for length in lengths])
         size = sum(map(_answer_bytes, masks, (_shown(count, options) for count in words), lengths))
-        return Price(characters, tokens, size)
+        estimate = Price.estimate(lengths, model.manifest.max_tokens, size)
+        return replace(estimate, characters=characters)
 
     def plan(
         self,
@@ -181,7 +172,7 @@ class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
             ]
         )
         price = Price(0, sum(map(_token_count, texts)), size)
-        return Plan(price, items, answer, tuple([text.truncated for text in texts]))
+        return Plan(price, items, answer, [text.truncated for text in texts])
 
     def sample(self) -> MaskScores:
         """The usual candidates of one mask."""
@@ -214,7 +205,7 @@ def _token_count(text: _Text) -> int:
     """Tokens of all its items, which are not made yet: a mask becomes as many as a word has pieces.
 
     >>> _token_count(_Text([7, 8], [0, 1], False, 9, (), ((5, 6), (5, 6, 7)), ()))
-    68
+    60
     """
     alone = len(text.ids) + TEXT_SPECIALS
     steps = sum([len(word) * (alone + len(word) - 1) for word in text.several])

@@ -11,19 +11,10 @@ from typing import Final
 import numpy as np
 
 from models.heads import NSP
-from server.inference.runtime.packing import Item, PooledLogits, Result
+from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
 from server.inference.tasks.pairs import Cut, length_of, read_pair
 from server.inference.tasks.probabilities import softmax
-from server.inference.tasks.task import (
-    Plan,
-    Price,
-    Proceed,
-    ServedModel,
-    Task,
-    estimated_tokens,
-    planned,
-    results_as,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 
 IS_NEXT: Final = 0
 _ANSWER_BYTES: Final = 256  # of one pair
@@ -40,8 +31,7 @@ class NextSentence(Task[tuple[str, str], Cut, list[float]]):
         """One item a pair."""
         lengths = [length_of(pair) for pair in inputs]
         most = model.manifest.max_tokens
-        tokens = sum([estimated_tokens(length, most) for length in lengths])
-        return Price(sum(lengths), tokens, _ANSWER_BYTES * len(inputs))
+        return Price.estimate(lengths, most, _ANSWER_BYTES * len(inputs))
 
     def plan(
         self,
@@ -57,7 +47,7 @@ class NextSentence(Task[tuple[str, str], Cut, list[float]]):
             encoding, cut = read_pair(pair, options, model, f"inputs[{index}]")
             items.append(Item(encoding, self.sample()))
             truncated.append(cut)
-        return planned(items, _probabilities, truncated, answer_bytes=_ANSWER_BYTES * len(inputs))
+        return Plan.of(items, _probabilities, truncated, _ANSWER_BYTES * len(inputs))
 
     def sample(self) -> PooledLogits:
         """The two logits of a pair."""

@@ -20,20 +20,11 @@ import numpy as np
 
 from models.heads import QA
 from server.errors import InvalidParameter, TooLong
-from server.inference.runtime.packing import Float32, Item, Result, TokenLogits
+from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
 from server.inference.tasks.pairs import PAIR_SPECIALS
 from server.inference.tasks.probabilities import Float64, softmax
 from server.inference.tasks.spans import best_spans
-from server.inference.tasks.task import (
-    Plan,
-    Price,
-    Proceed,
-    ServedModel,
-    Task,
-    estimated_tokens,
-    planned,
-    results_as,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer
 
@@ -125,8 +116,7 @@ class QuestionAnswering(Task[Question, AnswerOptions, list[list[Found]]]):
     ) -> Price:
         """Every token of each context, with some of its question."""
         lengths = [len(asked.question) + len(asked.context) for asked in inputs]
-        tokens = sum([estimated_tokens(length, length) for length in lengths])
-        return Price(sum(lengths), tokens, _answer_bytes(len(inputs), options))
+        return Price.estimate(lengths, sum(lengths), _answer_bytes(len(inputs), options))
 
     def plan(
         self,
@@ -153,7 +143,7 @@ class QuestionAnswering(Task[Question, AnswerOptions, list[list[Found]]]):
             ]
 
         truncated = [context.truncated for context in contexts]
-        return planned(items, answer, truncated, answer_bytes=_answer_bytes(len(items), options))
+        return Plan.of(items, answer, truncated, _answer_bytes(len(items), options))
 
     def sample(self) -> TokenLogits:
         """The logits of two tokens."""

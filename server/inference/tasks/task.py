@@ -16,7 +16,6 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 from models.heads import Head
 from models.manifest import ModelManifest
-from server.errors import InternalError
 from server.inference.runtime.packing import Item, OutputSpec, Result
 from server.inference.tokenizer import Tokenizer
 from server.settings import Limits
@@ -24,7 +23,6 @@ from server.settings import Limits
 In = TypeVar("In")
 Options = TypeVar("Options")
 Out = TypeVar("Out")
-R = TypeVar("R")
 
 Proceed = Callable[[], None]
 """Raises when the request has been given up; called between texts, whose reading takes a while."""
@@ -42,6 +40,16 @@ class Price:
     """To compute, of all items."""
     answer_bytes: int
     """Of memory at most, while the answer is put together."""
+
+    @classmethod
+    def estimate(cls, lengths: Sequence[int], most: int, answer_bytes: int) -> Price:
+        """Of texts of so many characters each, of which the model reads `most` tokens.
+
+        >>> Price.estimate([40, 9000], 512, 64)
+        Price(characters=9040, tokens=524, answer_bytes=64)
+        """
+        tokens = sum([min(most, length // CHARACTERS_PER_TOKEN + 2) for length in lengths])
+        return cls(sum(lengths), tokens, answer_bytes)
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,20 @@ class Plan(Generic[Out]):
     """To run in any order and company; of as many tokens as the price says."""
     answer: Callable[[Sequence[Result]], Out]
     """Takes one result per item, in the items' order."""
-    truncated: tuple[bool, ...]
+    truncated: Sequence[bool]
     """Per input: whether something of it was cut off."""
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[Item],
+        answer: Callable[[Sequence[Result]], Out],
+        truncated: Sequence[bool],
+        answer_bytes: int,
+    ) -> Plan[Out]:
+        """The plan of a task whose items are as cheap to make as the texts are to read."""
+        tokens = sum([len(item.encoding.ids) for item in items])
+        return cls(Price(0, tokens, answer_bytes), lambda: items, answer, truncated)
 
 
 class Task(ABC, Generic[In, Options, Out]):
@@ -91,35 +111,6 @@ class Task(ABC, Generic[In, Options, Out]):
     def sample(self) -> OutputSpec | None:
         """What one item of two tokens or more asks for, to warm up; None for nothing."""
         return None
-
-
-def planned(
-    items: Sequence[Item],
-    answer: Callable[[Sequence[Result]], Out],
-    truncated: Sequence[bool],
-    *,
-    answer_bytes: int,
-) -> Plan[Out]:
-    """The plan of a task that makes one item of each input or part, as cheap as the reading."""
-    tokens = sum([len(item.encoding.ids) for item in items])
-    return Plan(Price(0, tokens, answer_bytes), lambda: items, answer, tuple(truncated))
-
-
-def estimated_tokens(characters: int, most: int) -> int:
-    """About how many tokens so many characters are, where the model reads `most`."""
-    return min(most, characters // CHARACTERS_PER_TOKEN + 2)
-
-
-def results_as(kind: type[R], results: Sequence[Result]) -> list[R]:
-    """The results, all of which must be of one kind.
-
-    Raises:
-        InternalError: one is not, which would be a fault of ours.
-    """
-    wrong = [result for result in results if not isinstance(result, kind)]
-    if wrong:
-        raise InternalError(f"Expected {kind.__name__} of each item, found {type(wrong[0])}.")
-    return [result for result in results if isinstance(result, kind)]
 
 
 def supports(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:

@@ -17,19 +17,10 @@ from numpy.typing import NDArray
 from models.heads import SEQUENCE
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import Item, PooledLogits, Result
+from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
 from server.inference.tasks.pairs import Cut, TextOrPair, length_of, read_pair
 from server.inference.tasks.probabilities import sigmoid, softmax, unchanged
-from server.inference.tasks.task import (
-    Plan,
-    Price,
-    Proceed,
-    ServedModel,
-    Task,
-    estimated_tokens,
-    planned,
-    results_as,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 
 Function = Literal["softmax", "sigmoid", "none"]
 
@@ -86,8 +77,7 @@ class TextClassification(Task[TextOrPair, PredictOptions, list[list[Label]]]):
         """One item a text or pair."""
         lengths = [length_of(pair) for pair in inputs]
         most = model.manifest.max_tokens
-        tokens = sum([estimated_tokens(length, most) for length in lengths])
-        return Price(sum(lengths), tokens, _answer_bytes(len(inputs), model))
+        return Price.estimate(lengths, most, _answer_bytes(len(inputs), model))
 
     def plan(
         self,
@@ -110,7 +100,7 @@ class TextClassification(Task[TextOrPair, PredictOptions, list[list[Label]]]):
             scores = function(np.stack(results_as(np.ndarray, results)))  # (texts, labels)
             return [_ranked(row, manifest.labels, options.top_k) for row in scores]
 
-        return planned(items, answer, truncated, answer_bytes=_answer_bytes(len(inputs), model))
+        return Plan.of(items, answer, truncated, _answer_bytes(len(inputs), model))
 
     def sample(self) -> PooledLogits:
         """The logits of a text."""

@@ -7,14 +7,14 @@ parts. How tokens become entities is told in `entities`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from models.heads import TOKEN
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import Float32, Item, Result, TokenLogits
+from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
 from server.inference.tasks.entities import (
     Entity,
     Strategy,
@@ -24,16 +24,7 @@ from server.inference.tasks.entities import (
 )
 from server.inference.tasks.pairs import TEXT_SPECIALS
 from server.inference.tasks.probabilities import softmax
-from server.inference.tasks.task import (
-    Plan,
-    Price,
-    Proceed,
-    ServedModel,
-    Task,
-    estimated_tokens,
-    planned,
-    results_as,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer, too_long
 
@@ -112,8 +103,8 @@ class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
         lengths = [len(text) for text in inputs]
         longest = max(lengths, default=0)
         most = model.manifest.max_tokens if options.stride is None else longest
-        tokens = sum([estimated_tokens(length, most) for length in lengths])
-        return Price(sum(lengths), tokens, tokens * _TOKEN_BYTES)
+        estimate = Price.estimate(lengths, most, 0)
+        return replace(estimate, answer_bytes=estimate.tokens * _TOKEN_BYTES)
 
     def plan(
         self,
@@ -140,7 +131,7 @@ class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
             ]
 
         size = sum([len(item.encoding) for item in items]) * _TOKEN_BYTES
-        return planned(items, answer, [text.truncated for text in texts], answer_bytes=size)
+        return Plan.of(items, answer, [text.truncated for text in texts], size)
 
     def sample(self) -> TokenLogits:
         """The logits of two tokens."""

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from server.errors import TooLong
 from server.inference.runtime.packing import Result
 from server.inference.tasks.pairs import TextOrPair, length_of
-from server.inference.tasks.task import (
-    Plan,
-    Price,
-    Proceed,
-    ServedModel,
-    Task,
-    estimated_tokens,
-    planned,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized
 
+_BEYOND_TOKENS: Final = 1 << 30  # nothing is cut
 _TOKEN_BYTES: Final = 1000  # of one token's row, as Python's objects and as JSON
 
 
@@ -40,9 +34,8 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
 
     def price(self, inputs: Sequence[TextOrPair], options: bool, model: ServedModel) -> Price:
         """Nothing to compute."""
-        lengths = [length_of(pair) for pair in inputs]
-        tokens = sum([estimated_tokens(length, length) for length in lengths])
-        return Price(sum(lengths), 0, tokens * _TOKEN_BYTES)
+        estimate = Price.estimate([length_of(pair) for pair in inputs], _BEYOND_TOKENS, 0)
+        return replace(estimate, tokens=0, answer_bytes=estimate.tokens * _TOKEN_BYTES)
 
     def plan(
         self,
@@ -62,7 +55,7 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
             return shown
 
         size = sum([len(one.ids) for one in shown]) * _TOKEN_BYTES
-        return planned([], answer, [False] * len(inputs), answer_bytes=size)
+        return Plan.of([], answer, [False] * len(inputs), size)
 
 
 TOKENIZATION: Final = Tokenization()
