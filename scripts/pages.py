@@ -121,46 +121,28 @@ def shown(default: object) -> str:
 
 
 def settings_page() -> str:
-    """Lists every option."""
-    rows = (
-        (
-            f"`{ENV_PREFIX}{name.upper()}`",
-            f"`--{name.replace('_', '-')}`",
-            shown(field.default),
-            field.description or "",
-        )
-        for name, field in sorted(Settings.model_fields.items(), key=is_inherited)
-    )
-    return (
-        SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows).rstrip() + "\n"
-    )
-
-
-def is_inherited(field: tuple[str, object]) -> bool:
-    """Tells the options of models and limits from the server's own, which come first."""
-    return field[0] not in Settings.__annotations__
+    """Lists every option, the server's own before those of models and limits."""
+    options = Settings.model_fields.items()
+    rows: list[tuple[str, ...]] = []
+    for name, field in sorted(options, key=lambda each: each[0] not in Settings.__annotations__):
+        names = f"`{ENV_PREFIX}{name.upper()}`", f"`--{name.replace('_', '-')}`"
+        rows.append((*names, shown(field.default), field.description or ""))
+    return SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows)
 
 
 def metrics_page() -> str:
     """Lists every metric of a server with several processes, which has all that one alone has."""
-    metrics = Metrics(
-        dict, ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
-    )
-    labels = {family.name: labels_of(family) for family in metrics.registry.collect()}
+    member = ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
+    metrics = Metrics(dict, member)
+    # Asked of the family, since an empty one shows its labels nowhere else.
+    labels = {each.name: getattr(each, "_labelnames", ()) for each in metrics.registry.collect()}
     rows: list[tuple[str, ...]] = []
-    lines = metrics.exposition().decode().splitlines()
-    for about, kind in pairwise(lines):
+    for about, kind in pairwise(metrics.exposition().decode().splitlines()):
         if about.startswith("# HELP cloze_") and kind.startswith("# TYPE "):
             name, purpose = about.removeprefix("# HELP ").split(" ", 1)
-            named = labels.get(name.removesuffix("_total"), ())
-            rows.append((f"`{name}`", kind.rpartition(" ")[2], ", ".join(named), purpose))
-    head = ["metric", "type", "labels", "what it counts"]
-    return METRICS_HEAD + table(head, sorted(rows)).rstrip() + "\n"
-
-
-def labels_of(family: object) -> tuple[str, ...]:
-    """Returns a family's label names, which an empty one shows nowhere else."""
-    return tuple(f"`{name}`" for name in getattr(family, "_labelnames", ()))
+            named = ", ".join(f"`{label}`" for label in labels.get(name.removesuffix("_total"), ()))
+            rows.append((f"`{name}`", kind.rpartition(" ")[2], named, purpose))
+    return METRICS_HEAD + table(["metric", "type", "labels", "what it counts"], sorted(rows))
 
 
 def http_page() -> str:
@@ -174,7 +156,7 @@ def http_page() -> str:
             for method, operation in methods.items():
                 described.append(route(f"{method.upper()} {path}", operation, schemas, per_model))
     parts = [HTTP_HEAD, routes(document), HEADERS, errors_part(), *described, shapes(document)]
-    return "".join(parts).rstrip() + "\n"
+    return "".join(parts)
 
 
 def openapi() -> Schema:
@@ -312,4 +294,4 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (DOCS / name).write_text(page())
+        (DOCS / name).write_text(page().rstrip() + "\n")
