@@ -44,7 +44,8 @@ example.
 
 Requests and answers are JSON in UTF-8. A field that is not listed here is refused, and `null`
 stands for a field's default. Every text must have something in it. How much one request may hold
-is bounded by [settings](settings.md), which `GET /info` answers under `limits`.
+is bounded by [settings](settings.md), which `GET /info` answers under `limits`. HEAD asks what
+GET asks and is answered without a body.
 
 """
 
@@ -119,40 +120,28 @@ def shown(default: object) -> str:
 
 
 def settings_page() -> str:
-    """Lists every option."""
-    rows = (
-        (
-            f"`{ENV_PREFIX}{name.upper()}`",
-            f"`--{name.replace('_', '-')}`",
-            shown(field.default),
-            field.description or "",
-        )
-        for name, field in Settings.model_fields.items()
-    )
-    return (
-        SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows).rstrip() + "\n"
-    )
+    """Lists every option, the server's own before those of models and limits."""
+    options = Settings.model_fields.items()
+    rows: list[tuple[str, ...]] = []
+    for name, field in sorted(options, key=lambda each: each[0] not in Settings.__annotations__):
+        names = f"`{ENV_PREFIX}{name.upper()}`", f"`--{name.replace('_', '-')}`"
+        rows.append((*names, shown(field.default), field.description or ""))
+    return SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows)
 
 
 def metrics_page() -> str:
     """Lists every metric of a server with several processes, which has all that one alone has."""
     member = ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
     metrics = Service.of(Settings(), member).metrics
-    labels = {family.name: labels_of(family) for family in metrics.registry.collect()}
+    # Asked of the family, since an empty one shows its labels nowhere else.
+    labels = {each.name: getattr(each, "_labelnames", ()) for each in metrics.registry.collect()}
     rows: list[tuple[str, ...]] = []
-    lines = metrics.exposition().decode().splitlines()
-    for about, kind in pairwise(lines):
+    for about, kind in pairwise(metrics.exposition().decode().splitlines()):
         if about.startswith("# HELP cloze_") and kind.startswith("# TYPE "):
             name, purpose = about.removeprefix("# HELP ").split(" ", 1)
-            named = labels.get(name.removesuffix("_total"), ())
-            rows.append((f"`{name}`", kind.rpartition(" ")[2], ", ".join(named), purpose))
-    head = ["metric", "type", "labels", "what it counts"]
-    return METRICS_HEAD + table(head, sorted(rows)).rstrip() + "\n"
-
-
-def labels_of(family: object) -> tuple[str, ...]:
-    """Returns a family's label names, which an empty one shows nowhere else."""
-    return tuple(f"`{name}`" for name in getattr(family, "_labelnames", ()))
+            named = ", ".join(f"`{label}`" for label in labels.get(name.removesuffix("_total"), ()))
+            rows.append((f"`{name}`", kind.rpartition(" ")[2], named, purpose))
+    return METRICS_HEAD + table(["metric", "type", "labels", "what it counts"], sorted(rows))
 
 
 def http_page() -> str:
@@ -166,7 +155,7 @@ def http_page() -> str:
             for method, operation in methods.items():
                 described.append(route(f"{method.upper()} {path}", operation, schemas, per_model))
     parts = [HTTP_HEAD, routes(document), HEADERS, errors_part(), *described, shapes(document)]
-    return "".join(parts).rstrip() + "\n"
+    return "".join(parts)
 
 
 def openapi() -> Schema:
@@ -235,7 +224,8 @@ def route(name: str, operation: Schema, schemas: dict[str, Schema], per_model: b
 def fields(schema: Schema, schemas: dict[str, Schema], prefix: str = "") -> Iterator[list[str]]:
     """Yields a row for each field; those of nested parameters under their own full name."""
     required = schema.get("required", ())
-    for name, field in schema["properties"].items():
+    properties = schema["properties"].items()
+    for name, field in sorted(properties, key=lambda pair: pair[0] not in required):
         default = "required" if name in required else json.dumps(field.get("default"))
         about = field.get("description", "")
         if "examples" in field:
@@ -303,4 +293,4 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (DOCS / name).write_text(page())
+        (DOCS / name).write_text(page().rstrip() + "\n")
