@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import sys
 from dataclasses import replace
@@ -27,7 +26,7 @@ from training.pretrain.loop import Interruption, Intervals, Run
 from training.pretrain.processes import Processes, joined
 from training.pretrain.recipe import Recipe, read_recipe
 from training.pretrain.run_folder import RunFolder, RunIdentity, restore
-from training.stored_corpus import Corpus
+from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
 BETA2 = 0.98  # of AdamW, as RoBERTa's: steps of many tokens
 INTERRUPTED = 3  # the exit code of a run that was stopped and can be resumed
@@ -93,8 +92,7 @@ def prepare(
     average = WeightAverage(model, recipe.average) if recipe.average else None
     step = restore(latest, model, optimiser, average) if latest else 0
     if processes.leads:
-        description = (corpus_folder / "corpus.json").read_bytes()
-        identity = RunIdentity(recipe, hashlib.sha256(description).hexdigest(), processes.count)
+        identity = RunIdentity(recipe, sha256_of(corpus_folder / DESCRIPTION), processes.count)
         folder.claim(identity, step)
         folder.forget_after(step)
     teacher = load_encoder(Path(recipe.teacher)).to(processes.device) if recipe.teacher else None
