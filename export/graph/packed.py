@@ -135,7 +135,7 @@ class PackedEncoder:
 
         `exact` keeps its weights in float32 too, in every precision: for heads.
         """
-        weight = self._exact_weight if exact else self.linear.weight
+        weight = self.linear.exact_weight if exact else self.linear.weight
         return self.graph.node(
             "LayerNormalization",
             rows,
@@ -144,9 +144,6 @@ class PackedEncoder:
             axis=-1,
             epsilon=self.config.layer_norm_eps,
         )
-
-    def _exact_weight(self, name: str) -> str:
-        return self.graph.weight(name, self.weights[name])
 
     def _spread(self, rows: Rows, name: str, pad_index: str) -> str:
         """A product of packed rows, laid out by text: (T, H) -> (B, S, H).
