@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.architectures.architecture import WeightNames
+from export.architectures.architecture import Architecture, WeightNames
 from export.architectures.registry import architecture_of, classes_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
@@ -21,6 +21,7 @@ from export.read.weights import UNTIED_DECODER, WORD_TABLE
 from models import heads
 from models.heads import POOLER, Reads, heads_named
 
+_CANONICAL_LAYER = re.compile(r"layers\.(\d+)\.(.+)")
 # What a checkpoint may hold beside weights. Each reason is shown with the name.
 _IGNORED = (
     (r"(\w+\.)?embeddings\.position_ids", "a buffer: 0, 1, 2 and so on"),
@@ -55,9 +56,9 @@ def map_names(
     """
     own = architecture_of(config).weight_names
     ignored = {key: reason for key in source.shapes if (reason := _reason_to_ignore(key))}
-    bias = [key for key in checkpoint_keys(_DECODER_BIAS, own) if key in source.shapes]
-    if len(bias) > 1:
-        ignored[bias[0]] = f"the decoder adds its own bias, {bias[1]}"
+    bias, decoder_bias = own.parameters.get(_DECODER_BIAS), module_key(_DECODER_BIAS, own)
+    if bias and {bias, decoder_bias} <= source.shapes.keys():
+        ignored[bias] = f"the decoder adds its own bias, {decoder_bias}"
     names = _name_all((key for key in source.shapes if key not in ignored), config, declared)
     if UNTIED_DECODER in names:
         tied = _equal(source, names[UNTIED_DECODER], names.get(WORD_TABLE))
@@ -69,51 +70,58 @@ def map_names(
     return NameMap(names, ignored, present, labels)
 
 
-def canonical_names(config: EncoderConfig) -> dict[str, list[str]]:
-    """Every name in a checkpoint, without the encoder's prefix -> the canonical ones it may mean.
-
-    It is one for all but the heads whose modules have the same name.
-    """
-    own = architecture_of(config).weight_names
-    every_head = [head.name for head in heads.HEADS]
-    known: dict[str, list[str]] = {}
-    for name in canonical_shapes(config, every_head, labels=0, tied=False):
-        for key in checkpoint_keys(name, own):
-            known.setdefault(key, []).append(name)
-    return known
-
-
-def checkpoint_keys(name: str, own: WeightNames) -> list[str]:
-    """PyTorch's names for a canonical one, without the encoder's prefix; the first is for writing.
+def canonical_name(key: str, own: WeightNames, declared: Collection[str] = ()) -> str | None:
+    """The canonical name for PyTorch's, None for one that the architecture does not have.
 
     >>> from export.architectures.bert import BERT
-    >>> checkpoint_keys("layers.3.attention.norm.weight", BERT.weight_names)
-    ['encoder.layer.3.attention.output.LayerNorm.weight']
+    >>> canonical_name("bert.encoder.layer.3.attention.output.LayerNorm.gamma", BERT.weight_names)
+    'layers.3.attention.norm.weight'
     """
-    module, _, kind = name.rpartition(".")
-    keys = [own.parameters[name]] if name in own.parameters else []
-    of_heads = {name: module for head in heads.HEADS for name, module in head.modules.items()}
-    modules = of_heads | dict(own.modules)
-    if layer := re.fullmatch(r"layers\.(\d+)\.(.+)", module):
-        keys.append(f"{own.layer}{layer[1]}.{own.layer_modules[layer[2]]}.{kind}")
-    elif module in modules:
-        keys.append(f"{modules[module]}.{kind}")
-    return keys
+    key = key.removeprefix(own.prefix)
+    key = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", key)
+    key = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key)
+    for name, parameter in own.parameters.items():
+        if key == parameter:
+            return name
+    module, _, kind = key.rpartition(".")
+    if kind not in {"weight", "bias"}:
+        return None
+    if layer := re.fullmatch(rf"{re.escape(own.layer)}(\d+)\.(.+)", module):
+        found = [name for name, known in own.layer_modules.items() if known == layer[2]]
+        return f"layers.{int(layer[1])}.{found[0]}.{kind}" if found else None
+    found = [name for name, known in _modules(own).items() if known == module]
+    if len(found) > 1:
+        found = [name for name in found if name.partition(".")[0] in declared]
+    return f"{found[0]}.{kind}" if len(found) == 1 else None
 
 
 def checkpoint_key(name: str, own: WeightNames) -> str:
-    """PyTorch's name for a canonical one, as in a model with heads.
+    """PyTorch's name for a canonical one, as in a model with heads; `canonical_name` turns it back.
 
     >>> from export.architectures.bert import BERT
-    >>> checkpoint_key("pooler.bias", BERT.weight_names)
-    'bert.pooler.dense.bias'
+    >>> checkpoint_key("layers.3.attention.norm.weight", BERT.weight_names)
+    'bert.encoder.layer.3.attention.output.LayerNorm.weight'
     >>> checkpoint_key("nsp.bias", BERT.weight_names)
     'cls.seq_relationship.bias'
     """
+    key = own.parameters.get(name) or module_key(name, own)
     # transformers counts the pooler as part of the encoder.
     outside = {head.name for head in heads.HEADS} - {POOLER.name}
-    key = checkpoint_keys(name, own)[0]
     return key if name.partition(".")[0] in outside else own.prefix + key
+
+
+def module_key(name: str, own: WeightNames) -> str:
+    """PyTorch's name, without the encoder's prefix, for a weight or bias of a module."""
+    module, _, kind = name.rpartition(".")
+    if layer := _CANONICAL_LAYER.fullmatch(module):
+        return f"{own.layer}{layer[1]}.{own.layer_modules[layer[2]]}.{kind}"
+    return f"{_modules(own)[module]}.{kind}"
+
+
+def _modules(own: WeightNames) -> dict[str, str]:
+    """Canonical name -> module, outside of the layers."""
+    of_heads = {name: module for head in heads.HEADS for name, module in head.modules.items()}
+    return of_heads | dict(own.modules)
 
 
 def _reason_to_ignore(key: str) -> str | None:
@@ -123,46 +131,34 @@ def _reason_to_ignore(key: str) -> str | None:
 def _name_all(
     keys: Iterable[str], config: EncoderConfig, declared: Collection[str]
 ) -> dict[str, str]:
-    known = canonical_names(config)
+    architecture = architecture_of(config)
     names: dict[str, str] = {}
     unknown: list[str] = []
     for key in keys:
-        meant = known.get(current_name(key, config), [])
-        if len(meant) > 1:
-            meant = _declared(key, meant, config, declared)
-        if not meant:
+        name = canonical_name(key, architecture.weight_names, declared)
+        if name is None:
             unknown.append(key)
-        elif meant[0] in names:
-            raise ExportError(f"{names[meant[0]]} and {key} are both {meant[0]}.")
+        elif name in names:
+            raise ExportError(f"{names[name]} and {key} are both {name}.")
         else:
-            names[meant[0]] = key
+            names[name] = key
     if unknown:
-        raise ExportError(
-            f"A {config.model_type} encoder of this configuration has no place for {_few(unknown)}."
-        )
+        _refuse_shared(unknown[0], architecture, declared)
+        raise ExportError(f"A {config.model_type} encoder has no place for {_few(unknown)}.")
     return names
 
 
-def current_name(key: str, config: EncoderConfig) -> str:
-    """A name as it is written today, without the encoder's prefix."""
-    key = key.removeprefix(architecture_of(config).weight_names.prefix)
-    return re.sub(
-        r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key)
-    )
-
-
-def _declared(
-    key: str, meant: list[str], config: EncoderConfig, declared: Collection[str]
-) -> list[str]:
-    """The one of several meanings whose head the checkpoint says it has."""
-    shared = {name.partition(".")[0] for name in meant}
-    if len(shared & set(declared)) != 1:
-        classes = [n for n, has in classes_of(architecture_of(config)).items() if has & shared]
+def _refuse_shared(key: str, architecture: Architecture, declared: Collection[str]) -> None:
+    """Say so where a module may belong to several heads, and no class in config.json says which."""
+    module = key.rpartition(".")[0]
+    known = _modules(architecture.weight_names).items()
+    shared = {name.partition(".")[0] for name, of_head in known if of_head == module}
+    if len(shared) > 1 and not shared & set(declared):
+        classes = [name for name, has in classes_of(architecture).items() if has & shared]
         raise ExportError(
-            f"The checkpoint has {key}, but architectures in config.json does not say "
+            f"The checkpoint has a {module}, but architectures in config.json does not say "
             f"whether it is {' or '.join(classes)}."
         )
-    return [name for name in meant if name.partition(".")[0] in declared]
 
 
 def _heads(names: Mapping[str, str]) -> tuple[str, ...]:
@@ -187,6 +183,8 @@ def _labels(source: TensorSource, names: Mapping[str, str], present: Collection[
 def _compare(
     source: TensorSource, names: Mapping[str, str], expected: Mapping[str, tuple[int, ...]]
 ) -> None:
+    if leftover := [key for name, key in names.items() if name not in expected]:
+        raise ExportError(f"An encoder of this configuration has no place for {_few(leftover)}.")
     if missing := [name for name in expected if name not in names]:
         raise ExportError(f"The checkpoint lacks {_few(missing)}.")
     for name, shape in expected.items():

@@ -22,7 +22,7 @@ from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.tensors import SINGLE
 from export.read.tokenizer import SPECIAL, TOKENIZER
-from export.read.weight_names import checkpoint_key, checkpoint_keys
+from export.read.weight_names import checkpoint_key, module_key
 from export.read.weights import UNTIED_DECODER
 from models.manifest import PoolingSpec
 
@@ -38,7 +38,7 @@ def write_weights(
     names = architecture_of(config).weight_names
     tensors = {checkpoint_key(name, names): value for name, value in weights.items()}
     if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
-        tensors[checkpoint_keys(_DECODER_BIAS, names)[1]] = weights[_DECODER_BIAS].copy()
+        tensors[module_key(_DECODER_BIAS, names)] = weights[_DECODER_BIAS].copy()
     try:
         save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
     except SafetensorError as error:
