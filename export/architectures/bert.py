@@ -110,7 +110,7 @@ class Bert:
                 attended = encoder.product(context, f"{part}.output", residual=rows)
                 attended = encoder.norm(attended, f"{part}.norm")
             with graph.scope("feed_forward"):
-                inner = encoder.activated(attended, f"{name}.intermediate")
+                inner = encoder.activated_product(attended, f"{name}.intermediate")
                 out = encoder.product(inner, f"{name}.output", residual=attended, activated=True)
                 return encoder.norm(out, f"{name}.output.norm")
 

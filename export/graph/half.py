@@ -12,23 +12,13 @@ import numpy as np
 from onnx import TensorProto
 
 from export.errors import ExportError
-from export.graph.builder import GraphBuilder
-from export.graph.linear import FloatLinear
-from export.read.weights import Weights
+from export.graph.linear import Linear
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504
 
 
-class HalfLinear(FloatLinear):
+class HalfLinear(Linear):
     """float16 products for the encoder and the decoder, float32 for the small heads."""
-
-    def __init__(self, graph: GraphBuilder, weights: Weights) -> None:
-        super().__init__(graph, weights)
-        self._float = FloatLinear(graph, weights)
-
-    def exact(self, values: str, name: str) -> str:
-        """float32."""
-        return self._float.exact(values, name)
 
     def decode(self, values: str) -> str:
         """The vocabulary product in float16, whose table serves the lookup too; logits float32."""

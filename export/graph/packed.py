@@ -13,7 +13,7 @@ Letters: T tokens, B texts, S longest text, R read rows, Q most read rows of a t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,16 +40,15 @@ class GraphSpec:
     """Hidden layers that can be pooled besides the last, as negative indices: (-2,)."""
 
 
-@dataclass(frozen=True)
-class PackingInputs:
-    """Names of the graph's inputs that say where packed rows lie in a rectangle."""
-
-    pad_index: str
-    unpad_index: str
-    lengths: str
-    read_index: str
-    read_pad_index: str
-    read_unpad_index: str
+# Inputs that say where packed rows lie in a rectangle of texts, and their shapes.
+PACKING: Mapping[str, Sequence[str]] = {
+    "pad_index": ["batch", "sequence"],
+    "unpad_index": ["tokens"],
+    "lengths": ["batch"],
+    "read_index": ["reads"],
+    "read_pad_index": ["batch", "queries"],
+    "read_unpad_index": ["reads"],
+}
 
 
 class PackedEncoder:
@@ -68,17 +67,9 @@ class PackedEncoder:
         return self.graph.input(name, INT64, ["tokens"])
 
     @cached_property
-    def packing(self) -> PackingInputs:
+    def packing(self) -> dict[str, str]:
         """The inputs of packing, declared when they are first asked for."""
-        graph = self.graph
-        return PackingInputs(
-            pad_index=graph.input("pad_index", INT64, ["batch", "sequence"]),
-            unpad_index=graph.input("unpad_index", INT64, ["tokens"]),
-            lengths=graph.input("lengths", INT64, ["batch"]),
-            read_index=graph.input("read_index", INT64, ["reads"]),
-            read_pad_index=graph.input("read_pad_index", INT64, ["batch", "queries"]),
-            read_unpad_index=graph.input("read_unpad_index", INT64, ["reads"]),
-        )
+        return {name: self.graph.input(name, INT64, shape) for name, shape in PACKING.items()}
 
     def attention(self, index: int, rows: str, *, carried: str | None = None) -> tuple[str, str]:
         """Self-attention of layer `index`: its context, and the rows to add it to.
@@ -91,20 +82,20 @@ class PackedEncoder:
             whole = self.linear.rows(rows, name)
             if index < self.config.num_hidden_layers - 1:
                 query, key, value = (
-                    self._spread(whole, f"{name}.{part}", packing.pad_index)
+                    self._spread(whole, f"{name}.{part}", packing["pad_index"])
                     for part in ("query", "key", "value")
                 )
-                return self._attend(query, key, value, packing.unpad_index), carried or rows
+                return self._attend(query, key, value, packing["unpad_index"]), carried or rows
             key, value = (
-                self._spread(whole, f"{name}.{part}", packing.pad_index)
+                self._spread(whole, f"{name}.{part}", packing["pad_index"])
                 for part in ("key", "value")
             )
-            read = self.linear.gather(whole, packing.read_index)
-            query = self._spread(read, f"{name}.query", packing.read_pad_index)
-            context = self._attend(query, key, value, packing.read_unpad_index)
+            read = self.linear.gather(whole, packing["read_index"])
+            query = self._spread(read, f"{name}.query", packing["read_pad_index"])
+            context = self._attend(query, key, value, packing["read_unpad_index"])
             if carried is None:
                 return context, read.values
-            return context, self.graph.node("Gather", carried, packing.read_index, axis=0)
+            return context, self.graph.node("Gather", carried, packing["read_index"], axis=0)
 
     def product(
         self, values: str, name: str, *, residual: str | None = None, activated: bool = False
@@ -114,7 +105,7 @@ class PackedEncoder:
         rows = self.linear.rows(values, name, least=least)
         return self.linear.project(rows, name, residual=residual)
 
-    def activated(self, values: str, name: str) -> str:
+    def activated_product(self, values: str, name: str) -> str:
         """The named product and the non-linearity of the configuration."""
         return self.linear.project(self.linear.rows(values, name), name, activation=self.activation)
 
@@ -135,7 +126,7 @@ class PackedEncoder:
 
         `exact` keeps its weights in float32 too, in every precision: for heads.
         """
-        weight = self._exact_weight if exact else self.linear.weight
+        weight = self.linear.exact_weight if exact else self.linear.weight
         return self.graph.node(
             "LayerNormalization",
             rows,
@@ -144,9 +135,6 @@ class PackedEncoder:
             axis=-1,
             epsilon=self.config.layer_norm_eps,
         )
-
-    def _exact_weight(self, name: str) -> str:
-        return self.graph.weight(name, self.weights[name])
 
     def _spread(self, rows: Rows, name: str, pad_index: str) -> str:
         """A product of packed rows, laid out by text: (T, H) -> (B, S, H).
@@ -158,7 +146,7 @@ class PackedEncoder:
     def _attend(self, query: str, key: str, value: str, unpad: str) -> str:
         """Scaled dot-product attention over padded texts: (B, Q, H), (B, S, H) -> packed (R, H)."""
         heads = self.config.num_attention_heads
-        inputs = (query, key, value, "", "", "", self.packing.lengths)
+        inputs = (query, key, value, "", "", "", self.packing["lengths"])
         context = self.graph.node("Attention", *inputs, q_num_heads=heads, kv_num_heads=heads)
         flat = self.graph.constant(np.array([-1, self.config.hidden_size], np.int64))
         return self.graph.node("Gather", self.graph.node("Reshape", context, flat), unpad, axis=0)

@@ -17,7 +17,6 @@ The word table is int8 with one scale per row and serves lookup and decoder alik
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.graph.builder import GraphBuilder
-from export.graph.linear import FloatLinear, Rows
+from export.graph.linear import Linear, Rows
 from export.read.weights import WORD_TABLE, Weights, decoder_table
 
 LEVELS = 127  # symmetric int8: -127..127
@@ -72,13 +71,11 @@ def round_to_bits(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]
     return rounded
 
 
-class Int8Linear:
+class Int8Linear(Linear):
     """int8 products for the encoder and the decoder, float32 for the small heads."""
 
     def __init__(self, graph: GraphBuilder, weights: Weights) -> None:
-        self.graph = graph
-        self.weights = weights
-        self.float = FloatLinear(graph, weights)
+        super().__init__(graph, weights)
         self._one = graph.constant(np.float32(1).reshape(()))
         self._zero = graph.constant(np.uint8(ZERO_POINT).reshape(()))
         self._endless = graph.constant(np.float32(np.finfo(np.float32).max).reshape(()))
@@ -104,33 +101,18 @@ class Int8Linear:
         )
         return Rows(values, quantised, step, rows.zero)
 
-    def project(
-        self,
-        rows: Rows,
-        name: str,
-        *,
-        residual: str | None = None,
-        activation: Callable[[str], str] | None = None,
-    ) -> str:
+    def product(self, rows: Rows, name: str) -> str:
         """One integer product, scaled back by row, then bias."""
         weight, scale = self._columns(name)
         product = self.graph.contrib(
             "MatMulIntegerToFloat", rows.quantised, weight, self._one, scale, rows.zero
         )
-        product = self.graph.node("Mul", product, rows.step)
-        out = self._biased(product, f"{name}.bias")
-        if residual is not None:
-            out = self.graph.node("Add", out, residual)
-        return activation(out) if activation is not None else out
-
-    def exact(self, values: str, name: str) -> str:
-        """float32."""
-        return self.float.exact(values, name)
+        return self._biased(self.graph.node("Mul", product, rows.step), f"{name}.bias")
 
     def lookup(self, name: str, index: str) -> str:
         """The word table from int8; position and segment tables are small and stay float32."""
         if name != WORD_TABLE:
-            return self.float.lookup(name, index)
+            return super().lookup(name, index)
         graph = self.graph
         table, scales, _ = self._table(name)
         scale = graph.node("Gather", scales, graph.node("Unsqueeze", index, self._axis), axis=0)
@@ -145,15 +127,14 @@ class Int8Linear:
         product = self.graph.contrib(
             "QGemm", rows.quantised, self._one, rows.zero, table, scales, zeros, transB=1
         )
-        product = self.graph.node("Mul", product, rows.step)
-        return self._biased(product, "mlm.decoder.bias")
+        return self._biased(self.graph.node("Mul", product, rows.step), "mlm.decoder.bias")
 
     def _near(self, values: str, name: str) -> str:
         """Rows with their far columns brought near, where the part's weights are smoothed."""
         factor = f"{name}.factor"
         if factor not in self.weights:
             return values
-        return self.graph.node("Mul", values, self.float.weight(factor))
+        return self.graph.node("Mul", values, self.weight(factor))
 
     def _peak(self, values: str) -> str:
         """The largest magnitude of each row: (rows, 1)."""
@@ -181,15 +162,7 @@ class Int8Linear:
     def _biased(self, product: str, bias: str) -> str:
         if bias not in self.weights:
             return product
-        return self.graph.node("Add", product, self.float.weight(bias))
-
-    def widen(self, values: str) -> str:
-        """Rows are float32 between products."""
-        return values
-
-    def weight(self, name: str) -> str:
-        """float32."""
-        return self.float.weight(name)
+        return self.graph.node("Add", product, self.weight(bias))
 
     def _columns(self, name: str) -> tuple[str, str]:
         """int8 (in, out) and the float32 (out,) scales of a layer."""

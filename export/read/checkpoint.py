@@ -15,7 +15,7 @@ from export.read import hub, pickled, tensors
 from export.read.config import EncoderConfig
 from export.read.documents import Fields
 from export.read.license import read_license
-from export.read.pooling import Pooling, read_modules, read_pooling
+from export.read.pooling import read_modules, read_pooling
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import find_prefix, open_tensorflow
 from export.read.tensors import SafetensorsSource, TensorSource
@@ -23,6 +23,7 @@ from export.read.tokenizer import read_tokenizer
 from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, Weights
 from models.heads import MLM, SEQUENCE
+from models.manifest import PoolingSpec
 
 __all__ = ["Checkpoint", "Weights", "read_checkpoint"]
 
@@ -37,7 +38,7 @@ class Checkpoint:
     source: str  # a folder's name or a hub id, never a path
     license: str  # as its model card says, else "unknown"
     config: EncoderConfig
-    pooling: Pooling
+    pooling: PoolingSpec
     heads: tuple[str, ...]  # of `models.heads.HEADS`, those whose weights are there
     weights: Weights
     tokenizer_json: str  # complete, with truncation and padding null

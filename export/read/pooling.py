@@ -1,9 +1,8 @@
 """A sentence-transformers folder in, how its rows become a sentence vector out.
 
-Knows nothing of weights: a plain folder gets a default that says it is one.
+Knows nothing of weights: a plain folder gets a default.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +10,7 @@ from export.architectures.registry import architecture_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.documents import Fields, read_json
+from models.manifest import PoolingSpec
 
 MODULES = "modules.json"
 MODES = ("mean", "cls", "max")
@@ -23,18 +23,6 @@ _FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """What turns the rows of a text into its vector."""
-
-    mode: str  # "mean" | "cls" | "max"
-    normalize: bool  # to length 1
-    max_tokens: int  # of a text, [CLS] and [SEP] counted
-    prompts: Mapping[str, str]  # name -> text put before the input
-    default_prompt: str | None  # a name in `prompts`
-    declared: bool  # False: our default for a checkpoint that does not say
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ def read_modules(root: Path) -> tuple[Module, ...]:
     return modules
 
 
-def read_pooling(root: Path, modules: tuple[Module, ...], config: EncoderConfig) -> Pooling:
+def read_pooling(root: Path, modules: tuple[Module, ...], config: EncoderConfig) -> PoolingSpec:
     """How a checkpoint pools, or the default where it does not say: the normalised mean.
 
     Raises:
@@ -80,18 +68,17 @@ def read_pooling(root: Path, modules: tuple[Module, ...], config: EncoderConfig)
     longest = architecture_of(config).max_tokens(config)
     pooling = next((module for module in modules if module.kind == "Pooling"), None)
     if pooling is None:
-        return Pooling("mean", True, longest, {}, None, declared=False)
+        return PoolingSpec("mean", normalize=True, max_tokens=longest)
     prompts, default_prompt = _prompts(root)
     fields = Fields.of(pooling.folder / "config.json")
     if any(prompts.values()) and not fields.flag("include_prompt", default=True):
         raise ExportError("1_Pooling leaves the prompt out of the mean, which Cloze does not do.")
-    return Pooling(
+    return PoolingSpec(
         mode=_mode(fields),
         normalize=any(module.kind == "Normalize" for module in modules),
         max_tokens=min(longest, _max_tokens(modules[0].folder) or longest),
         prompts=prompts,
         default_prompt=default_prompt,
-        declared=True,
     )
 
 

@@ -19,7 +19,7 @@ from export.errors import ExportError
 from export.graph.builder import OPSET, GraphBuilder
 from export.graph.encoder import build_encoder
 from export.graph.half import HalfLinear
-from export.graph.linear import FloatLinear, Linear
+from export.graph.linear import Linear
 from export.graph.packed import GraphSpec
 from export.graph.parameters import count_parameters
 from export.graph.quantize import Int8Linear
@@ -33,16 +33,11 @@ from models.manifest import (
     TOKENIZER_FILE,
     Architecture,
     ModelManifest,
-    PoolingSpec,
     record_files,
     write_manifest,
 )
 
-LINEARS: dict[str, Callable[..., Linear]] = {
-    "fp32": FloatLinear,
-    "fp16": HalfLinear,
-    "int8": Int8Linear,
-}
+LINEARS: dict[str, type[Linear]] = {"fp32": Linear, "fp16": HalfLinear, "int8": Int8Linear}
 EXTRA_LAYERS = (-2,)  # bert-as-service pooled this one, and its users have missed it since
 Progress = Callable[[str], None]
 
@@ -147,7 +142,6 @@ def _manifest(
     lost: dict[str, float],
 ) -> ModelManifest:
     """Everything but the files' checksums."""
-    pooling = checkpoint.pooling
     tied = UNTIED_DECODER not in checkpoint.weights
     return ModelManifest(
         name=checkpoint.name,
@@ -156,13 +150,7 @@ def _manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         architecture=_architecture(spec.config),
         heads=spec.heads,
-        pooling=PoolingSpec(
-            mode=pooling.mode,
-            normalize=pooling.normalize,
-            max_tokens=pooling.max_tokens,
-            prompts=dict(pooling.prompts),
-            default_prompt=pooling.default_prompt,
-        ),
+        pooling=checkpoint.pooling,
         labels=spec.config.labels,
         multi_label=spec.config.multi_label,
         regression=spec.config.regression,

@@ -16,7 +16,7 @@ from export.check import parity
 from export.check.layers import Float32, Text
 from export.graph.builder import GraphBuilder
 from export.graph.encoder import build_encoder
-from export.graph.linear import FloatLinear, Linear
+from export.graph.linear import Linear
 from export.graph.packed import GraphSpec
 from export.read.checkpoint import Checkpoint
 from export.read.weights import Weights
@@ -72,7 +72,7 @@ def build_graph(
     checkpoint: Checkpoint,
     folder: Path,
     *,
-    linear: Callable[[GraphBuilder, Weights], Linear] = FloatLinear,
+    linear: Callable[[GraphBuilder, Weights], Linear] = Linear,
     layers: tuple[int, ...] = (),
 ) -> BuiltGraph:
     """Write the graph of a checkpoint into `folder` (created) and open it."""

@@ -1,17 +1,22 @@
-"""int8 stays exact on every processor, and fast on those that have VNNI."""
+"""How sessions are opened: exact int8 products on every processor, and denormals flushed."""
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
+from export.check import parity
 from models import opening
 from models.manifest import load_manifest
 from server.inference.runtime.packing import Encoding, Item, SentenceVector
 from server.inference.runtime.session import Session, SessionOptions
+from tests.running_server import REPOSITORY
 
 # Both ways multiply the same integers; sums of floats around them may be ordered differently.
 TOLERANCE = 1e-4
@@ -50,3 +55,38 @@ def test_onnx_runtime_knows_the_entry() -> None:
     options = ort.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
     assert options.get_session_config_entry("session.x64quantprecision") == "1"
+
+
+# A graph that doubles what it gets, opened first of all in its process, is given a denormal.
+DOUBLES = """
+import sys
+from pathlib import Path
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from models.opening import open_session
+x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "double", [x], [y])
+path = Path(sys.argv[1]) / "model.onnx"
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+session = open_session(path, threads=1)
+for value in (1e-39, 1e-30):
+    print(session.run(["y"], {"x": np.array([value], np.float32)})[0][0] != 0)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="what is flushed there is x86's MXCSR")
+def test_denormals_are_flushed_on_the_thread_that_opens_the_first_session(tmp_path: Path) -> None:
+    child = [sys.executable, "-c", DOUBLES, str(tmp_path)]
+    done = subprocess.run(child, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_parity_and_server_open_graphs_the_same_way(default_model: Path) -> None:
+    entries = ("session.set_denormal_as_zero", "session.force_spinning_stop")
+    checked = parity.open_graph(default_model).get_session_options()
+    served = Session(default_model, load_manifest(default_model), SessionOptions())
+    serving = served._session.get_session_options()
+    for entry in entries:
+        assert checked.get_session_config_entry(entry) == "1"
+        assert serving.get_session_config_entry(entry) == "1"

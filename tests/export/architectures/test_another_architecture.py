@@ -103,7 +103,7 @@ class Shifted:
         context, rows = encoder.attention(index, rows)
         rows = encoder.product(context, f"{name}.attention.output", residual=rows)
         rows = encoder.norm(rows, f"{name}.attention.norm")
-        inner = encoder.activated(rows, f"{name}.intermediate")
+        inner = encoder.activated_product(rows, f"{name}.intermediate")
         out = encoder.product(inner, f"{name}.output", residual=rows, activated=True)
         return encoder.norm(out, f"{name}.output.norm")
 
@@ -135,7 +135,7 @@ class PreNorm(Shifted):
         context, rows = encoder.attention(index, normed, carried=rows)
         rows = encoder.product(context, f"{name}.attention.output", residual=rows)
         normed = encoder.norm(rows, f"{name}.output.norm")
-        inner = encoder.activated(normed, f"{name}.intermediate")
+        inner = encoder.activated_product(normed, f"{name}.intermediate")
         return encoder.product(inner, f"{name}.output", residual=rows, activated=True)
 
     def reference_block(self, encoder: NumpyEncoder, index: int, rows: Float32) -> Float32:

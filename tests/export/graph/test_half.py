@@ -20,7 +20,7 @@ from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
 from export.graph.half import HalfLinear
-from export.graph.linear import FloatLinear
+from export.graph.linear import Linear
 from export.graph.parameters import count_parameters
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, difference
@@ -95,7 +95,7 @@ def test_inputs_and_outputs_are_those_of_float32(bert: Path, tmp_path: Path) -> 
     checkpoint = read_checkpoint(bert)
     float32, float16 = (
         build_graph(checkpoint, tmp_path / linear.__name__, linear=linear, layers=(-2,)).session
-        for linear in (FloatLinear, HalfLinear)
+        for linear in (Linear, HalfLinear)
     )
     for nodes in ("get_inputs", "get_outputs"):
         ours, theirs = (

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto
 
 from export.graph.builder import DATA_FILE, GraphBuilder
-from export.graph.linear import FloatLinear
+from export.graph.linear import Linear
 from tests.export.built_graph import MemoryWeights, compute
 
 TOLERANCE = 1e-5  # absolute, of sums of 12 products of normal numbers
@@ -32,7 +32,7 @@ def x_of(graph: GraphBuilder, columns: int = IN) -> str:
 
 def test_project_is_a_product_and_a_bias(tmp_path: Path) -> None:
     def make(graph: GraphBuilder) -> str:
-        linear = FloatLinear(graph, MemoryWeights(LAYER))
+        linear = Linear(graph, MemoryWeights(LAYER))
         return linear.project(linear.rows(x_of(graph)), "layer")
 
     np.testing.assert_allclose(compute(tmp_path, make, {"x": X}), PRODUCT, atol=TOLERANCE)
@@ -40,14 +40,14 @@ def test_project_is_a_product_and_a_bias(tmp_path: Path) -> None:
 
 def test_exact_is_the_same_product(tmp_path: Path) -> None:
     def make(graph: GraphBuilder) -> str:
-        return FloatLinear(graph, MemoryWeights(LAYER)).exact(x_of(graph), "layer")
+        return Linear(graph, MemoryWeights(LAYER)).exact(x_of(graph), "layer")
 
     np.testing.assert_allclose(compute(tmp_path, make, {"x": X}), PRODUCT, atol=TOLERANCE)
 
 
 def test_residual_is_added_before_the_activation(tmp_path: Path) -> None:
     def make(graph: GraphBuilder) -> str:
-        linear = FloatLinear(graph, MemoryWeights(LAYER))
+        linear = Linear(graph, MemoryWeights(LAYER))
         return linear.project(
             linear.rows(x_of(graph)),
             "layer",
@@ -63,7 +63,7 @@ def test_residual_is_added_before_the_activation(tmp_path: Path) -> None:
 
 def test_gathered_rows_are_multiplied_in_the_order_of_the_index(tmp_path: Path) -> None:
     def make(graph: GraphBuilder) -> str:
-        linear = FloatLinear(graph, MemoryWeights(LAYER))
+        linear = Linear(graph, MemoryWeights(LAYER))
         index = graph.input("index", TensorProto.INT64, ["reads"])
         return linear.project(linear.gather(linear.rows(x_of(graph)), index), "layer")
 
@@ -75,7 +75,7 @@ def test_gathered_rows_are_multiplied_in_the_order_of_the_index(tmp_path: Path) 
 def test_lookup_picks_rows_of_the_table(tmp_path: Path) -> None:
     def make(graph: GraphBuilder) -> str:
         index = graph.input("index", TensorProto.INT64, ["tokens"])
-        return FloatLinear(graph, MemoryWeights(TIED)).lookup("embeddings.word", index)
+        return Linear(graph, MemoryWeights(TIED)).lookup("embeddings.word", index)
 
     index = np.array([30, 0, 7, 7])
     found = compute(tmp_path, make, {"index": index})
@@ -93,7 +93,7 @@ def test_decoder_uses_its_own_table_or_the_word_table(
     table: str,
 ) -> None:
     def make(graph: GraphBuilder) -> str:
-        return FloatLinear(graph, MemoryWeights(weights)).decode(x_of(graph))
+        return Linear(graph, MemoryWeights(weights)).decode(x_of(graph))
 
     wanted = HIDDEN @ weights[table].T + weights["mlm.decoder.bias"]
     found = compute(tmp_path, make, {"x": HIDDEN})
@@ -102,7 +102,7 @@ def test_decoder_uses_its_own_table_or_the_word_table(
 
 def test_tied_table_is_stored_once(tmp_path: Path) -> None:
     def make(graph: GraphBuilder) -> str:
-        linear = FloatLinear(graph, MemoryWeights(TIED))
+        linear = Linear(graph, MemoryWeights(TIED))
         index = graph.input("index", TensorProto.INT64, ["tokens"])
         return linear.decode(linear.lookup("embeddings.word", index))
 
@@ -117,7 +117,7 @@ def test_tied_table_is_stored_once(tmp_path: Path) -> None:
 
 def test_layer_on_no_rows_gives_no_rows(tmp_path: Path) -> None:
     def make(graph: GraphBuilder) -> str:
-        linear = FloatLinear(graph, MemoryWeights(LAYER))
+        linear = Linear(graph, MemoryWeights(LAYER))
         return linear.project(linear.rows(x_of(graph)), "layer")
 
     assert compute(tmp_path, make, {"x": X[:0]}).shape == (0, OUT)

@@ -16,6 +16,7 @@ from sentence_transformers.sentence_transformer.modules import (
 
 from export.errors import ExportError
 from export.read.checkpoint import read_checkpoint
+from models.manifest import PoolingSpec
 
 Save = Callable[..., Path]
 Edit = Callable[..., None]
@@ -56,7 +57,7 @@ def old(bert: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("mode", ["mean", "cls", "max"])
 def test_pooling_modes_are_read(sentence_bert: Callable[..., Path], mode: str) -> None:
     pooling = read_checkpoint(sentence_bert(Pooling(12, pooling_mode=mode))).pooling
-    assert (pooling.mode, pooling.normalize, pooling.declared) == (mode, False, True)
+    assert (pooling.mode, pooling.normalize) == (mode, False)
     assert pooling.max_tokens == 23
     assert pooling.default_prompt is None
 
@@ -95,10 +96,8 @@ def test_prompt_left_out_of_the_mean_is_refused(sentence_bert: Callable[..., Pat
         read_checkpoint(folder)
 
 
-def test_plain_bert_has_a_default_that_says_so(bert: Path) -> None:
-    pooling = read_checkpoint(bert).pooling
-    assert (pooling.mode, pooling.normalize, pooling.max_tokens) == ("mean", True, 29)
-    assert not pooling.declared
+def test_plain_bert_has_a_default(bert: Path) -> None:
+    assert read_checkpoint(bert).pooling == PoolingSpec("mean", normalize=True, max_tokens=29)
 
 
 def test_cross_encoder_has_no_pooling_of_its_own(save: Save, tmp_path: Path) -> None:
@@ -107,7 +106,7 @@ def test_cross_encoder_has_no_pooling_of_its_own(save: Save, tmp_path: Path) -> 
     encoder.save_pretrained(str(tmp_path / "cross"), create_model_card=False)
     checkpoint = read_checkpoint(tmp_path / "cross")
     assert checkpoint.heads == ("pooler", "sequence")
-    assert not checkpoint.pooling.declared
+    assert checkpoint.pooling == PoolingSpec("mean", normalize=True, max_tokens=29)
 
 
 def test_flags_of_older_files_are_read(old: Callable[..., Path]) -> None:

@@ -8,7 +8,7 @@ import transformers
 from tokenizers import Tokenizer
 
 from export.read.config import EncoderConfig
-from export.read.pooling import Pooling, read_modules, read_pooling
+from export.read.pooling import read_modules, read_pooling
 from export.read.tokenizer import read_tokenizer
 from export.restore.hugging_face import (
     write_config,
@@ -82,4 +82,4 @@ def test_pooling_is_read_as_it_was_written(tmp_path: Path, mode: str, *, normali
     prompts = {"query": "find: ", "passage": "text: "}
     write_pooling(tmp_path, PoolingSpec(mode, normalize, 17, prompts, "query"), 12)
     found = read_pooling(tmp_path, read_modules(tmp_path), SMALL)
-    assert found == Pooling(mode, normalize, 17, prompts, "query", declared=True)
+    assert found == PoolingSpec(mode, normalize, 17, prompts, "query")
