@@ -34,9 +34,11 @@ CACHED_WORDS = 1 << 15  # of running English nine in ten words are among so many
 LONGEST_CACHED = 32  # characters
 # What BERT's normaliser makes a blank of; other white space is among the control characters that it
 # removes.
-_WHITE_SPACE = re.compile(
-    "[ \\t\\n\\r\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+"
+_BLANKS = (
+    "\t\n\r\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
 )
+_WHITE_SPACE = re.compile(f"[ {_BLANKS}]+")
 CONTRACTIONS = (
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
     (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
@@ -336,7 +338,13 @@ def squeezed(text: str) -> str:
     >>> squeezed("one\n \t two")
     'one two'
     """
-    return _WHITE_SPACE.sub(" ", text)
+    for blank in _BLANKS:  # up to 60 times as fast as a regular expression
+        text = text.replace(blank, " ")
+    for length in (4096, 64, 8):  # or a long run would take as many rounds as its length halves
+        text = text.replace(" " * length, " ")
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
 
 
 def _leading(text: str, limit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,25 +14,29 @@ import torch
 import transformers
 
 from server.errors import (
+    AnswerTooLarge,
+    ClozeError,
     InvalidParameter,
     MaskTruncated,
     NoMask,
     TooLong,
     TooManyMasks,
+    TooManyTokens,
     UnknownToken,
 )
 from server.inference.pipeline import Pipeline
 from server.inference.runtime.packing import Item, MaskResult, MaskScores
 from server.inference.tasks.fill_mask import FILL_MASK, Filling, FillMaskOptions
 from server.inference.tasks.task import Plan, ServedModel
-from server.inference.tokenizer import CHARACTERS_PER_TOKEN
+from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Pieces, Tokenizer, squeezed
 from server.settings import Limits
-from tests.server.inference.conftest import proceed, value_of
+from tests.server.inference.conftest import proceed, run_task, value_of
 
 PARITY = 1e-4  # largest difference of a probability from transformers in float32
 BY_HAND = 1e-5  # of a log-probability from separate runs of the same session
 MOST = 512  # tokens that the committed model reads
 LIMITS = Limits(max_masks=7)
+REFUSED_S = 0.5  # of what would take seconds if it were built; 20 ms is the aim, over HTTP
 ONE_MASK = (
     "Paris is the [MASK] of France.",
     "[MASK]",
@@ -93,6 +98,7 @@ def test_several_masks_agree_with_transformers(pretraining: Pipeline, reference:
     for text, masks in zip(SEVERAL_MASKS, answers, strict=True):
         for found, expected in zip(masks, reference(text), strict=True):
             agree(found, expected)
+    assert max(found[0].score for masks in answers for found in masks) > 100 * PARITY
 
 
 def test_targets_agree_with_transformers(pretraining: Pipeline, reference: Any) -> None:
@@ -282,3 +288,128 @@ def test_options_that_no_text_could_satisfy_are_refused(
     with pytest.raises(InvalidParameter) as error:
         fill(cloze, "a [MASK]", **options)
     assert error.value.param == param
+
+
+# --- products -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("masks", "options", "error"),
+    [
+        (200, {"targets": [[f"unbelievably{n}" for n in range(200)]]}, AnswerTooLarge),
+        (200, {"targets": [[f"unbelievably{n}" for n in range(3)]]}, TooManyTokens),
+        (508, {"targets": [[f"unbelievably{n}" for n in range(1000)]]}, TooLong),
+        (490, {"targets": [[f"unbelievably{n}" for n in range(1000)]]}, AnswerTooLarge),
+        (508, {"targets": [[f"{n}" for n in range(1000)]]}, AnswerTooLarge),
+        (508, {"top_k": 1000}, AnswerTooLarge),
+    ],
+)
+def test_products_are_refused_before_anything_is_built(
+    cloze: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    masks: int,
+    options: dict[str, Any],
+    error: type[ClozeError],
+) -> None:
+    monkeypatch.setattr(Tokenizer, "assemble", None)
+    begun = time.perf_counter()
+    with pytest.raises(error) as refused:
+        fill(cloze, "[MASK] " * masks, **options)
+    assert time.perf_counter() - begun < REFUSED_S
+    assert refused.value.status == 422
+
+
+def test_a_product_is_refused_although_each_of_its_factors_is_allowed(model: ServedModel) -> None:
+    words = [["unbelievably"]]
+    one = plan_of(model, "[MASK]", targets=words).price
+    both = plan_of(model, "[MASK] [MASK]", targets=words).price
+    pieces = len(model.tokenizer.word("unbelievably"))
+    assert one.tokens == 3 + pieces * (2 + pieces)
+    assert both.tokens == 4 + 2 * pieces * (3 + pieces)
+
+
+def test_candidates_for_many_masks_are_answered_within_their_price(cloze: Pipeline) -> None:
+    (masks,) = fill(cloze, "[MASK] " * 50, top_k=100)
+    assert [len(found) for found in masks] == [100] * 50
+
+
+def test_targets_of_all_lists_of_a_request_count_together(model: ServedModel) -> None:
+    few = replace(model, limits=Limits(max_targets=5))
+    words = ["cat", "dog", "house", "tree", "river"]
+    texts = ["a [MASK]", "[MASK]", "the [MASK]"]
+
+    def check(*targets: list[str]) -> None:
+        FILL_MASK.check(texts, FillMaskOptions(targets=targets), few)
+
+    check(words)  # one list for all texts counts once
+    check(words[:2], words[2:4], words[4:])
+    with pytest.raises(InvalidParameter, match="5 targets") as error:
+        check(words[:2], words[2:4], words[3:])
+    assert error.value.param == "parameters.targets"
+    with pytest.raises(InvalidParameter):
+        check([*words, "cat"])  # as they were sent, duplicates too
+
+
+def test_a_list_for_all_texts_is_tokenised_once(
+    model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    pieces = Tokenizer.pieces
+
+    def noted(tokenizer: Tokenizer, text: str, *args: Any, **options: Any) -> Pieces:
+        read.append(text)
+        return pieces(tokenizer, text, *args, **options)
+
+    monkeypatch.setattr(Tokenizer, "pieces", noted)
+    words = ["unbelievably", "xylophonist", "cat"]  # the last is a piece by itself
+    texts = [f"text {number} [MASK]" for number in range(5)]
+    shared = plan_of(model, *texts, targets=[words])
+    assert sorted(read) == sorted([*words[:2], *texts])
+    assert shared.price == plan_of(model, *texts, targets=[words] * 5).price
+
+
+# --- long texts of few tokens ---------------------------------------------------------------------
+
+BLANKS = [" ", "\n", "\t", "\r\n", "\u00a0", "\u2003", "\u3000", " \n\t\u00a0"]
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=repr)
+def test_a_text_of_very_many_blanks_and_few_words_is_answered(cloze: Pipeline, blank: str) -> None:
+    gap = blank * (17_000 // len(blank))
+    found = fill(cloze, f"Paris is the{gap}[MASK] of{gap}France.")
+    assert found == fill(cloze, "Paris is the [MASK] of France.")
+
+
+def test_a_text_of_very_many_emoji_is_refused_with_how_many_there_may_be(cloze: Pipeline) -> None:
+    with pytest.raises(TooLong) as error:
+        fill(cloze, "a [MASK]", "[MASK] " + "\U0001f600" * 17_000)
+    assert error.value.param == "inputs[1]"
+    limit = MOST * CHARACTERS_PER_TOKEN
+    for number in (7 + 17_000, limit):
+        assert str(number) in error.value.message
+    assert "\U0001f600" not in error.value.message
+
+
+def test_a_text_of_very_many_emoji_is_cut_where_that_is_allowed(cloze: Pipeline) -> None:
+    options = FillMaskOptions(truncate=True)
+    answered = run_task(cloze, FILL_MASK, ["[MASK] " + "\U0001f600" * 17_000], options)
+    assert answered.usage.truncated == (True,)
+    assert answered.usage.tokens == 4  # what is written without a blank is one unknown word
+    with pytest.raises(MaskTruncated):
+        fill(cloze, "[MASK] " + "\U0001f600" * 17_000 + "[MASK]", truncate=True)
+
+
+@pytest.mark.parametrize("gap", ["  ", " \n\t ", "\u3000\u00a0"], ids=repr)
+@pytest.mark.parametrize("inside", [0, 1, 3, 5, -1, -40])
+def test_a_mask_that_the_cut_goes_through_is_seen_after_squeezing_too(
+    model: ServedModel, inside: int, gap: str
+) -> None:
+    """`inside` characters of the second mask stand before the cut of the squeezed text."""
+    limit = MOST * CHARACTERS_PER_TOKEN
+    before = ("[MASK] " + "word " * limit)[: limit - inside - 1].rstrip(" ")
+    before += "x" * (limit - inside - 1 - len(before))
+    text = before + " [MASK] and on " + "word " * 60
+    assert text[limit - inside :].startswith("[MASK]")
+    assert squeezed(text) == text
+    with pytest.raises(MaskTruncated):
+        plan_of(model, text.replace(" ", gap), truncate=True)
