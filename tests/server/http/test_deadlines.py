@@ -88,12 +88,12 @@ def test_a_body_that_trickles_is_not_waited_for(server: RunningServer) -> None:
 
 def test_the_head_counts_too(server: RunningServer) -> None:
     with server.connect() as connection:
-        whole = head(600)
+        whole = head(1200)
         started = time.monotonic()
         connection.sendall(whole[:1])
-        time.sleep(0.4)
+        time.sleep(1)
         connection.sendall(whole[1:])
-        refused_at(0.6, connection, started)
+        refused_at(1.2, connection, started)
 
 
 def test_each_request_on_a_connection_has_its_own_clock(server: RunningServer) -> None:
