@@ -117,8 +117,8 @@ class Client:
         if message["type"] == "http.response.body":
             self._answered.set()
 
-    async def ask(self, app: ASGIApp) -> None:
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    async def ask(self, app: ASGIApp, *headers: tuple[bytes, bytes]) -> None:
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": list(headers)}
         await RequestMiddleware(app, service=service())(scope, self.receive, self.send)
         task = asyncio.current_task()
         assert task is not None
@@ -156,6 +156,28 @@ def test_what_follows_an_answer_is_finished() -> None:
 
     asyncio.run(run())
     assert finished
+
+
+def test_an_answer_that_has_begun_may_pass_its_deadline() -> None:
+    async def begins(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(0.3)
+        await send({"type": "http.response.body", "body": b"whole"})
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.sleep(0.3)
+        await begins(scope, receive, send)
+
+    async def run() -> None:
+        for app, status in [(begins, 200), (late, 504)]:
+            client = Client(leaves=False)
+            await client.ask(app, (b"x-request-timeout-ms", b"100"))
+            head, *parts = client.sent
+            assert head["status"] == status
+            assert status == 504 or [part["body"] for part in parts] == [b"whole"]
+
+    asyncio.run(run())
 
 
 # --- HEAD -------------------------------------------------------------------------------------
