@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve serve-cuda export restore train bench bench-peers peak variants scaling hot-path plots info test test-all test-container check format docs lock clean
+.PHONY: help serve serve-cuda export restore train bench bench-paired bench-peers scaling hot-path plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ train: .venv-training/.installed  ## text -> checkpoint; ARGS="pretrain --help" 
 bench: .venv/.installed  ## rates and latencies beside the bare session's; ARGS=--quick: 2 minutes
 	$(serving) -m benchmarks $(ARGS)
 
+bench-paired: .venv/.installed  ## this checkout beside another; ARGS="--against REVISION"
+	$(serving) -m benchmarks.paired $(ARGS)
+
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)
 
@@ -39,12 +42,6 @@ scaling: .venv/.installed  ## costs of a request on two cores -> expected rates 
 
 hot-path: .venv-dev/.installed  ## where the event loop's time for a short request goes (py-spy)
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" $(developing) -m benchmarks.hot_path $(ARGS)
-
-peak: .venv-dev/.installed  ## operations that answers need, beside the machine's matrix peak
-	$(developing) -m benchmarks.variants.peak $(ARGS)
-
-variants: .venv-dev/.installed  ## graphs and sessions that might be faster, beside the shipped one
-	$(developing) -m benchmarks.variants $(ARGS)
 
 plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/performance.md
 	$(developing) -m benchmarks.plots $(ARGS)
@@ -73,7 +70,7 @@ format: .venv-dev/.installed  ## put the source into its standard form
 	$(developing) -m ruff check --fix .
 
 docs: .venv-dev/.installed  ## write the pages that are generated from the source
-	$(developing) -m scripts.settings_page
+	$(developing) -m scripts.pages
 
 lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgrade for newer ones
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)

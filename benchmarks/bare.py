@@ -1,46 +1,59 @@
 """The session alone, as a loop: the same model, graph and items as in the server, no HTTP.
 
-Texts are tokenised beforehand and come in the order of the stream; batches are as large as the
-server's are when all its connections wait. What is left out is what a server has to add.
+Texts are tokenised beforehand. Batches come in the order of the stream and are as large as the
+server's are when all its connections wait, or are filled to a budget, as on a GPU with a long
+queue. What is left out is what a server has to add. Beside it no benchmark knows
+sessions and their items.
 
-Usage: python -m benchmarks.bare MODEL-FOLDER
+Usage: python -m benchmarks.bare MODEL-FOLDER [--device cuda] [--batch-tokens N] [--workers N]
 """
 
-import sys
+import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import onnxruntime as ort
 from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer
 
+from benchmarks.batches import full, packed
 from benchmarks.loops import Step, Texts, serve
+from benchmarks.machine import own_cores
+from models.heads import NSP
 from models.manifest import TOKENIZER_FILE, load_manifest
-from server.inference.options import BATCH_TOKENS
-from server.inference.runtime.cores import available_cores
+from server.inference.options import BATCH_TOKENS, GPU_WORKERS
+from server.inference.runtime.devices import find_device
 from server.inference.runtime.packing import (
     Encoding,
     Item,
     MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
 )
 from server.inference.runtime.session import Session, SessionOptions
 
 TOP_K = 5  # /fill-mask's default
-
-Batches = Sequence[Sequence[Item]]
+REPEATS = 200
 
 
 class BareSession:
-    """One session, on as many threads as there are cores."""
+    """One session, run by as many threads as there are cores, or as keep a GPU busy."""
 
-    def __init__(self, folder: Path) -> None:
-        self.manifest = load_manifest(folder)
-        self.threads = available_cores()
-        self._session = Session(folder, self.manifest, SessionOptions())
+    def __init__(
+        self, folder: Path, device: str = "cpu", batch_tokens: int = 0, workers: int = 0
+    ) -> None:
+        found = find_device("cuda" if device == "cuda" else "cpu")
+        self.threads = workers or (GPU_WORKERS if found.name == "cuda" else len(own_cores()))
+        self._batch_tokens = batch_tokens
+        self._most_tokens = BATCH_TOKENS[found.name]
+        manifest = load_manifest(folder)
+        self._pooling = manifest.pooling.mode
+        self._session = Session(folder, manifest, SessionOptions(device=found))
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         self._mask = self._tokenizer.token_to_id("[MASK]")
 
@@ -50,10 +63,13 @@ class BareSession:
         return [self._item(task, tokens) for tokens in self._tokenizer.encode_batch(inputs)]
 
     def prepare(self, task: str, texts: Texts, waiting: int) -> Step:
-        """Lay out the batches: each thread's share of what waits, in the order of the stream."""
+        """Lay out the batches: full ones, or each thread's share of what waits."""
         items = self.items(task, texts)
-        share = sum(len(item.encoding) for item in items) / len(items) * waiting / self.threads
-        batches = packed(items, min(int(share), BATCH_TOKENS["cpu"]))
+        if self._batch_tokens and waiting > 1:
+            batches = full(items, self._batch_tokens, tokens_of)
+        else:
+            share = sum(map(tokens_of, items)) / len(items) * waiting / self.threads
+            batches = packed(items, min(int(share), self._most_tokens), tokens_of)
 
         def step(number: int) -> int:
             batch = batches[number % len(batches)]
@@ -70,33 +86,50 @@ class BareSession:
             for result in results
         ]
 
+    def python_s(self, task: str, texts: Texts, batch_tokens: int) -> float:
+        """Return the seconds that a worker spends per text in Python, beside the computing.
+
+        A batch is run once; then its outputs are handed out again without computing them.
+        """
+        batch = packed(self.items(task, texts), batch_tokens, tokens_of)[0]
+        compute = ort.InferenceSession.run
+        outputs: list[object] = []
+
+        def recorded(*arguments: object) -> object:
+            outputs.append(outputs[0] if outputs else compute(*arguments))
+            return outputs[0]
+
+        with patch.object(ort.InferenceSession, "run", recorded):
+            self._session.run(batch)
+            begun = time.thread_time()
+            for _ in range(REPEATS):
+                self._session.run(batch)
+        return (time.thread_time() - begun) / REPEATS / len(batch)
+
     def _item(self, task: str, tokens: Tokens) -> Item:
         encoding = Encoding(np.array(tokens.ids, np.int64), np.array(tokens.type_ids, np.int64))
         if task == "embed":
-            return Item(encoding, PoolWant(self.manifest.pooling.mode))
+            return Item(encoding, SentenceVector(self._pooling))
         if task == "nsp":
-            return Item(encoding, PairWant())
+            return Item(encoding, PooledLogits(NSP))
         rows = tuple(row for row, token in enumerate(tokens.ids) if token == self._mask)
-        return Item(encoding, MaskWant(rows, TOP_K))
+        return Item(encoding, MaskScores(rows, TOP_K))
 
 
-def packed(items: Sequence[Item], tokens: int) -> Batches:
-    """Lay the items into batches of at most so many tokens, in their order.
+def tokens_of(item: Item) -> int:
+    """Count an item's tokens."""
+    return len(item.encoding)
 
-    >>> two = Item(Encoding(np.zeros(2, np.int64), np.zeros(2, np.int64)), PoolWant("mean"))
-    >>> [len(batch) for batch in packed([two] * 5, tokens=4)]
-    [2, 2, 1]
-    """
-    batches: list[list[Item]] = [[]]
-    room = tokens
-    for item in items:
-        if len(item.encoding) > room and batches[-1]:
-            batches.append([])
-            room = tokens
-        batches[-1].append(item)
-        room -= len(item.encoding)
-    return batches
+
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bare")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--batch-tokens", type=int, default=0, help="fill batches to so many")
+    parser.add_argument("--workers", type=int, default=0)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
-    serve(BareSession(Path(sys.argv[1])))
+    serve(BareSession(**vars(read_options())))

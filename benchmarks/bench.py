@@ -19,6 +19,8 @@ class Bench:
     quick: bool = False
     lengths: Sequence[str] = KINDS
     """Of the texts under saturation."""
+    reference: Server | None = None
+    """Whose answers those of all servers are compared with."""
     _capacities: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
@@ -42,9 +44,9 @@ class Bench:
             seconds=self.seconds * share,
         )
         yield Sample(workload.name, subject.name, "rate", done.rate)
-        if done.seen:
-            yield Sample(workload.name, subject.name, "p50", done.seen.p50_ms)
-            yield Sample(workload.name, subject.name, "p99", done.seen.p99_ms)
+        if done.latency:
+            yield Sample(workload.name, subject.name, "p50", done.latency.p50_ms)
+            yield Sample(workload.name, subject.name, "p99", done.latency.p99_ms)
         yield Sample(workload.name, subject.name, "CPU", done.cpu_s)
 
     def rate(self, subject: Subject, workload: Workload, share: float = 1.0) -> float:

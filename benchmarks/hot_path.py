@@ -6,7 +6,6 @@ its innermost Python frame is in. What native code does (sockets, JSON) counts f
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -14,33 +13,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.__main__ import REPOSITORY, specs
-from benchmarks.machine import conditions
+from benchmarks.cloze import DEFAULT_MODEL, subjects
+from benchmarks.machine import conditions, own_cores
 from benchmarks.subjects import Server, running
 from benchmarks.workloads import TASKS, Workload, Workloads
 from models.manifest import TOKENIZER_FILE
-from server.inference.runtime.cores import available_cores
 
 CONNECTIONS, WARM_S = 32, 1.0
 SAMPLES_PER_S = 200
 LOOP = "MainThread"
+HTTP = "HTTP: parsing requests, writing answers (uvicorn, httptools)"
+BODY = "body, checks, answer, headers (JSON and schemas included)"
 
-# Where a file belongs; the first that its path contains.
+# Where a file belongs; the first that its path contains. Folders, where they are enough.
 PARTS = (
     ("asyncio/runners.py", "the loop itself: waiting for sockets, reading, calling back"),
-    ("uvicorn/", "HTTP: parsing requests, writing answers (uvicorn, httptools)"),
-    ("server/process/protocol.py", "HTTP: parsing requests, writing answers (uvicorn, httptools)"),
+    ("uvicorn/", HTTP),
+    ("server/process/", HTTP),
     ("asyncio/", "tasks, futures, timers (asyncio)"),
-    ("server/alarm.py", "tasks, futures, timers (asyncio)"),
-    ("server/inference/tokenizer.py", "tokenising, and word pieces back to text"),
-    ("server/inference/tasks/", "the task: items, results, candidates"),
-    ("server/inference/scheduling/batcher.py", "queue, and handing out results"),
-    ("server/inference/scheduling/queue.py", "queue, and handing out results"),
+    ("server/inference/tokenizer", "tokenising, and word pieces back to text"),
+    ("server/inference/tasks", "the task: items, results, candidates"),
+    ("server/inference/scheduling/", "queue, and handing out results"),
     ("server/inference/", "the flow between them"),
-    ("server/http/", "body, checks, answer, headers (JSON and schemas included)"),
-    ("pydantic", "body, checks, answer, headers (JSON and schemas included)"),
-    ("starlette", "body, checks, answer, headers (JSON and schemas included)"),
-    ("server/metrics.py", "counting for /metrics"),
+    ("server/http/", BODY),
+    ("fastapi/", BODY),
+    ("starlette/", BODY),
+    ("pydantic", BODY),
+    ("server/", "the rest of the server: deadlines, metrics, logs"),
 )
 OTHER = "other"
 
@@ -61,7 +60,8 @@ def part_of(frames: Sequence[str]) -> str:
 def shares(stacks: Iterable[str]) -> Counter[str]:
     """Count the samples of the event loop's thread in each part, from py-spy's raw lines.
 
-    >>> dict(shares(["thread (1): MainThread;put (server/inference/scheduling/queue.py:9) 3", "worker;x 5"]))
+    >>> put = "put (server/inference/scheduling/queue.py:9)"
+    >>> dict(shares([f"thread (1): MainThread;{put} 3", "worker;x 5"]))
     {'queue, and handing out results': 3}
     """
     counted: Counter[str] = Counter()
@@ -91,7 +91,7 @@ def sampled(server: Server, workload: Workload, seconds: float) -> tuple[float, 
             if spy.wait():
                 raise RuntimeError("py-spy could not look into the server; it may need root")
         counted = shares(raw.read_text().splitlines())
-    served = done.seen.served if done.seen else 0
+    served = done.latency.served if done.latency else 0
     return loop_s / served * 1e6, counted
 
 
@@ -106,12 +106,12 @@ def table(loop_us: float, counted: Counter[str]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot_path")
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "models" / "cloze-small-en")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))[: available_cores()]
+    cores = own_cores()
     workloads = Workloads(options.model / TOKENIZER_FILE)
-    (spec, _) = specs(options.model)
+    spec, _ = subjects(options.model)
     print("\n".join(f"- {name}: {value}" for name, value in conditions(cores).items()))
     with TemporaryDirectory() as logs, running(spec, cores, Path(logs)) as server:
         if not isinstance(server, Server):

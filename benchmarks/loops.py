@@ -19,8 +19,8 @@ Step = Callable[[int], int]
 """Computes the batch of a number, from 0 on and for ever, and returns how many texts it has."""
 
 
-class Computer(Protocol):
-    """A loaded model."""
+class LoadedModel(Protocol):
+    """What a loop computes with."""
 
     threads: int
     """Python threads that compute batches side by side."""
@@ -63,17 +63,17 @@ def run(step: Step, threads: int, warm_s: float, seconds: float) -> Ran:
     return Ran(measured, max(end for end, _ in finished) - begins, served)
 
 
-def serve(computer: Computer) -> None:
+def serve(model: LoadedModel) -> None:
     """Answer what comes in until the input ends; say first that the model is loaded."""
     _say({"ready": True})
     for line in sys.stdin:
         asked = json.loads(line)
         task, texts = asked["task"], asked["texts"]
         if asked["seconds"] is None:
-            _say({"answers": computer.answers(task, texts)})
+            _say({"answers": model.answers(task, texts)})
         else:
-            step = computer.prepare(task, texts, asked["waiting"])
-            ran = run(step, computer.threads, asked["warm_s"], asked["seconds"])
+            step = model.prepare(task, texts, asked["waiting"])
+            ran = run(step, min(model.threads, asked["waiting"]), asked["warm_s"], asked["seconds"])
             _say({"texts": ran.texts, "seconds": ran.seconds, "served": ran.served})
 
 

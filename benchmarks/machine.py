@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from server.inference.runtime.cores import available_cores
+
 PACKAGES = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn", "uvloop")
 
 Conditions = dict[str, str]
@@ -33,6 +35,26 @@ def processor() -> str:
     names = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")]
     known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16") if flag in text]
     return f"{names[0] if names else platform.processor()} ({', '.join(known) or 'no AVX2'})"
+
+
+def gpu() -> str:
+    """Return the name and driver of the first GPU, as its driver tells them."""
+    listing = Path("/proc/driver/nvidia/gpus")
+    cards = sorted(listing.glob("*/information")) if listing.exists() else []
+    models = [
+        line.partition(":")[2].strip()
+        for card in cards[:1]
+        for line in card.read_text().splitlines()
+        if line.startswith("Model")
+    ]
+    version = Path("/proc/driver/nvidia/version")
+    driver = version.read_text().split("  ")[1:2] if version.exists() else []
+    return ", driver ".join(models + driver) or "no GPU"
+
+
+def own_cores() -> list[int]:
+    """Return the cores that this process may use, as many as its container's quota is worth."""
+    return sorted(os.sched_getaffinity(0))[: available_cores()]
 
 
 def generator_cores(cores: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ processes are found.
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -38,13 +38,21 @@ def budget(cores: int) -> dict[str, str]:
 class Program:
     """One running program, on `cores`."""
 
-    def __init__(self, command: Sequence[str], cores: Sequence[int], log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        cores: Sequence[int],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._log = log
         pinned = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
                 pinned,
-                env=os.environ | budget(len(cores)),
+                env=os.environ | budget(len(cores)) | dict(environment or {}),
+                cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,

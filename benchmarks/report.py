@@ -21,15 +21,15 @@ def markdown(
     note = "Medians of the rounds, and in brackets their spread; ratios are taken round by round."
     parts = ["\n".join(head), note]
     for section, members in groupby(figures, lambda figure: figure.section):
-        parts += [f"## {section}", table(list(members), references)]
+        parts += [f"## {section}", section_table(list(members), references)]
     return "\n\n".join(parts) + "\n"
 
 
-def table(figures: Sequence[Figure], references: Sequence[str] = ()) -> str:
+def section_table(figures: Sequence[Figure], references: Sequence[str] = ()) -> str:
     """Write one section: a row for each workload and subject, a column for each measure.
 
     >>> rates = Figure("load", "short", "cloze", "rate", (90.0, 100.0, 110.0))
-    >>> print(table([rates]))
+    >>> print(section_table([rates]))
     | workload | subject | rate (per second) |
     | --- | --- | --- |
     | short | cloze | 100 (90.0 to 110) |
@@ -41,15 +41,26 @@ def table(figures: Sequence[Figure], references: Sequence[str] = ()) -> str:
         name for name in references if "rate" in measures and len({row[1] for row in rows}) > 1
     ]
     titles = [f"{measure} ({UNITS[measure]})" for measure in measures]
-    lines = [["workload", "subject", *titles, *(f"{name} / this" for name in compared)]]
+    lines = []
     for row in rows:
         shown = [cell(cells.get((*row, measure))) for measure in measures]
         rates = [
             (cells.get((row[0], name, "rate")), cells.get((*row, "rate"))) for name in compared
         ]
         lines.append([*row, *shown, *(times(one, other) for one, other in rates)])
-    written = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([written[0], "|" + " --- |" * len(lines[0]), *written[1:]])
+    return table(["workload", "subject", *titles, *(f"{name} / this" for name in compared)], lines)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table.
+
+    >>> print(table(["a", "b"], [["1", "2"]]))
+    | a | b |
+    | --- | --- |
+    | 1 | 2 |
+    """
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cell(figure: Figure | None) -> str:

@@ -17,13 +17,9 @@ UNITS = {
     "refused": "requests",
     "mixed of apart": "%",
     "p99 of alone": "×",
-    "speed": "× as shipped",
-    "cosine": "mean",
-    "worst cosine": "least",
-    "best word": "share",
-    "useful": "G operations per second",
-    "of peak": "%",
-    "of run": "%",
+    "vectors": "largest difference",
+    "log-probabilities": "largest difference",
+    "best word": "share the same",
 }
 """Every measure and its unit."""
 

@@ -12,35 +12,28 @@ Memory bandwidth, caches, clock rates under load, hyperthreads and the network a
 import argparse
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
-from unittest.mock import patch
 from urllib.request import urlopen
 
-import onnxruntime as ort
-
-from benchmarks.bare import BareSession, packed
-from benchmarks.dialects import cloze
+from benchmarks.bare import BareSession
+from benchmarks.cloze import DEFAULT_MODEL, REPOSITORY, server
+from benchmarks.load.offer import Stream, offer
 from benchmarks.machine import conditions, core_list, leave
-from benchmarks.offer import Stream, offer
-from benchmarks.report import short
-from benchmarks.subjects import Server, Spec, running
-from benchmarks.workloads import TASKS, Workload, Workloads
+from benchmarks.report import short, table
+from benchmarks.subjects import Server, running
+from benchmarks.workloads import Workload, Workloads
 from models.manifest import TOKENIZER_FILE, load_manifest
-from server.inference.runtime.session import Session, SessionOptions
 from server.process.supervisor import processes_for
 
-REPOSITORY = Path(__file__).parents[1]
 CORES = (16, 64, 192)
 GPU_RATES = (1_000, 5_000, 20_000)  # requests per second that a GPU may be able to compute
 CONNECTIONS, WARM_S, READY_S = 32, 1.0, 60.0
 BATCH_TOKENS = 200  # about what a worker takes with 32 busy connections
-REPEATS = 200
 MEASURED = (
     "workload",
     "cores",
@@ -76,18 +69,18 @@ class Costs:
     """Of all processes, in 10^6 bytes; what they share counts once."""
 
 
-def measured(server: Server, setup: Setup, workload: Workload, seconds: float) -> Costs:
+def measured(subject: Server, setup: Setup, workload: Workload, seconds: float) -> Costs:
     """Keep connections busy, and read the CPU times of the processes before and after."""
-    stream = {"all": Stream(server.posts(workload), CONNECTIONS)}
-    program = server.program
-    with server.awake():
-        wait_for_all(server.url, setup.processes)
+    stream = {"all": Stream(subject.posts(workload), CONNECTIONS)}
+    program = subject.program
+    with subject.awake():
+        wait_for_all(subject.url, setup.processes)
         begun = time.perf_counter()
         cpu, loops = program.cpu_s(), program.main_threads_s()
-        offered = offer(server.url, stream, warm_s=WARM_S, seconds=seconds)
+        offered = offer(subject.url, stream, warm_s=WARM_S, seconds=seconds)
         cpu, loops = program.cpu_s() - cpu, program.main_threads_s() - loops
         memory_mb = program.memory_mb()
-    seen = offered.seen["all"]
+    seen = offered.streams["all"]
     shared = offered.busy if len(setup.cores) > 1 else 0.0
     active_s = min(time.perf_counter() - begun, WARM_S + seconds)
     busy = min(1.0, (cpu / active_s + shared) / len(setup.cores))
@@ -102,30 +95,6 @@ def wait_for_all(url: str, processes: int) -> None:
             if f"\ncloze_processes {processes:.1f}" in answer.read().decode():
                 return
         time.sleep(0.1)
-
-
-def python_s(model: Path, workload: Workload) -> float:
-    """Return what a worker spends per text outside the session: its part of the lock, in seconds.
-
-    Each batch is run once; then its outputs are handed out again without computing them.
-    """
-    bare = BareSession(model)
-    texts = [question.texts for question in workload.questions]
-    batch = packed(bare.items(workload.questions[0].task, texts), BATCH_TOKENS)[0]
-    session = Session(model, bare.manifest, SessionOptions())
-    compute = ort.InferenceSession.run
-    outputs: list[object] = []
-
-    def recorded(*arguments: object) -> object:
-        outputs.append(outputs[0] if outputs else compute(*arguments))
-        return outputs[0]
-
-    with patch.object(ort.InferenceSession, "run", recorded):
-        session.run(batch)
-        begun = time.thread_time()
-        for _ in range(REPEATS):
-            session.run(batch)
-    return (time.thread_time() - begun) / REPEATS / len(batch)
 
 
 def expected(costs: Costs, lock_s: float, cores: int, processes: int) -> float:
@@ -157,20 +126,15 @@ def gather(options: argparse.Namespace, workloads: Sequence[Workload]) -> Found:
     for _, setup in product(range(options.rounds), setups):
         os.sched_setaffinity(0, both)
         leave(setup.cores)
-        with running(spec(options.model, setup), setup.cores, options.results / "logs") as server:
-            if not isinstance(server, Server):
-                raise TypeError(f"expected a server, found {server.name}")
+        flags = ["--models", str(options.model), "--processes", str(setup.processes)]
+        spec = server("scaling", *flags)
+        with running(spec, setup.cores, options.results / "logs") as subject:
+            if not isinstance(subject, Server):
+                raise TypeError(f"expected a server, found {subject.name}")
             for workload in workloads:
-                costs = measured(server, setup, workload, options.seconds)
+                costs = measured(subject, setup, workload, options.seconds)
                 found.setdefault((setup, workload.name), []).append(costs)
     return found
-
-
-def spec(model: Path, setup: Setup) -> Spec:
-    """Say how the server is started."""
-    command = [sys.executable, "-m", "server", "--port", "{port}", "--models", str(model)]
-    command += ["--processes", str(setup.processes), "--log-level", "error"]
-    return Spec("scaling", [*command, "--drain-delay-s", "0"], frozenset(TASKS), cloze)
 
 
 def page(found: Found, lock_parts: Mapping[str, float], stated: Mapping[str, str]) -> Iterator[str]:
@@ -229,22 +193,10 @@ def calculated_row(costs: Costs, lock_s: float, cores: int) -> list[str]:
     return [str(cores), f"{alone:,.0f}", f"{several:,.0f}", str(processes), limit]
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table.
-
-    >>> print(table(["a", "b"], [["1", "2"]]))
-    | a | b |
-    | --- | --- |
-    | 1 | 2 |
-    """
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def main() -> None:
     """Measure, calculate, print, write."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    made.add_argument("--model", type=Path, default=REPOSITORY / "models" / "cloze-small-en")
+    made.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     made.add_argument("--cores", type=core_list, default=[0, 1], help="two, like 0-1")
     made.add_argument("--rounds", type=int, default=3)
     made.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
@@ -257,7 +209,11 @@ def main() -> None:
     stated = conditions(options.cores) | {"model": f"{manifest.name} ({manifest.precision})"}
     stated["rounds"] = f"{options.rounds}, {options.seconds:g} s each, {CONNECTIONS} connections"
     found = gather(options, workloads)
-    parts = {each.name: mean(python_s(options.model, each) for _ in range(3)) for each in workloads}
+    bare = BareSession(options.model)
+    parts = {
+        each.name: mean(bare.python_s(*each.texts(), BATCH_TOKENS) for _ in range(3))
+        for each in workloads
+    }
     text = "\n\n".join(page(found, parts, stated)) + "\n"
     (options.results / "scaling.md").write_text(text)
     print(text)

@@ -6,9 +6,10 @@ slower or faster meets all alike.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.arrivals import bursts, steady
+from benchmarks.answers import answers
 from benchmarks.bench import Bench
-from benchmarks.offer import Stream
+from benchmarks.load.arrivals import bursts, steady
+from benchmarks.load.offer import Stream
 from benchmarks.results import Sample
 from benchmarks.workloads import LENGTHS, TASKS
 
@@ -33,12 +34,12 @@ def throughput(bench: Bench) -> Iterator[Sample]:
 
 
 def alone(bench: Bench) -> Iterator[Sample]:
-    """One connection: the next request is sent when the last one is answered."""
+    """One connection, or one text at a time: the next is sent when the last one is answered."""
     for task in TASKS[:2]:
         workload = bench.workloads.of("short", task)
-        for server in bench.servers:
-            if server.serves(workload):
-                yield from bench.saturate(server, workload, connections=1, share=0.5)
+        for subject in bench.subjects:
+            if subject.serves(workload):
+                yield from bench.saturate(subject, workload, connections=1, share=0.5)
 
 
 def three_tasks(bench: Bench) -> Iterator[Sample]:
@@ -127,6 +128,7 @@ def footprint(bench: Bench) -> Iterator[Sample]:
 
 
 SECTIONS: dict[str, Section] = {
+    "answers": answers,
     "throughput": throughput,
     "alone": alone,
     "three-tasks": three_tasks,

@@ -4,19 +4,21 @@ import json
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.dialects import Dialect
-from benchmarks.latencies import Seen
-from benchmarks.offer import Post, Stream, offer
+from benchmarks.load.latencies import LatencySummary
+from benchmarks.load.offer import Post, Stream, offer
 from benchmarks.programs import Program
 from benchmarks.workloads import Question, Task, Workload
+
+Dialect = Callable[[Question], Post]
+"""Puts a question into the words of one server's API."""
 
 READY_LIMIT_S = 180
 ANSWER_LIMIT_S = 60
@@ -34,6 +36,10 @@ class Spec:
     """None for a bare loop."""
     ready: str = "/readyz"
     """The path that answers 200 once the model is loaded."""
+    checkout: Path | None = None
+    """The folder that it is started in; None for this one."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that it gets beside those of this process."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Throughput:
     """Requests per second; of a loop, texts."""
     cpu_s: float
     """CPU seconds per 1,000 of them."""
-    seen: Seen | None = None
+    latency: LatencySummary | None = None
     """None for a loop."""
     busy: float = 0.0
     """The load generator's share of one core."""
@@ -107,7 +113,7 @@ class Server(Subject):
             spent = self.program.cpu_s()
             offered = offer(self.url, streams, warm_s=warm_s, seconds=seconds)
             spent = self.program.cpu_s() - spent
-        seen = offered.seen[workload.name]
+        seen = offered.streams[workload.name]
         if not seen.answers and seconds >= ANSWER_LIMIT_S:
             raise RuntimeError(f"{self.name}: {workload.name}: no answer in {seconds:g} s")
         if not seen.answers:  # a batch takes longer than that
@@ -117,10 +123,10 @@ class Server(Subject):
 
     def offer(
         self, streams: Mapping[str, Stream], *, warm_s: float, seconds: float
-    ) -> Mapping[str, Seen]:
+    ) -> Mapping[str, LatencySummary]:
         """Offer streams of requests side by side."""
         with self.awake():
-            return offer(self.url, streams, warm_s=warm_s, seconds=seconds).seen
+            return offer(self.url, streams, warm_s=warm_s, seconds=seconds).streams
 
     def ask(self, question: Question) -> Any:
         """Post one question."""
@@ -144,8 +150,7 @@ class Loop(Subject):
         self, workload: Workload, connections: int, *, warm_s: float, seconds: float
     ) -> Throughput:
         """Let it compute a stream of which so many texts always wait."""
-        (task,) = workload.tasks
-        texts = [question.texts for question in workload.questions]
+        task, texts = workload.texts()
         asked = {"task": task, "texts": texts, "waiting": connections}
         with self.awake():
             spent = self.program.cpu_s()
@@ -182,7 +187,8 @@ def running(spec: Spec, cores: Sequence[int], logs: Path) -> Iterator[Subject]:
     port = free_port()
     command = [word.format(port=port) for word in spec.command]
     begun = time.perf_counter()
-    program = Program(command, cores, logs / f"{spec.name.replace(' ', '-')}.log")
+    log = logs / f"{spec.name.replace(' ', '-')}.log"
+    program = Program(command, cores, log, spec.environment, spec.checkout)
     try:
         if spec.dialect is None:
             if not program.stdout.readline():

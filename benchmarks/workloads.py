@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, cycle, islice, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +39,11 @@ class Workload:
         """The tasks that a subject must serve."""
         return frozenset(question.task for question in self.questions)
 
+    def texts(self) -> tuple[Task, list[tuple[str, ...]]]:
+        """Return the one task of a loop's workload, and its texts."""
+        (task,) = self.tasks
+        return task, [question.texts for question in self.questions]
+
 
 class Workloads:
     """All workloads, for the tokenizer of one model."""
@@ -65,11 +70,12 @@ class Workloads:
         parts = [self.of("short", task).questions for task in TASKS]
         return Workload("three tasks", tuple(chain.from_iterable(zip(*parts, strict=False))))
 
-    def lists(self) -> Workload:
-        """Return one request of many short texts to embed."""
+    def lists(self, size: int = LIST) -> Workload:
+        """Return requests of so many short texts to embed, each with other ones while they last."""
         texts = self._texts["short"]
-        many = (texts * (LIST // len(texts) + 1))[:LIST]
-        return Workload(f"list of {LIST}", (Question("embed", many),))
+        endless = cycle(texts)
+        lists = [tuple(islice(endless, size)) for _ in range(max(1, len(texts) // size))]
+        return Workload(f"list of {size}", tuple(Question("embed", each) for each in lists))
 
     def of_tokens(self, tokens: int, task: Task) -> Workload:
         """Return requests whose texts have (nearly) so many tokens."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import onnxruntime as ort
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
@@ -24,16 +25,20 @@ ENTRIES: Final = {
     "session.force_spinning_stop": "1",
     # Masked positions leave denormals in attention, which Intel's processors compute with slowly.
     # The entry holds for the threads of the session's own pool, for the thread that opens the first
-    # session of a process, and for those that this one starts later: not for others.
+    # session of a process, and for those that this one starts later, which inherit it (POSIX,
+    # pthread_create): not for others. `denormals_are_flushed` tells.
     "session.set_denormal_as_zero": "1",
 }
 ERRORS_ONLY: Final = 3
 
 
 def open_session(
-    graph: Path, *, threads: int = 0, providers: Sequence[object] = ("CPUExecutionProvider",)
+    graph: Path | bytes,
+    *,
+    threads: int = 0,
+    providers: Sequence[object] = ("CPUExecutionProvider",),
 ) -> ort.InferenceSession:
-    """Open the graph in the file `graph`; `threads` compute one run, 0 for one a core.
+    """Open the graph in the file `graph`, or a graph itself; `threads` compute a run, 0 for all.
 
     `providers` are names, or pairs of a name and its options, as ONNX Runtime takes them.
     """
@@ -45,11 +50,17 @@ def open_session(
     for key, value in (ENTRIES | precision_entries()).items():
         options.add_session_config_entry(key, value)
     return ort.InferenceSession(
-        str(graph),
+        graph if isinstance(graph, bytes) else str(graph),
         options,
         providers=list(providers),
         disabled_optimizers=list(DISABLED_OPTIMIZERS),
     )
+
+
+def denormals_are_flushed() -> bool:
+    """Whether the thread that calls this takes denormal numbers for zero."""
+    smallest = np.finfo(np.float32).smallest_normal
+    return bool(smallest * np.float32(0.5) == 0)
 
 
 def precision_entries() -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Cloze on a GPU: what its figures in docs/gpu.md come from; PyTorch on the same GPU beside it."""
+"""Cloze on a GPU beside PyTorch: the sections of the other benchmarks, other subjects."""

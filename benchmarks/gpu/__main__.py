@@ -1,147 +1,112 @@
-"""`python -m benchmarks.gpu`: Cloze on this machine's GPU -> Markdown as it goes, and JSON.
+"""`python -m benchmarks.gpu`: Cloze on this machine's GPU beside PyTorch -> a report for each size.
 
-Needs `onnxruntime-gpu`, and what the exporter needs beside it; `peers` and `kernels` need PyTorch
-and transformers. Weights are random. A section that fails says so and the next one begins.
+Measures the server over HTTP, the bare session by batch size, and transformers on PyTorch, all on
+one checkpoint of random weights, with the sections of `make bench`. Answers are compared with those
+of float32 on the CPU. Needs `onnxruntime-gpu`, and what the exporter needs beside it.
 """
 
 import argparse
 import os
 import sys
-import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from benchmarks.gpu.attention import VARIANTS, attention, kernels
-from benchmarks.gpu.bert import SIZES
-from benchmarks.gpu.graphs import graphs
-from benchmarks.gpu.lab import Lab, conditions
-from benchmarks.gpu.latency import latency
-from benchmarks.gpu.peers import peers
-from benchmarks.gpu.placement import placement
-from benchmarks.gpu.report import Report
-from benchmarks.gpu.serving import serving
-from benchmarks.gpu.throughput import throughput
-from benchmarks.gpu.variants import Recordable
-from benchmarks.options import RESULTS
-from export.graph.bert import BertGraph
-from server.inference.runtime.devices import DeviceError, find_device
+from benchmarks import cloze
+from benchmarks.harness import bench_of, command_line, complete, names, require_known, run, started
+from benchmarks.machine import conditions, gpu, leave, own_cores
+from benchmarks.peers.catalogue import EMBED, FILL
+from benchmarks.peers.environments import ENVIRONMENTS
+from benchmarks.peers.sameness import Sameness
+from benchmarks.peers.weights import Weights, prepare
+from benchmarks.random_checkpoint import SIZES
+from benchmarks.subjects import Server, Spec
+from benchmarks.workloads import TASKS
+from models.manifest import TOKENIZER_FILE
 
-REPOSITORY = Path(__file__).parents[2]
-TOKENIZER = REPOSITORY / "models" / "cloze-small-en" / "tokenizer.json"
-BATCH_TOKENS = (512, 2048, 8192, 16_384, 32_768, 65_536)
-EXIT_NO_DEVICE = 2
-WRITERS = 8  # threads that write models
-
-Section = Callable[[Lab, Report, argparse.Namespace], None]
-LIMITS_S = {  # seconds after which a section begins nothing new
-    "models": 60.0,
-    "placement": 12.0,
-    "batches": 18.0,
-    "peers": 24.0,
-    "latency": 8.0,
-    "attention": 12.0,
-    "kernels": 6.0,
-    "server": 20.0,
-    "graphs": 9.0,
-}
-# In the order of importance: a run that is cut off has the first ones.
-SECTIONS: Mapping[str, Section] = {
-    "models": lambda lab, _, asked: write_models(lab, asked.sizes),
-    "placement": lambda lab, report, asked: placement(lab, report, asked.sizes[:2]),
-    "batches": lambda lab, report, asked: throughput(
-        lab, report, asked.sizes[:2], asked.batch_tokens, asked.workers
-    ),
-    "peers": lambda lab, report, asked: peers(lab, report, asked.sizes[:2], asked.peer_tokens),
-    "latency": lambda lab, report, asked: latency(lab, report, asked.sizes),
-    "attention": lambda lab, report, asked: attention(
-        lab, report, asked.sizes[:2][::-1], max(asked.batch_tokens)
-    ),
-    "kernels": lambda lab, report, asked: kernels(
-        lab, report, asked.sizes[:2], max(asked.batch_tokens)
-    ),
-    "server": lambda lab, report, asked: serving(
-        lab, report, asked.sizes[:1], asked.processes, asked.connections
-    ),
-    "graphs": lambda lab, report, asked: graphs(lab, report, asked.sizes[:2]),
-}
+SECTIONS = ("answers", "throughput", "alone", "load", "footprint")
+SERVED, EXACT = "fp16", "fp32"  # precisions: what is measured, and what answers are compared with
+REFERENCE = f"{EXACT} on the CPU"  # of which only the answers are of interest
+BATCH_TOKENS = (2048, 8192, 32_768)
+GENERATOR_CORES = 2
 
 
-def write_models(lab: Lab, sizes: Sequence[str]) -> None:
-    """Write all graphs beforehand, so that no other section's time goes into it."""
-    wanted = [(size, "fp16", BertGraph, "") for size in sizes]
-    wanted += [(size, "fp16", Recordable, "recordable") for size in sizes]
-    for size in sizes[:2]:
-        wanted.append((size, "fp32", BertGraph, ""))
-        kinds = {variant.label: variant.graph for variant in VARIANTS if variant.label}
-        wanted += [(size, "fp16", graph, label) for label, graph in kinds.items()]
-    with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(lambda one: lab.graph(*one), wanted[::-1]))  # the largest first
-    lab.model(sizes[0], "fp16")
+def specs(weights: Weights, options: argparse.Namespace) -> list[Spec]:
+    """Return the reference on the CPU, then everything that is measured."""
+    model, device = str(weights.cloze(SERVED)), ("--device", options.device)
+    exact = ["--models", str(weights.cloze(EXACT)), "--device", "cpu"]
+    found = [cloze.server(REFERENCE, *exact)]
+    for count in options.processes:
+        flags = ["--models", model, *device, "--processes", str(count)]
+        found.append(cloze.server(f"cloze, {count} process{'es' * (count > 1)}", *flags))
+    for tokens in options.batch_tokens:
+        bare = [sys.executable, "-m", "benchmarks.bare", model, *device]
+        bare += ["--batch-tokens", str(tokens)]
+        found.append(Spec(f"bare session, {tokens} tokens", bare, frozenset(TASKS)))
+    for tokens in options.batch_tokens:
+        pytorch = [sys.executable, "-m", "benchmarks.gpu.pytorch", str(weights.checkpoint)]
+        pytorch += [*device, "--batch-tokens", str(tokens)]
+        found.append(Spec(f"PyTorch, {tokens} tokens", pytorch, FILL | EMBED))
+        masks = f"PyTorch, {tokens} tokens, logits of masks alone"
+        found.append(Spec(masks, [*pytorch, "--masks-alone"], FILL))
+    return found
 
 
-def main() -> int:
-    """Measure section by section; the exit code."""
-    asked = _asked()
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    try:
-        device = find_device(asked.device)
-    except DeviceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_NO_DEVICE
-    report = Report(asked.results, asked.name)
-    report.conditions(conditions(device) | {"seconds of each measurement": f"{asked.seconds:g}"})
-    with TemporaryDirectory() as scratch:
-        folder = asked.folder or Path(scratch)
-        lab = Lab(device, folder, asked.tokenizer, asked.seconds, asked.limit)
-        for name in asked.only:
-            begun = time.monotonic()
-            lab.begin(LIMITS_S[name])
-            try:
-                SECTIONS[name](lab, report, asked)
-            except Exception as error:  # noqa: BLE001 - the next section may work
-                traceback.print_exc()
-                report.note(f"{name} failed: {type(error).__name__}: {str(error)[:600]}")
-            report.note(f"({name}: {time.monotonic() - begun:.1f} s)")
-    return 0
+def measure(size: str, options: argparse.Namespace) -> None:
+    """Export, start, measure and report one size."""
+    weights = prepare(size, (EXACT, SERVED), Path(sys.executable), options.folder)
+    logs = options.results / "logs"
+    with started(specs(weights, options), options.cores, logs, Sameness().check) as (
+        subjects,
+        missing,
+    ):
+        stated = conditions(options.cores) | {"GPU": gpu(), "weights": f"{size}, random"} | missing
+        bench = bench_of(subjects, weights.checkpoint / TOKENIZER_FILE, options)
+        if isinstance(subjects[0], Server) and subjects[0].name == REFERENCE:
+            bench.reference = subjects[0]
+            bench.subjects = subjects[1:]
+        run(
+            f"gpu-{size}",
+            bench,
+            options,
+            stated,
+            [f"bare session, {options.batch_tokens[0]} tokens"],
+        )
 
 
-def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = command_line("benchmarks.gpu", "Cloze on a GPU beside PyTorch, random weights.")
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), default="cuda", help="cpu to try the benchmark itself")
-    add("--only", type=_sections, default=tuple(SECTIONS), help=f"of: {', '.join(SECTIONS)}")
-    add("--sizes", type=_names, default=("small", "base", "large"), help=f"of: {', '.join(SIZES)}")
-    add("--batch-tokens", type=_numbers, default=BATCH_TOKENS, help="for `batches`")
-    add("--peer-tokens", type=_numbers, default=(8192, 32_768), help="for `peers`")
-    add("--workers", type=_numbers, default=(1, 2), help="for `batches`")
-    add("--processes", type=_numbers, default=(1, 4), help="of the server")
-    add("--connections", type=_numbers, default=(1, 32, 256), help="to the server")
-    add("--seconds", type=float, default=0.12, help="of each measurement")
-    add("--limit", type=float, default=110.0, help="seconds after which nothing new is begun")
-    add("--tokenizer", type=Path, default=TOKENIZER)
-    add("--folder", type=Path, help="where models are written, and found again")
-    add("--results", type=Path, default=RESULTS, help="folder of the report")
-    add("--name", default="gpu", help="of the report's files")
-    return parser.parse_args()
+    add("--sizes", type=names, default=("small", "base"), help=f"of: {', '.join(SIZES)}")
+    add("--batch-tokens", type=numbers, default=BATCH_TOKENS, help="of full batches")
+    add("--processes", type=numbers, default=(1, 4), help="of the server")
+    add("--folder", type=Path, default=ENVIRONMENTS / "weights", help="where models are kept")
+    cores = own_cores()
+    if len(cores) > 2 * GENERATOR_CORES:
+        parser.set_defaults(cores=cores[:-GENERATOR_CORES])
+    options = complete(parser.parse_args(), SECTIONS)
+    require_known("--sizes", options.sizes, SIZES)
+    return options
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
+def numbers(text: str) -> Sequence[int]:
+    """Read a list of numbers with commas between them.
+
+    >>> numbers("1,4")
+    (1, 4)
+    """
+    return tuple(map(int, text.split(",")))
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
-def _sections(text: str) -> tuple[str, ...]:
-    names = _names(text)
-    if unknown := set(names) - set(SECTIONS):
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
-    return names
+def main() -> None:
+    """Measure size by size."""
+    options = read_options()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    leave(options.cores)
+    for size in options.sizes:
+        measure(size, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,11 +1,11 @@
 """`make bench-peers`: Cloze and its peers on the same weights, cores and texts -> a report."""
 
+from benchmarks.harness import bench_of, command_line, complete, run, started
 from benchmarks.machine import conditions, leave
-from benchmarks.options import complete, parser
 from benchmarks.peers.catalogue import PEERS, cloze_subjects
 from benchmarks.peers.sameness import Sameness
-from benchmarks.peers.weights import SIZES, prepare
-from benchmarks.session import bench_of, left_out, run, started
+from benchmarks.peers.weights import prepare
+from benchmarks.random_checkpoint import SIZES
 from models.manifest import TOKENIZER_FILE
 
 SECTIONS = ("throughput", "alone", "load", "length", "footprint")
@@ -14,34 +14,35 @@ SECTIONS = ("throughput", "alone", "load", "length", "footprint")
 def main() -> None:
     """Install, convert, measure, print, write."""
     purpose = "Cloze beside other ways to serve the same weights; installs them on first use."
-    made = parser("benchmarks.peers", purpose)
-    made.add_argument(
+    parser = command_line("benchmarks.peers", purpose)
+    parser.add_argument(
         "--checkpoint",
         default="small",
-        help=f"a folder in transformers' format with an MLM head, or random weights: {SIZES}",
+        help=f"in transformers' format, with an MLM head; or random weights: {', '.join(SIZES)}",
     )
-    made.add_argument(
+    parser.add_argument(
         "--peers", default="", help="only those whose names begin so: infinity,padded"
     )
-    made.add_argument("--prepare", action="store_true", help="install and convert, measure nothing")
-    options = complete(made.parse_args(), SECTIONS)
+    parser.add_argument(
+        "--prepare", action="store_true", help="install and convert, measure nothing"
+    )
+    options = complete(parser.parse_args(), SECTIONS)
     leave(options.cores)
     weights = prepare(options.checkpoint)
-    specs, reasons = cloze_subjects(weights), {}
+    specs, missing = cloze_subjects(weights), {}
     for peer in PEERS:
         if peer.name.startswith(tuple(options.peers.split(","))):
             try:
                 peer.prepare(weights)
                 specs.append(peer.spec(weights, len(options.cores)))
             except RuntimeError as error:
-                reasons[peer.name] = str(error)
+                missing[f"not measured: {peer.name}"] = str(error)
     if options.prepare:
-        print("\n".join(f"left out: {name}: {reason}" for name, reason in reasons.items()))
+        print("\n".join(f"{name}: {reason}" for name, reason in missing.items()))
         return
     check = Sameness().check
     with started(specs, options.cores, options.results / "logs", check) as (subjects, failed):
-        stated = conditions(options.cores) | {"weights": weights.folder.name}
-        stated |= left_out(reasons | failed)
+        stated = conditions(options.cores) | {"weights": weights.folder.name} | missing | failed
         bench = bench_of(subjects, weights.cloze("int8") / TOKENIZER_FILE, options)
         name = f"peers-{weights.folder.name}"
         run(name, bench, options, stated, ["cloze int8", "cloze fp32"])

@@ -1,14 +1,15 @@
 """Every subject of `make bench-peers`: what it needs, how it is started, what it can do."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.__main__ import specs as cloze_specs
-from benchmarks.dialects import Dialect, cloze, openai
+from benchmarks import cloze
+from benchmarks.load.offer import Post
 from benchmarks.peers.environments import build, python_of
 from benchmarks.peers.weights import PRECISIONS, Weights, make_ctranslate2, make_onnx
-from benchmarks.subjects import Spec
-from benchmarks.workloads import Task
+from benchmarks.subjects import Dialect, Spec
+from benchmarks.workloads import Question, Task
 
 Make = Callable[[Weights], None]
 FILL: frozenset[Task] = frozenset({"fill-mask"})
@@ -54,6 +55,15 @@ class Peer:
         return Spec(self.name, command, self.tasks, self.dialect, self.ready)
 
 
+def openai(question: Question) -> Post:
+    """Ask for embeddings as OpenAI's clients do, under the path that Infinity serves.
+
+    >>> openai(Question("embed", ("It rained.",)))
+    ('/embeddings', '{"model": "peer", "input": ["It rained."]}')
+    """
+    return "/embeddings", json.dumps({"model": "peer", "input": question.texts})
+
+
 def infinity(engine: str, *make: Make) -> Peer:
     """Return Infinity with one engine; its cache would answer repeated texts without computing."""
     where = ["--model-id", "{checkpoint}", "--served-model-name", "peer", "--port", "{port}"]
@@ -78,7 +88,9 @@ def program(
     """Return a server of ours around a peer's library."""
     environment = name.split(maxsplit=1)[0]
     ready = "/" if environment == "mosec" else "/readyz"
-    return Peer(name, environment, f"{PROGRAMS}.{module}", arguments, tasks, cloze, make, ready)
+    return Peer(
+        name, environment, f"{PROGRAMS}.{module}", arguments, tasks, cloze.post, make, ready
+    )
 
 
 def loop(name: str, module: str, tasks: frozenset[Task], *arguments: str, make: Make) -> Peer:
@@ -139,5 +151,5 @@ def cloze_subjects(weights: Weights) -> list[Spec]:
     return [
         spec
         for precision in reversed(PRECISIONS)
-        for spec in cloze_specs(weights.cloze(precision), f"cloze {precision}")
+        for spec in cloze.subjects(weights.cloze(precision), f"cloze {precision}")
     ]

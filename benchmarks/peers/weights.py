@@ -6,12 +6,13 @@ What is made is kept in .venv-peers/weights/NAME, and made again when the checkp
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.environments import ENVIRONMENTS, REPOSITORY, build, call, python_of
+from benchmarks.random_checkpoint import SIZES
 
-SIZES = ("small", "base", "large")
 PRECISIONS = ("fp32", "int8")
 TOKENIZER = REPOSITORY / "models" / "cloze-small-en" / "tokenizer.json"  # of random weights
 EXPORT = REPOSITORY / ".venv-export" / "bin" / "python"
@@ -57,17 +58,22 @@ class Weights:
         return self.folder / f"cloze-{precision}"
 
 
-def prepare(source: str) -> Weights:
-    """Make the checkpoint and Cloze's model folders."""
-    weights = Weights(ENVIRONMENTS / "weights" / name_of(source))
+def prepare(
+    source: str,
+    precisions: Sequence[str] = PRECISIONS,
+    exporter: Path = EXPORT,
+    root: Path = ENVIRONMENTS / "weights",
+) -> Weights:
+    """Make the checkpoint and Cloze's model folders, in an environment that can export."""
+    weights = Weights(root.resolve() / name_of(source))
     if not weights.checkpoint.exists():
-        make_checkpoint(source, weights.checkpoint)
-    for precision in PRECISIONS:
+        make_checkpoint(source, weights.checkpoint, exporter)
+    for precision in precisions:
         folder = weights.cloze(precision)
         if not folder.exists():
             print(f"exporting {source} for Cloze in {precision}", flush=True)
             paths = [str(weights.checkpoint), str(folder)]
-            call([str(EXPORT), "-m", "export", *paths, "--precision", precision])
+            call([str(exporter), "-m", "export", *paths, "--precision", precision])
     return weights
 
 
@@ -81,15 +87,14 @@ def name_of(source: str) -> str:
     return f"{Path(source).resolve().name}-{digest.hexdigest()[:8]}"
 
 
-def make_checkpoint(source: str, folder: Path) -> None:
+def make_checkpoint(source: str, folder: Path, exporter: Path = EXPORT) -> None:
     """Copy the checkpoint, or make one, and say how sentences are pooled."""
     partial = folder.with_name("checkpoint.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if source in SIZES:
-        build("pipeline")
-        program = ["-m", "benchmarks.peers.programs.random_checkpoint"]
-        call([str(python_of("pipeline")), *program, source, str(TOKENIZER), str(partial)])
+        program = [str(exporter), "-m", "benchmarks.random_checkpoint"]
+        call([*program, source, str(TOKENIZER), str(partial)])
     else:
         for file in Path(source).iterdir():
             if file.is_file():

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import accept
-from benchmarks.ceiling import ceiling_rate
-from benchmarks.session import started
+from benchmarks.harness import started
+from benchmarks.load.ceiling import ceiling_rate
 from benchmarks.subjects import Spec
 from benchmarks.workloads import TASKS
 from tests.running_server import REPOSITORY
@@ -52,9 +51,9 @@ def test_unknown_section_is_named(tmp_path: Path) -> None:
 def test_subject_that_does_not_start_is_left_out_with_its_reason(tmp_path: Path) -> None:
     failing = [sys.executable, "-c", "import sys; sys.exit('needs another processor')"]
     specs = [Spec("loop", failing, frozenset(TASKS))]
-    with started(specs, sorted(os.sched_getaffinity(0)), tmp_path, accept) as (subjects, reasons):
+    with started(specs, sorted(os.sched_getaffinity(0)), tmp_path) as (subjects, missing):
         assert subjects == []
-        assert "needs another processor" in reasons["loop"]
+        assert "needs another processor" in missing["not measured: loop"]
 
 
 @pytest.mark.slow

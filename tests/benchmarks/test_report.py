@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import markdown, read, table, write
+from benchmarks.report import markdown, read, section_table, write
 from benchmarks.results import Figure, Results, Sample, ratio
 
 FAST = Figure("throughput", "short", "cloze", "rate", (90.0, 120.0, 100.0))
@@ -35,7 +35,7 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 
 def test_table_has_a_row_for_each_subject_and_ratios_to_the_reference() -> None:
-    head, _, fast, slow = table([FAST, SLOW], ["cloze"]).splitlines()
+    head, _, fast, slow = section_table([FAST, SLOW], ["cloze"]).splitlines()
     assert head == "| workload | subject | rate (per second) | cloze / this |"
     assert fast == "| short | cloze | 100 (90.0 to 120) |  |"
     assert slow == "| short | peer | 20.0 (10.0 to 30.0) | 5.00 (3.00 to 12.00) |"
@@ -43,7 +43,7 @@ def test_table_has_a_row_for_each_subject_and_ratios_to_the_reference() -> None:
 
 def test_a_measure_that_a_subject_lacks_leaves_its_cell_empty() -> None:
     latency = Figure("throughput", "short", "cloze", "p50", (4.0,))
-    *_, fast, slow = table([FAST, latency, SLOW]).splitlines()
+    *_, fast, slow = section_table([FAST, latency, SLOW]).splitlines()
     assert fast.endswith("| 4.00 (4.00 to 4.00) |")
     assert slow.endswith("|  |")
 

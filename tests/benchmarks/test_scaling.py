@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.bare import BareSession
 from benchmarks.programs import Program
 from benchmarks.scaling import (
     Costs,
@@ -15,9 +16,7 @@ from benchmarks.scaling import (
     expected,
     measured_row,
     middle,
-    python_s,
 )
-from benchmarks.workloads import Workload, questions
 
 COSTS = Costs(rate=700, cpu_s=0.002, loop_s=0.0003, busy=0.9, memory_mb=250)
 
@@ -41,8 +40,8 @@ def test_a_setup_is_shown_by_its_middle_round() -> None:
 
 
 def test_python_beside_the_session_is_a_small_part_of_a_text(default_model: Path) -> None:
-    asked = Workload("short embed", questions("embed", ["Rain fell on the hills."] * 20))
-    assert 0 < python_s(default_model, asked) < 0.001
+    bare = BareSession(default_model)
+    assert 0 < bare.python_s("embed", [["Rain fell on the hills."]] * 20, 200) < 0.001
 
 
 def test_main_threads_are_told_apart(tmp_path: Path) -> None:

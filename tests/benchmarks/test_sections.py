@@ -1,42 +1,13 @@
 """The order of measurements, with subjects that only note when they are asked."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.bench import Bench
-from benchmarks.latencies import Seen
 from benchmarks.sections import SECTIONS, alone, harmonic, load, throughput
-from benchmarks.subjects import Server, Throughput
-from benchmarks.workloads import Task, Workload, Workloads
-
-SEEN = Seen(100, 0, 0, 1.0, 2.0, 3.0, 4.0, 120, 0.0)
-
-
-class Noting(Server):
-    """A server that computes nothing."""
-
-    def __init__(self, name: str, tasks: frozenset[Task], calls: list[tuple[str, str]]) -> None:
-        self.name, self.tasks, self.calls = name, tasks, calls
-
-    @contextmanager
-    def awake(self) -> Iterator[None]:
-        yield
-
-    def posts(self, workload: Workload) -> list[tuple[str, str]]:
-        return [("/", workload.name)]
-
-    def saturate(self, workload: Workload, *_: object, **__: object) -> Throughput:
-        self.calls.append((self.name, workload.name))
-        return Throughput(rate=200.0, cpu_s=1.0, seen=SEEN)
-
-    def offer(self, streams: Any, **_: object) -> Any:
-        (stream,) = streams.values()
-        self.calls.append((self.name, f"{len(stream.due_s)} requests"))
-        return dict.fromkeys(streams, SEEN)
+from benchmarks.workloads import Workloads
+from tests.benchmarks.noting import EVERY_TASK, Noting
 
 
 @pytest.fixture
@@ -46,8 +17,7 @@ def calls() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def bench(default_model: Path, calls: list[tuple[str, str]]) -> Bench:
-    everything: frozenset[Task] = frozenset({"fill-mask", "embed", "nsp"})
-    subjects = [Noting("A", everything, calls), Noting("B", frozenset({"embed"}), calls)]
+    subjects = [Noting("A", EVERY_TASK, calls), Noting("B", frozenset({"embed"}), calls)]
     return Bench(
         subjects,
         Workloads(default_model / "tokenizer.json"),

@@ -10,7 +10,7 @@ import pytest
 
 from models import opening
 from models.manifest import load_manifest
-from server.inference.runtime.packing import Encoding, Item, PoolWant
+from server.inference.runtime.packing import Encoding, Item, SentenceVector
 from server.inference.runtime.session import Session, SessionOptions
 
 # Both ways multiply the same integers; sums of floats around them may be ordered differently.
@@ -33,7 +33,7 @@ def test_the_way_around_saturation_gives_the_same_vectors(
     default_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = np.array([101, 3000, 2003, 1996, 3007, 1997, 2605, 102])
-    item = Item(Encoding(ids, np.zeros(len(ids), np.int64)), PoolWant("mean"))
+    item = Item(Encoding(ids, np.zeros(len(ids), np.int64)), SentenceVector("mean"))
     manifest = load_manifest(default_model)
     usual = Session(default_model, manifest, SessionOptions()).run([item])[0]
     monkeypatch.setattr(

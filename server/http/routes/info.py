@@ -13,19 +13,15 @@ from pydantic import Field
 from starlette.responses import Response
 
 import server
-from server.http.routing import Call, TaskRoute, errors
+from server.http.routing import Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer
+from server.inference.tasks import TASKS
+from server.inference.tasks.task import supports
+from server.inference.tokenizer import CHARACTERS_PER_TOKEN
+from server.settings import Limits
 
 router = APIRouter(route_class=TaskRoute, tags=["server"])
 
-# Head of a model -> the route that reads it, beside /embed, which needs none.
-_ROUTES: Final = {
-    "mlm": "/fill-mask",
-    "nsp": "/nsp",
-    "sequence": "/predict",
-    "token": "/token-classification",
-    "qa": "/question-answering",
-}
 # One of the first two: the package for GPUs replaces the other.
 _PACKAGES: Final = (
     "onnxruntime",
@@ -75,15 +71,15 @@ async def info(call: Call) -> Response:
     """Describes the model that answers here."""
     pipeline = call.pipeline()
     manifest = pipeline.manifest
-    service = call.exchange.service
-    return call.answer(
+    service = call.context.service
+    return json_response(
         {
-            "model": call.exchange.model,
+            "model": call.context.model,
             "models": list(service.registry.pipelines),
             "source": manifest.source,
             "license": manifest.license,
             "heads": manifest.heads,
-            "tasks": ["/embed", *(_ROUTES[head] for head in manifest.heads if head in _ROUTES)],
+            "tasks": [f"/{task.name}" for task in TASKS if supports(task, manifest)],
             "labels": manifest.labels,
             "multi_label": manifest.multi_label,
             "regression": manifest.regression,
@@ -98,9 +94,10 @@ async def info(call: Call) -> Response:
             "quantization_error": dict(manifest.quantization_error),
             "processes": service.settings.processes,
             "limits": {
-                **asdict(pipeline.limits),
-                "max_body_bytes": service.settings.max_body_bytes,
-                "max_timeout_s": service.settings.max_timeout_s,
+                **service.settings.model_dump(include=set(Limits.model_fields)),
+                "max_tokens": manifest.max_tokens,
+                "max_embed_tokens": manifest.pooling.max_tokens,
+                "max_characters": manifest.max_tokens * CHARACTERS_PER_TOKEN,
             },
             "versions": versions(),
         }

@@ -11,24 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.manifest import GRAPH_FILE, ModelManifest
 from models.opening import open_session
 from server.inference.runtime.devices import Device, confirm_device, cpu_device
-from server.inference.runtime.packing import (
-    Batch,
-    ClassWant,
-    Encoding,
-    Item,
-    MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
-    Result,
-    TokenWant,
-    Want,
-)
+from server.inference.runtime.packing import Batch, Encoding, Item, OutputSpec, Result
 
 
 @dataclass(frozen=True)
@@ -51,7 +38,7 @@ class Session:
         self._inputs = frozenset(node.name for node in self._session.get_inputs())
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._layers = manifest.layers
-        self._manifest = manifest
+        self._max_tokens = manifest.max_tokens
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Run one batch: a result per item, in order.
@@ -63,29 +50,8 @@ class Session:
         outputs = self._session.run(self._outputs, feeds)
         return batch.split(dict(zip(self._outputs, outputs, strict=True)))
 
-    def warm(self, tokens: int) -> None:
-        """Run every head once on a batch of about `tokens`, so that memory is in place."""
-        wants: list[Want] = [PoolWant("mean")]
-        if "mlm" in self._manifest.heads:
-            wants.append(MaskWant((1,), 5))
-        if "nsp" in self._manifest.heads:
-            wants.append(PairWant())
-        if "sequence" in self._manifest.heads:
-            wants.append(ClassWant())
-        rows = np.arange(2)
-        wants += [TokenWant(head, rows) for head in ("token", "qa") if head in self._manifest.heads]
-        length = min(max(2, tokens // len(wants)), self._manifest.max_tokens)
+    def warm(self, outputs: Sequence[OutputSpec], tokens: int) -> None:
+        """Run a batch of about `tokens` once that reads `outputs`, so that memory is in place."""
+        length = min(max(2, tokens // len(outputs)), self._max_tokens)
         encoding = Encoding(np.ones(length, np.int64), np.zeros(length, np.int64))
-        self.run([Item(encoding, want) for want in wants])
-
-
-def is_finite(result: Result) -> bool:
-    """Whether a result holds neither NaN nor infinity, which JSON could not carry."""
-    if isinstance(result, MaskResult):
-        arrays: tuple[NDArray[np.generic], ...] = (
-            result.log_probabilities,
-            result.target_log_probabilities,
-        )
-    else:
-        arrays = (result,)
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+        self.run([Item(encoding, output) for output in outputs])

@@ -1,0 +1,83 @@
+"""Section `answers`: how far a server's answers are from the reference's, and from themselves.
+
+A text's answer should depend neither on the device nor on the texts that it is computed with. Each
+text is asked for alone, and again in one list with others, which a server computes together.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.bench import Bench
+from benchmarks.results import Sample
+from benchmarks.subjects import Server
+from benchmarks.workloads import Question, Task
+
+ASKED = 8  # texts of mixed lengths whose answers are compared
+FEW, MANY = 7, 400  # short texts beside them
+
+Vectors = NDArray[np.float64]
+"""(texts, hidden)"""
+Candidates = list[dict[int, float]]
+"""For the mask of each text, tokens and their log-probabilities, the likeliest first."""
+
+
+def answers(bench: Bench) -> Iterator[Sample]:
+    """Largest differences of vectors and log-probabilities, and how often the best word stays."""
+    for server in bench.servers:
+        for task in ("embed", "fill-mask"):
+            if task in server.tasks:
+                yield from _compared(bench, server, task)
+
+
+def _compared(bench: Bench, server: Server, task: Task) -> Iterator[Sample]:
+    texts = _texts(bench, "mixed", task)[:ASKED]
+    alone = [server.ask(Question(task, (text,))) for text in texts]
+    if bench.reference is not None:
+        wanted = [bench.reference.ask(Question(task, (text,))) for text in texts]
+        name = f"{task}, from {bench.reference.name}"
+        yield from _differences(name, server.name, task, alone, wanted)
+    for company, others in _companies(bench, task).items():
+        among = server.ask(Question(task, (*texts, *others)))[: len(texts)]
+        if task == "embed":  # one text has a list with one vector, several have one of vectors
+            among = [[vector] for vector in among]
+        yield from _differences(f"{task}, beside {company}", server.name, task, among, alone)
+
+
+def _companies(bench: Bench, task: Task) -> Mapping[str, Sequence[str]]:
+    short, (longest, *_) = _texts(bench, "short", task), _texts(bench, "long", task)
+    many = (short * (MANY // len(short) + 1))[:MANY]
+    return {
+        f"{FEW} short texts": short[:FEW],
+        "a long text": [longest],
+        f"{MANY} short texts and a long one": [*many, longest],
+    }
+
+
+def _texts(bench: Bench, kind: str, task: Task) -> list[str]:
+    return [question.texts[0] for question in bench.workloads.of(kind, task).questions]
+
+
+def _differences(
+    workload: str, subject: str, task: Task, found: list[object], wanted: list[object]
+) -> Iterator[Sample]:
+    if task == "embed":
+        apart = float(np.abs(_vectors(found) - _vectors(wanted)).max())
+        yield Sample(workload, subject, "vectors", apart)
+        return
+    pairs = list(zip(map(_candidates, found), map(_candidates, wanted), strict=True))
+    odds = [abs(one[token] - other[token]) for one, other in pairs for token in one.keys() & other]
+    same = [next(iter(one)) == next(iter(other)) for one, other in pairs]
+    yield Sample(workload, subject, "log-probabilities", max(odds, default=float("nan")))
+    yield Sample(workload, subject, "best word", sum(same) / len(same))
+
+
+def _vectors(found: list[object]) -> Vectors:
+    return np.array(found, np.float64).reshape(len(found), -1)
+
+
+def _candidates(found: object) -> dict[int, float]:
+    if not isinstance(found, list):
+        raise TypeError(f"expected candidates of one mask, found {type(found).__name__}")
+    return {one["token"]: float(np.log(one["score"])) for one in found}

@@ -1,0 +1,69 @@
+"""`make bench-paired` for a second: two real servers, one of them of a temporary worktree."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.bench import Bench
+from benchmarks.paired import OURS, THEIRS, WORKLOADS, checkout_of, git, measure
+from benchmarks.workloads import Workloads
+from tests.benchmarks.noting import EVERY_TASK, Noting
+from tests.running_server import REPOSITORY
+
+
+def paired(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "benchmarks.paired", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def test_revision_is_measured_beside_this_checkout_and_leaves_nothing(tmp_path: Path) -> None:
+    before = git("worktree", "list")
+    options = ["--rounds", "2", "--seconds", "0.5", "--only", "short-fill-mask,lists"]
+    sides = ["--against", "HEAD", "--theirs", "CLOZE_BATCH_TOKENS=256"]
+    done = paired(*options, *sides, "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert git("worktree", "list") == before
+    report = json.loads((tmp_path / "paired.json").read_text())
+    rates = {(f["workload"], f["subject"]): f for f in report["figures"] if f["measure"] == "rate"}
+    for workload in ("short fill-mask", "list of 16"):
+        for side in (OURS, THEIRS):
+            assert len(rates[workload, side]["rounds"]) == 2
+            assert rates[workload, side]["median"] > 0
+    assert report["conditions"][THEIRS].endswith("CLOZE_BATCH_TOKENS=256")
+    assert "CLOZE_BATCH_TOKENS" not in report["conditions"][OURS]
+    assert "ours / this" in done.stdout
+
+
+def test_settings_reach_their_own_side_alone(tmp_path: Path) -> None:
+    options = ["--against", ".", "--only", "lists", "--rounds", "1", "--results", str(tmp_path)]
+    done = paired(*options, "--theirs", "CLOZE_THREADS=none")
+    assert done.returncode != 0
+    assert "CLOZE_THREADS" in done.stderr
+
+
+def test_who_is_first_alternates_from_round_to_round(default_model: Path) -> None:
+    calls: list[tuple[str, str]] = []
+    subjects = [Noting(name, EVERY_TASK, calls) for name in (OURS, THEIRS)]
+    workloads = Workloads(default_model / "tokenizer.json")
+    asked = [(WORKLOADS["pairs"](workloads), 32)]
+    results = measure(Bench(subjects, workloads, 32, 1.0), asked, rounds=3)
+    assert [name for name, _ in calls[2:]] == [OURS, THEIRS, THEIRS, OURS, OURS, THEIRS]
+    assert [figure.subject for figure in results.figures()[:1]] == [OURS]
+    assert all(len(figure.rounds) == 3 for figure in results.figures())
+
+
+def test_unknown_revision_is_named() -> None:
+    with pytest.raises(SystemExit, match="no-such-commit"), checkout_of("no-such-commit"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"), [(("--only", "short"), "short"), (("--ours", "THREADS"), "THREADS")]
+)
+def test_mistake_on_the_command_line_is_named(wrong: tuple[str, str], named: str) -> None:
+    done = paired("--against", ".", *wrong)
+    assert done.returncode != 0
+    assert named in done.stderr
