@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -99,7 +99,11 @@ def score_tokens(model: BertForPreTraining, hidden: Tensor, wanted: Ids) -> Toke
         chosen = logits.gather(1, ids[:, None])
         places.append((logits >= chosen).sum(1) - 1)
         logs.append(chosen.squeeze(1).double() - logits.double().logsumexp(1))
-    log_probabilities = torch.cat(logs).cpu().numpy()
-    if not np.isfinite(log_probabilities).all():
+    return TokenScores(torch.cat(places).cpu().numpy(), finite(torch.cat(logs)))
+
+
+def finite(values: Tensor) -> NDArray[Any]:
+    """The same numbers on the CPU; a `TrainingError` when one is NaN or infinite."""
+    if not values.isfinite().all():
         raise TrainingError("The checkpoint computes logits that are not finite numbers.")
-    return TokenScores(torch.cat(places).cpu().numpy(), log_probabilities)
+    return values.cpu().numpy()

@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
 from training.evaluate.inference import (
     SEED,
     cls_rows,
     evaluating,
+    finite,
     hidden_rows,
     length_batches,
     progress,
@@ -68,8 +68,6 @@ def says_next(model: BertForPreTraining, corpus: Corpus, plan: PairPlan) -> NDAr
         batches = length_batches(plan.lengths)
         for pairs in progress(batches, "next sentence"):
             batch = pad_pairs(corpus, plan, pairs)
-            logits = model.nsp_logits(hidden_rows(model.bert, batch, cls_rows(batch))).cpu().numpy()
-            if not np.isfinite(logits).all():
-                raise TrainingError("The checkpoint computes logits that are not finite numbers.")
+            logits = finite(model.nsp_logits(hidden_rows(model.bert, batch, cls_rows(batch))))
             answers[pairs] = logits[:, 0] > logits[:, 1]  # label 0 is IsNext
     return answers

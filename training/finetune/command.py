@@ -112,7 +112,7 @@ def finetune(
         checkpoint,
         architecture=task.head.architectures[0],
         embeddings=False,
-        **task.config,
+        **task.config(),
     )
     report.write(out)
     return report

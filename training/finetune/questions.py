@@ -48,7 +48,6 @@ def prepare(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int =
         loss=span_loss,
         watched="f1",
         labels=(),
-        config={},
         train=split(examples),
         dev=split(read_questions(dev)) if dev else None,
     )

@@ -15,7 +15,7 @@ from training.finetune.data import SequenceExample, label_ids, number_labels, re
 from training.finetune.inputs import InputBatch
 from training.finetune.measures import Int64, accuracy, macro_f1
 from training.finetune.pieces import Input, WordPieces, shared_room
-from training.finetune.task import Float32, Measures, Split, Task, label_config
+from training.finetune.task import Float32, Measures, Split, Task
 
 
 def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
@@ -27,7 +27,6 @@ def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
         loss=label_loss,
         watched="accuracy",
         labels=labels,
-        config={**label_config(labels), "problem_type": "single_label_classification"},
         train=_split(examples, labels, pieces),
         dev=_split(read_sequences(dev), labels, pieces) if dev else None,
     )

@@ -21,7 +21,7 @@ from training.finetune.data import TokenExample, label_ids, number_labels, read_
 from training.finetune.measures import accuracy, entity_measures, has_entities, macro_f1
 from training.finetune.pieces import Input, Int64, WordPieces
 from training.finetune.sequences import label_loss
-from training.finetune.task import Float32, Measures, Split, Task, label_config
+from training.finetune.task import Float32, Measures, Split, Task
 
 
 def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
@@ -33,7 +33,6 @@ def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
         loss=label_loss,
         watched="entity_f1" if has_entities(labels) else "macro_f1",
         labels=labels,
-        config=label_config(labels),
         train=_split(examples, labels, pieces),
         dev=_split(read_tokens(dev), labels, pieces) if dev else None,
     )

@@ -110,7 +110,7 @@ def test_prompts_without_any_known_answer_are_refused(subject: Subject) -> None:
 def test_bad_line_is_named_by_number_and_never_shown(tmp_path: Path, line: str) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text('\n{"text": "A [MASK].", "accept": ["a"], "kind": "fact"}\n' + line + "\n")
-    with pytest.raises(TrainingError, match="line 3: expected an object") as caught:
+    with pytest.raises(TrainingError, match=r"^prompts\.jsonl, line 3: ") as caught:
         read_prompts(path)
     assert "secret" not in str(caught.value)
 
@@ -118,5 +118,5 @@ def test_bad_line_is_named_by_number_and_never_shown(tmp_path: Path, line: str) 
 def test_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text("\n")
-    with pytest.raises(TrainingError, match="has no prompts"):
+    with pytest.raises(TrainingError, match="holds no examples"):
         read_prompts(path)
