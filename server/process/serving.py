@@ -47,19 +47,20 @@ class Server(uvicorn.Server):
         listener: socket.socket,
         registry: Registry,
         drain_delay_s: float,
-        control: int | None = None,
+        member: ProcessGroupMember | None,
     ) -> None:
         super().__init__(config)
         self.exit_code = ExitCode.DRAINED
         self._listener = listener
         self._registry = registry
         self._drain_delay_s = drain_delay_s
-        self._control = control
+        self._member = member
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to obey the control pipe, if there is one, and to listen."""
-        if self._control is not None:
-            asyncio.get_running_loop().add_reader(self._control, self._obey, self._control)
+        if self._member is not None:
+            control = self._member.control
+            asyncio.get_running_loop().add_reader(control, self._obey, control)
         await super().startup(sockets)
         if self._listener.fileno() < 0:  # uvloop closes it, and keeps the reason to itself
             logger.error("cannot listen on the address of this process")
@@ -86,10 +87,7 @@ class Server(uvicorn.Server):
 
     def _close_later(self) -> None:
         logger.info("draining", extra={"seconds": self._drain_delay_s})
-        asyncio.get_running_loop().call_later(self._drain_delay_s, self._close)
-
-    def _close(self) -> None:
-        self.should_exit = True
+        asyncio.get_running_loop().call_later(self._drain_delay_s, lambda: self.end(self.exit_code))
 
     def end(self, code: ExitCode) -> None:
         """Stops accepting connections and ends, with `code`, once the admitted work is done."""
@@ -97,10 +95,11 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def make_room(self) -> None:
-        """Drains, as one process of several, so that the supervisor starts a healthy one."""
-        self.exit_code = ExitCode.FAILED
-        if self._registry.phase is not Phase.DRAINING:
-            self.handle_exit(signal.SIGTERM, None)
+        """Drains, if it is one process of several, so that the supervisor starts a healthy one."""
+        if self._member is not None:
+            self.exit_code = ExitCode.FAILED
+            if self._registry.phase is not Phase.DRAINING:
+                self.handle_exit(signal.SIGTERM, None)
 
 
 def serve(
@@ -123,18 +122,11 @@ def serve(
 def _server(
     settings: Settings, listener: socket.socket, member: ProcessGroupMember | None
 ) -> Server:
-    def end(code: ExitCode) -> None:
-        server.end(code)
-
-    def on_failure(_task: str) -> None:
-        if member is not None:
-            server.make_room()
-
-    service = Service.of(settings, member, BackgroundTasks(on_failure))
-    app = create_app(service, Lifecycle(service, end).lifespan)
-    control = None if member is None else member.control
+    service = Service.of(settings, member, BackgroundTasks(lambda _task: server.make_room()))
+    lifecycle = Lifecycle(service, lambda code: server.end(code))  # noqa: PLW0108 (made below)
+    app = create_app(service, lifecycle.lifespan)
     server = Server(
-        _config(app, settings), listener, service.registry, settings.drain_delay_s, control
+        _config(app, settings), listener, service.registry, settings.drain_delay_s, member
     )
     return server
 

@@ -22,7 +22,7 @@ DEALS_OUT: Final = sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # with any other address too
 
 
-class CannotListen(Exception):
+class CannotListen(OSError):
     """The address cannot be had; the message says why and what to do."""
 
 

@@ -83,7 +83,7 @@ class Supervisor:
         try:
             for rank in range(self._shared.size):
                 self._start(rank, is_replacement=False)
-        except (CannotListen, OSError) as error:
+        except OSError as error:
             _log_failed_start(error)
             self._give_up(ExitCode.FAILED)
         else:
@@ -161,7 +161,7 @@ class Supervisor:
             del self._due[rank]
             try:
                 self._start(rank, is_replacement=True)
-            except (CannotListen, OSError) as error:  # no more processes or descriptors, for now
+            except OSError as error:  # no more processes or descriptors, for now
                 _log_failed_start(error, rank=rank, pause_s=self._plan_replacement(rank))
 
     def _start(self, rank: int, *, is_replacement: bool) -> None:
@@ -175,7 +175,7 @@ class Supervisor:
                     self._leave_to_supervisor(ours)
                     member = ProcessGroupMember(rank, self._shared, theirs, is_replacement)
                     self._become(listener, member)
-        except (CannotListen, OSError):
+        except OSError:
             os.close(ours)
             raise
         finally:
@@ -199,8 +199,7 @@ class Supervisor:
             os._exit(code)
 
 
-def _log_failed_start(error: CannotListen | OSError, **fields: object) -> None:
-    if isinstance(error, CannotListen):
-        logger.error(str(error), extra=fields)
-    else:
-        logger.error("cannot start a process: %s", error.strerror, extra=fields)
+def _log_failed_start(error: OSError, **fields: object) -> None:
+    told = isinstance(error, CannotListen)
+    reason = str(error) if told else f"cannot start a process: {error.strerror}"
+    logger.error(reason, extra=fields)
