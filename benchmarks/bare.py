@@ -21,7 +21,7 @@ from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer
 
 from benchmarks.batches import full, packed
-from benchmarks.loops import Step, Texts, serve
+from benchmarks.loops import Step, Texts, serve, stepping
 from benchmarks.machine import own_cores
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.options import BATCH_TOKENS, GPU_WORKERS
@@ -69,13 +69,7 @@ class BareSession:
         else:
             share = sum(map(tokens_of, items)) / len(items) * waiting / self.threads
             batches = packed(items, min(int(share), self._most_tokens), tokens_of)
-
-        def step(number: int) -> int:
-            batch = batches[number % len(batches)]
-            self._session.run(batch)
-            return len(batch)
-
-        return step
+        return stepping(batches, self._session.run)
 
     def answers(self, task: str, texts: Texts) -> list[Any]:
         """Answer each text by itself."""

@@ -19,7 +19,14 @@ Step = Callable[[int], int]
 """Computes the batch of a number, from 0 on and for ever, and returns how many texts it has."""
 
 
-class LoadedModel(Protocol):
+class Answering(Protocol):
+    """A loaded model."""
+
+    def answers(self, task: str, texts: Texts) -> list[Any]:
+        """Answer each text: the id of the likeliest token for its mask, or its vector."""
+
+
+class LoadedModel(Answering, Protocol):
     """What a loop computes with."""
 
     threads: int
@@ -28,8 +35,18 @@ class LoadedModel(Protocol):
     def prepare(self, task: str, texts: Texts, waiting: int) -> Step:
         """Tokenise, and lay out the batches of a stream of which so many texts always wait."""
 
-    def answers(self, task: str, texts: Texts) -> list[Any]:
-        """Answer each text: the id of the likeliest token for its mask, or its vector."""
+
+def stepping(
+    batches: Sequence[Any], compute: Callable[[Any], object], size: Callable[[Any], int] = len
+) -> Step:
+    """Compute the batches in turn, again and again."""
+
+    def step(number: int) -> int:
+        batch = batches[number % len(batches)]
+        compute(batch)
+        return size(batch)
+
+    return step
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ Within a section the subjects take turns workload by workload (A B A B), so that
 slower or faster meets all alike.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from benchmarks.answers import answers
 from benchmarks.bench import Bench
 from benchmarks.load.arrivals import bursts, steady
 from benchmarks.load.offer import Stream
-from benchmarks.results import Sample
+from benchmarks.results import Sample, samples
 from benchmarks.workloads import LENGTHS, TASKS
 
 LOADS = (20, 50, 65, 80, 90, 95)  # % of what the closed loop reached
@@ -23,10 +23,10 @@ Section = Callable[[Bench], Iterator[Sample]]
 
 
 def throughput(bench: Bench) -> Iterator[Sample]:
-    """All connections busy: texts of the chosen lengths, and pairs."""
+    """All connections busy: texts of the chosen lengths, pairs, and three tasks in turn."""
     chosen = [bench.workloads.of(length, task) for length in bench.lengths for task in TASKS[:2]]
     if not bench.quick:
-        chosen.append(bench.workloads.of("short", "nsp"))
+        chosen += [bench.workloads.of("short", "nsp"), bench.workloads.three_tasks()]
     for workload in chosen:
         for subject in bench.subjects:
             if subject.serves(workload):
@@ -42,22 +42,6 @@ def alone(bench: Bench) -> Iterator[Sample]:
                 yield from bench.saturate(subject, workload, connections=1, share=0.5)
 
 
-def three_tasks(bench: Bench) -> Iterator[Sample]:
-    """Requests of three tasks in turn, beside the same requests task by task."""
-    mixed = bench.workloads.three_tasks()
-    for server in bench.servers:
-        if server.serves(mixed):
-            together = bench.rate(server, mixed)
-            apart = [
-                bench.rate(server, bench.workloads.of("short", task), 1 / len(TASKS))
-                for task in TASKS
-            ]
-            one_by_one = harmonic(apart)
-            yield Sample(mixed.name, server.name, "rate", together)
-            yield Sample("one task after the other", server.name, "rate", one_by_one)
-            yield Sample(mixed.name, server.name, "mixed of apart", 100 * together / one_by_one)
-
-
 def lists(bench: Bench) -> Iterator[Sample]:
     """Single requests, without and with a client that sends one list of 512 after the other."""
     singles, many = bench.workloads.of("short", "embed"), bench.workloads.lists()
@@ -69,11 +53,10 @@ def lists(bench: Bench) -> Iterator[Sample]:
             beside = {"lists": Stream(server.posts(many), connections=1)}
             quiet = server.offer(stream, warm_s=bench.warm_s, seconds=seconds)["singles"]
             seen = server.offer(stream | beside, warm_s=bench.warm_s, seconds=seconds)["singles"]
-            for name, one in (("singles", quiet), ("singles beside lists", seen)):
-                yield Sample(name, server.name, "p50", one.p50_ms)
-                yield Sample(name, server.name, "p99", one.p99_ms)
-            ratio = seen.p99_ms / quiet.p99_ms
-            yield Sample("singles beside lists", server.name, "p99 of alone", ratio)
+            yield from samples("singles", server.name, p50=quiet.p50_ms, p99=quiet.p99_ms)
+            beside_lists = {"p50": seen.p50_ms, "p99": seen.p99_ms}
+            beside_lists["p99 of alone"] = seen.p99_ms / quiet.p99_ms
+            yield from samples("singles beside lists", server.name, **beside_lists)
 
 
 def burst(bench: Bench) -> Iterator[Sample]:
@@ -87,9 +70,9 @@ def burst(bench: Bench) -> Iterator[Sample]:
             stream = {"burst": Stream(server.posts(workload), due_s=due_s)}
             seconds = (count - 1) * BURST_EVERY_S
             seen = server.offer(stream, warm_s=BURST_EVERY_S / 2, seconds=seconds)["burst"]
-            yield Sample(f"{BURST} at once", server.name, "p50", seen.p50_ms)
-            yield Sample(f"{BURST} at once", server.name, "all answered", seen.worst_ms)
-            yield Sample(f"{BURST} at once", server.name, "refused", seen.refused / (count - 1))
+            found = {"p50": seen.p50_ms, "all answered": seen.worst_ms}
+            found["refused"] = seen.refused / (count - 1)
+            yield from samples(f"{BURST} at once", server.name, **found)
 
 
 def load(bench: Bench) -> Iterator[Sample]:
@@ -103,10 +86,8 @@ def load(bench: Bench) -> Iterator[Sample]:
                     stream = {"load": Stream(server.posts(workload), due_s=due_s)}
                     seen = server.offer(stream, warm_s=bench.warm_s, seconds=bench.seconds)["load"]
                     name = f"{workload.name} at {percent} %"
-                    yield Sample(name, server.name, "rate", rate)
-                    yield Sample(name, server.name, "p50", seen.p50_ms)
-                    yield Sample(name, server.name, "p99", seen.p99_ms)
-                    yield Sample(name, server.name, "refused", seen.refused)
+                    found = {"p50": seen.p50_ms, "p99": seen.p99_ms, "refused": seen.refused}
+                    yield from samples(name, server.name, rate=rate, **found)
 
 
 def length(bench: Bench) -> Iterator[Sample]:
@@ -123,15 +104,14 @@ def length(bench: Bench) -> Iterator[Sample]:
 def footprint(bench: Bench) -> Iterator[Sample]:
     """How long each subject took to get ready, and its memory after the other sections' load."""
     for subject in bench.subjects:
-        yield Sample("after the load", subject.name, "memory", subject.program.memory_mb())
-        yield Sample("after the load", subject.name, "ready", subject.ready_s)
+        found = {"memory": subject.program.memory_mb(), "ready": subject.ready_s}
+        yield from samples("after the load", subject.name, **found)
 
 
 SECTIONS: dict[str, Section] = {
     "answers": answers,
     "throughput": throughput,
     "alone": alone,
-    "three-tasks": three_tasks,
     "lists": lists,
     "burst": burst,
     "load": load,
@@ -139,12 +119,3 @@ SECTIONS: dict[str, Section] = {
     "footprint": footprint,
 }
 """In the order in which a round goes through them."""
-
-
-def harmonic(rates: Sequence[float]) -> float:
-    """Return the rate of doing equal numbers of each, one kind after the other.
-
-    >>> harmonic([100.0, 50.0])
-    66.66666666666667
-    """
-    return len(rates) / sum(1 / rate for rate in rates)

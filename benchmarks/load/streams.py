@@ -109,7 +109,6 @@ class OpenLoop:
             self._send(connection, due)
 
     def _send(self, connection: Connection, due: float) -> None:
-        self.recorder.sent(due)
         connection.send(next(self._requests), due)
 
     def _answered(self, connection: Connection, status: int) -> None:

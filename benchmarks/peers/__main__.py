@@ -1,11 +1,10 @@
 """`make bench-peers`: Cloze and its peers on the same weights, cores and texts -> a report."""
 
-from benchmarks.harness import bench_of, command_line, complete, run, started
+from benchmarks.harness import bench_of, command_line, read_options, run, started
 from benchmarks.machine import conditions, leave
 from benchmarks.peers.catalogue import PEERS, cloze_subjects
 from benchmarks.peers.sameness import Sameness
-from benchmarks.peers.weights import prepare
-from benchmarks.random_checkpoint import SIZES
+from benchmarks.peers.weights import SIZES, prepare
 from models.manifest import TOKENIZER_FILE
 
 SECTIONS = ("throughput", "alone", "load", "length", "footprint")
@@ -26,7 +25,7 @@ def main() -> None:
     parser.add_argument(
         "--prepare", action="store_true", help="install and convert, measure nothing"
     )
-    options = complete(parser.parse_args(), SECTIONS)
+    options = read_options(parser, SECTIONS)
     leave(options.cores)
     weights = prepare(options.checkpoint)
     specs, missing = cloze_subjects(weights), {}

@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.environments import ENVIRONMENTS, REPOSITORY, build, call, python_of
-from benchmarks.random_checkpoint import SIZES
 
+SIZES = {  # of random weights: layers, hidden size, heads
+    "tiny": (2, 64, 2),  # to try the benchmarks themselves
+    "small": (6, 384, 12),  # all-MiniLM-L6-v2's
+    "base": (12, 768, 12),
+    "large": (24, 1024, 16),
+}
 PRECISIONS = ("fp32", "int8")
 TOKENIZER = REPOSITORY / "models" / "cloze-small-en" / "tokenizer.json"  # of random weights
+RANDOM = "benchmarks.peers.programs.random_checkpoint"
 EXPORT = REPOSITORY / ".venv-export" / "bin" / "python"
 EXPORT_TASKS = {"fill-mask": "fill-mask", "embed": "feature-extraction"}  # Optimum's names
 KIND = ("--framework", "pt", "--library", "transformers")
@@ -61,19 +67,19 @@ class Weights:
 def prepare(
     source: str,
     precisions: Sequence[str] = PRECISIONS,
-    exporter: Path = EXPORT,
     root: Path = ENVIRONMENTS / "weights",
+    python: Path | None = None,
 ) -> Weights:
-    """Make the checkpoint and Cloze's model folders, in an environment that can export."""
+    """Make the checkpoint and Cloze's model folders, each in its environment, or all in one."""
     weights = Weights(root.resolve() / name_of(source))
     if not weights.checkpoint.exists():
-        make_checkpoint(source, weights.checkpoint, exporter)
+        make_checkpoint(source, weights.checkpoint, python)
     for precision in precisions:
         folder = weights.cloze(precision)
         if not folder.exists():
             print(f"exporting {source} for Cloze in {precision}", flush=True)
             paths = [str(weights.checkpoint), str(folder)]
-            call([str(exporter), "-m", "export", *paths, "--precision", precision])
+            call([str(python or EXPORT), "-m", "export", *paths, "--precision", precision])
     return weights
 
 
@@ -87,14 +93,16 @@ def name_of(source: str) -> str:
     return f"{Path(source).resolve().name}-{digest.hexdigest()[:8]}"
 
 
-def make_checkpoint(source: str, folder: Path, exporter: Path = EXPORT) -> None:
+def make_checkpoint(source: str, folder: Path, python: Path | None = None) -> None:
     """Copy the checkpoint, or make one, and say how sentences are pooled."""
     partial = folder.with_name("checkpoint.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if source in SIZES:
-        program = [str(exporter), "-m", "benchmarks.random_checkpoint"]
-        call([*program, source, str(TOKENIZER), str(partial)])
+        if python is None:
+            build("pipeline")
+        program = [str(python or python_of("pipeline")), "-m", RANDOM]
+        call([*program, *map(str, SIZES[source]), str(TOKENIZER), str(partial)])
     else:
         for file in Path(source).iterdir():
             if file.is_file():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench import Bench
-from benchmarks.sections import SECTIONS, alone, harmonic, load, throughput
+from benchmarks.sections import SECTIONS, alone, load, throughput
 from benchmarks.workloads import Workloads
 from tests.benchmarks.noting import EVERY_TASK, Noting
 
@@ -39,7 +39,7 @@ def test_subjects_take_turns_and_only_at_what_they_can_do(
 
 def test_one_connection_is_measured_in_half_the_time(bench: Bench) -> None:
     samples = list(alone(bench))
-    assert {sample.measure for sample in samples} == {"rate", "p50", "p99", "CPU"}
+    assert {sample.measure for sample in samples} == {"rate", "p50", "p99", "generator", "CPU"}
 
 
 def test_offered_rates_are_shares_of_capacity_and_stay_the_same(
@@ -51,10 +51,6 @@ def test_offered_rates_are_shares_of_capacity_and_stay_the_same(
     assert rates == [sample.value for sample in second if sample.measure == "rate"]
     # 200 a second, at 50 and 80 %, for a quarter second of warm-up and a second.
     assert calls[1:3] == [("A", "125 requests"), ("A", "200 requests")]
-
-
-def test_separate_phases_of_equal_numbers_have_the_harmonic_mean() -> None:
-    assert harmonic([60.0, 30.0, 20.0]) == pytest.approx(30.0)
 
 
 def test_every_section_says_what_it_measures() -> None:

@@ -1,4 +1,4 @@
-"""sentence-transformers behind FastAPI, with the PyTorch or the ONNX backend.
+"""sentence-transformers behind FastAPI, text by text, with the PyTorch or the ONNX backend.
 
 Usage: sentence_transformers_server.py CHECKPOINT PORT THREADS torch|onnx
 """
@@ -7,44 +7,34 @@ import sys
 from typing import Any
 
 import torch
-import uvicorn
-from fastapi import FastAPI
-from pydantic import BaseModel
 from sentence_transformers import SentenceTransformer
 
-
-class Body(BaseModel):
-    """One text or a list."""
-
-    inputs: str | list[str]
+from benchmarks.loops import Texts
+from benchmarks.peers.programs.served import serve
 
 
-def application(checkpoint: str, backend: str, threads: int) -> FastAPI:
-    """Load the model and put it behind its routes."""
-    options: dict[str, Any] = {}
-    if backend == "onnx":
-        import onnxruntime  # noqa: PLC0415 - the torch backend has no use for it
+class Embed:
+    """The encoder, as its documentation has one call it."""
 
-        session = onnxruntime.SessionOptions()
-        session.intra_op_num_threads = threads
-        options = {"provider": "CPUExecutionProvider", "session_options": session}
-    model = SentenceTransformer(checkpoint, backend=backend, device="cpu", model_kwargs=options)
-    app = FastAPI()
+    def __init__(self, checkpoint: str, backend: str, threads: int) -> None:
+        options: dict[str, Any] = {}
+        if backend == "onnx":
+            import onnxruntime  # noqa: PLC0415 - the torch backend has no use for it
 
-    @app.post("/embed")
-    async def embed(body: Body) -> list[list[float]]:
-        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-        vectors: list[list[float]] = model.encode(texts, show_progress_bar=False).tolist()
-        return vectors
+            session = onnxruntime.SessionOptions()
+            session.intra_op_num_threads = threads
+            options = {"provider": "CPUExecutionProvider", "session_options": session}
+        self._model = SentenceTransformer(
+            checkpoint, backend=backend, device="cpu", model_kwargs=options
+        )
 
-    @app.get("/readyz")
-    async def ready() -> str:
-        return "ready"
-
-    return app
+    def answers(self, task: str, texts: Texts) -> list[Any]:  # noqa: ARG002 - it has one
+        """Embed each text."""
+        single = [text for (text,) in texts]
+        return list(self._model.encode(single, show_progress_bar=False).tolist())
 
 
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[3]))
-    made = application(sys.argv[1], sys.argv[4], int(sys.argv[3]))
-    uvicorn.run(made, port=int(sys.argv[2]), log_level="warning")
+    model = Embed(sys.argv[1], sys.argv[4], int(sys.argv[3]))
+    serve(model, ("embed",), sys.argv[2], largest=1)
