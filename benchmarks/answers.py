@@ -4,10 +4,11 @@ A text's answer should depend neither on the device nor on the texts that it is 
 text is asked for alone, and again in one list with others, which a server computes together.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.bench import Bench
 from benchmarks.results import Sample
@@ -16,11 +17,6 @@ from benchmarks.workloads import Question, Task
 
 ASKED = 8  # texts of mixed lengths whose answers are compared
 FEW, MANY = 7, 400  # short texts beside them
-
-Vectors = NDArray[np.float64]
-"""(texts, hidden)"""
-Candidates = list[dict[int, float]]
-"""For the mask of each text, tokens and their log-probabilities, the likeliest first."""
 
 
 def answers(bench: Bench) -> Iterator[Sample]:
@@ -60,24 +56,19 @@ def _texts(bench: Bench, kind: str, task: Task) -> list[str]:
 
 
 def _differences(
-    workload: str, subject: str, task: Task, found: list[object], wanted: list[object]
+    workload: str, subject: str, task: Task, found: list[Any], wanted: list[Any]
 ) -> Iterator[Sample]:
     if task == "embed":
-        apart = float(np.abs(_vectors(found) - _vectors(wanted)).max())
-        yield Sample(workload, subject, "vectors", apart)
+        apart = np.abs(np.array(found, np.float64) - np.array(wanted, np.float64))
+        yield Sample(workload, subject, "vectors", float(apart.max()))
         return
-    pairs = list(zip(map(_candidates, found), map(_candidates, wanted), strict=True))
+    pairs = [(_scores(one), _scores(other)) for one, other in zip(found, wanted, strict=True)]
     odds = [abs(one[token] - other[token]) for one, other in pairs for token in one.keys() & other]
     same = [next(iter(one)) == next(iter(other)) for one, other in pairs]
     yield Sample(workload, subject, "log-probabilities", max(odds, default=float("nan")))
     yield Sample(workload, subject, "best word", sum(same) / len(same))
 
 
-def _vectors(found: list[object]) -> Vectors:
-    return np.array(found, np.float64).reshape(len(found), -1)
-
-
-def _candidates(found: object) -> dict[int, float]:
-    if not isinstance(found, list):
-        raise TypeError(f"expected candidates of one mask, found {type(found).__name__}")
-    return {one["token"]: float(np.log(one["score"])) for one in found}
+def _scores(candidates: list[dict[str, Any]]) -> dict[int, float]:
+    """Return the log-probability of each token, the likeliest first."""
+    return {one["token"]: math.log(one["score"]) for one in candidates}

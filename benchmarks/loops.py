@@ -8,8 +8,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -49,17 +48,8 @@ def stepping(
     return step
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a loop computed in the measured time; `served` counts the warm-up too."""
-
-    texts: int
-    seconds: float
-    served: int
-
-
-def run(step: Step, threads: int, warm_s: float, seconds: float) -> Ran:
-    """Compute batches on so many threads for so long."""
+def run(step: Step, threads: int, warm_s: float, seconds: float) -> dict[str, float]:
+    """Compute batches on so many threads for so long; `served` counts the warm-up's texts too."""
     numbers = count()
     finished: list[tuple[float, int]] = []
     begins = time.perf_counter() + warm_s
@@ -77,7 +67,8 @@ def run(step: Step, threads: int, warm_s: float, seconds: float) -> Ran:
     # From the end of the warm-up to the end of the last batch, each thread in full.
     served = sum(texts for _, texts in finished)
     measured = sum(texts for end, texts in finished if end >= begins)
-    return Ran(measured, max(end for end, _ in finished) - begins, served)
+    seconds = max(end for end, _ in finished) - begins
+    return {"texts": measured, "seconds": seconds, "served": served}
 
 
 def serve(model: LoadedModel) -> None:
@@ -90,9 +81,9 @@ def serve(model: LoadedModel) -> None:
             _say({"answers": model.answers(task, texts)})
         else:
             step = model.prepare(task, texts, asked["waiting"])
-            ran = run(step, min(model.threads, asked["waiting"]), asked["warm_s"], asked["seconds"])
-            _say({"texts": ran.texts, "seconds": ran.seconds, "served": ran.served})
+            threads = min(model.threads, asked["waiting"])
+            _say(run(step, threads, asked["warm_s"], asked["seconds"]))
 
 
-def _say(answer: dict[str, Any]) -> None:
+def _say(answer: Mapping[str, Any]) -> None:
     print(json.dumps(answer), flush=True)

@@ -10,7 +10,6 @@ Memory bandwidth, caches, clock rates under load, hyperthreads and the network a
 """
 
 import argparse
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +21,9 @@ from urllib.request import urlopen
 
 from benchmarks.bare import BareSession
 from benchmarks.cloze import DEFAULT_MODEL, server
-from benchmarks.harness import RESULTS
+from benchmarks.harness import command_line
 from benchmarks.load.offer import Stream, offer
-from benchmarks.machine import conditions, core_list, leave
+from benchmarks.machine import conditions, leave
 from benchmarks.report import markdown, table
 from benchmarks.results import Figure, Results, Sample, samples
 from benchmarks.subjects import Server, running
@@ -33,7 +32,6 @@ from models.manifest import TOKENIZER_FILE, load_manifest
 from server.process.supervisor import processes_for
 
 CORES = (16, 64, 192)
-GPU_RATES = (1_000, 5_000, 20_000)  # requests per second that a GPU may be able to compute
 CONNECTIONS, WARM_S, READY_S = 32, 1.0, 60.0
 BATCH_TOKENS = 200  # about what a worker takes with 32 busy connections
 
@@ -136,7 +134,7 @@ def costs_of(figures: Sequence[Figure], setup: Setup, workload: str, python_s: f
 
 
 def calculated(costs: Mapping[str, Costs]) -> Iterator[str]:
-    """Yield what follows for more cores, and for a GPU, as Markdown."""
+    """Yield what follows for more cores, as Markdown."""
     for name, one in costs.items():
         yield (
             f"Calculated for {name}: {one.cpu_s * 1e3:.2f} ms of CPU per request, "
@@ -145,10 +143,6 @@ def calculated(costs: Mapping[str, Costs]) -> Iterator[str]:
         )
         titles = ["cores", "1 process", "one per 6 cores", "processes", "limit of those"]
         yield table(titles, [calculated_row(one, cores) for cores in CORES])
-    yield "Calculated for a GPU that computes so many requests per second (assumed, not measured):"
-    titles = ["GPU's rate", *(f"processes to keep it busy, {name}" for name in costs)]
-    needed = [[str(math.ceil(rate * one.lock_s)) for one in costs.values()] for rate in GPU_RATES]
-    yield table(titles, [[f"{rate:,}", *row] for rate, row in zip(GPU_RATES, needed, strict=True)])
 
 
 def calculated_row(costs: Costs, cores: int) -> list[str]:
@@ -161,13 +155,10 @@ def calculated_row(costs: Costs, cores: int) -> list[str]:
 
 def main() -> None:
     """Measure, calculate, print, write."""
-    made = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    made.add_argument("--model", type=Path, default=DEFAULT_MODEL)
-    made.add_argument("--cores", type=core_list, default=[0, 1], help="two, like 0-1")
-    made.add_argument("--rounds", type=int, default=3)
-    made.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    made.add_argument("--results", type=Path, default=RESULTS)
-    options = made.parse_args()
+    parser = command_line("benchmarks.scaling", "What a request costs on one core and on two.")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    parser.set_defaults(cores=[0, 1], rounds=3, seconds=4.0)
+    options = parser.parse_args()
     (options.results / "logs").mkdir(parents=True, exist_ok=True)
     every = Workloads(options.model / TOKENIZER_FILE)
     workloads = [every.of("short", "fill-mask"), every.of("mixed", "embed")]

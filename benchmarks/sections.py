@@ -2,13 +2,17 @@
 
 Within a section the subjects take turns workload by workload (A B A B), so that a machine that gets
 slower or faster meets all alike.
+
+An open loop's requests are due when a plan says, whether earlier ones are answered or not, as those
+of many independent clients are. A closed loop waits with its next request until a slow server has
+answered, and so never sees the queue that the slowness made.
 """
 
+import random
 from collections.abc import Callable, Iterator
 
 from benchmarks.answers import answers
 from benchmarks.bench import Bench
-from benchmarks.load.arrivals import bursts, steady
 from benchmarks.load.offer import Stream
 from benchmarks.results import Sample, samples
 from benchmarks.workloads import LENGTHS, TASKS
@@ -17,6 +21,7 @@ LOADS = (20, 50, 65, 80, 90, 95)  # % of what the closed loop reached
 SINGLES_PER_S = 20  # requests beside the lists: few enough not to be the load themselves
 BURST = 256  # requests at once
 BURST_EVERY_S = 2.0
+SEED = 20_26
 
 
 Section = Callable[[Bench], Iterator[Sample]]
@@ -119,3 +124,25 @@ SECTIONS: dict[str, Section] = {
     "footprint": footprint,
 }
 """In the order in which a round goes through them."""
+
+
+def steady(rate: float, seconds: float, seed: int = SEED) -> list[float]:
+    """Return the seconds at which requests of a Poisson process are due, in order.
+
+    The number of arrivals is exactly `rate * seconds`; given their number, the arrivals of a
+    Poisson process are uniform. Every subject is offered the same moments.
+
+    >>> [round(due, 2) for due in steady(rate=2, seconds=2)]
+    [0.24, 1.01, 1.02, 1.72]
+    """
+    chance = random.Random(seed)  # noqa: S311 - the same arrivals every time
+    return sorted(chance.uniform(0, seconds) for _ in range(round(rate * seconds)))
+
+
+def bursts(size: int, every_s: float, count: int) -> list[float]:
+    """Return the seconds at which `count` bursts of `size` requests at once are due.
+
+    >>> bursts(size=2, every_s=1.5, count=2)
+    [0.0, 0.0, 1.5, 1.5]
+    """
+    return [number * every_s for number in range(count) for _ in range(size)]

@@ -27,14 +27,10 @@ KIND = ("--framework", "pt", "--library", "transformers")
 
 # What makes a checkpoint one of sentence-transformers: the mean of the token vectors, normalised.
 MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    {
-        "idx": 2,
-        "name": "2",
-        "path": "2_Normalize",
-        "type": "sentence_transformers.models.Normalize",
-    },
+    {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+    for place, (path, kind) in enumerate(
+        [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    )
 ]
 
 
@@ -114,15 +110,12 @@ def make_checkpoint(source: str, folder: Path, python: Path | None = None) -> No
 def pool_sentences(folder: Path) -> None:
     """Write the files of sentence-transformers."""
     config = json.loads((folder / "config.json").read_text())
-    pooling = {
-        "word_embedding_dimension": config["hidden_size"],
-        "pooling_mode_mean_tokens": True,
-    }
+    size = {"word_embedding_dimension": config["hidden_size"], "pooling_mode_mean_tokens": True}
     limit = {"max_seq_length": config["max_position_embeddings"]}
-    (folder / "1_Pooling").mkdir()
     (folder / "2_Normalize").mkdir()
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(size))
     (folder / "modules.json").write_text(json.dumps(MODULES))
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     (folder / "sentence_bert_config.json").write_text(json.dumps(limit))
 
 

@@ -1,13 +1,12 @@
 """A loaded model -> FastAPI in front of it, in batches: the server that one writes oneself.
 
-A worker thread that is free takes what waits, so nothing waits for a timer.
+A model that is free takes what waits, so nothing waits for a timer.
 """
 
 import asyncio
-import threading
 from collections.abc import Sequence
-from queue import Empty, SimpleQueue
-from typing import Any, Literal, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,55 +24,44 @@ class Body(BaseModel):
     inputs: str
 
 
-class Waiting(NamedTuple):
-    """One text and who waits for its answer."""
-
-    text: str
-    answer: "asyncio.Future[Any]"
-
-
 class Batches:
-    """One task's queue and its worker."""
+    """One task's queue. All tasks share the one thread that computes."""
 
-    def __init__(self, model: Answering, task: str, largest: int, turn: threading.Lock) -> None:
-        self._model, self._task, self._largest, self._turn = model, task, largest, turn
-        self._queue: SimpleQueue[Waiting] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True).start()
+    def __init__(
+        self, model: Answering, task: str, largest: int, thread: ThreadPoolExecutor
+    ) -> None:
+        self._model, self._task, self._largest, self._thread = model, task, largest, thread
+        self._queue: asyncio.Queue[tuple[str, asyncio.Future[Any]]] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
 
     async def answer(self, body: Body) -> Any:
         """Wait for the answer to one text: the candidates for its mask, or a list of one vector."""
-        waiting = Waiting(body.inputs, asyncio.get_running_loop().create_future())
-        self._queue.put(waiting)
-        answer = await waiting.answer
-        return [answer] if self._task == "embed" else answer
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        answered = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((body.inputs, answered))
+        return await answered
 
-    def _work(self) -> None:
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            batch = [self._queue.get()]
-            with self._turn:
-                try:
-                    while len(batch) < self._largest:
-                        batch.append(self._queue.get_nowait())
-                except Empty:
-                    pass
-                answers = self._model.answers(self._task, [(waiting.text,) for waiting in batch])
-            batch[0].answer.get_loop().call_soon_threadsafe(deliver, batch, answers)
-
-
-def deliver(batch: list[Waiting], answers: list[Any]) -> None:
-    """Hand out the answers, on the event loop."""
-    for waiting, answer in zip(batch, answers, strict=True):
-        if not waiting.answer.done():
-            waiting.answer.set_result(answer)
+            batch = [await self._queue.get()]
+            while len(batch) < self._largest and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            texts = [(text,) for text, _ in batch]
+            found = await loop.run_in_executor(self._thread, self._model.answers, self._task, texts)
+            for (_, answered), answer in zip(batch, found, strict=True):
+                if not answered.done():
+                    answered.set_result([answer] if self._task == "embed" else answer)
 
 
 def serve(
     model: Answering, tasks: Sequence[Literal["fill-mask", "embed"]], port: str, largest: int
 ) -> None:
-    """Serve a route for each task until a signal ends it; all take turns at the model."""
-    app, turn = FastAPI(), threading.Lock()
+    """Serve a route for each task until a signal ends it."""
+    app, thread = FastAPI(), ThreadPoolExecutor(1)
     for task in tasks:
-        batches = Batches(model, task, largest, turn)
+        batches = Batches(model, task, largest, thread)
         app.post(f"/{task}", response_model=SHAPES[task])(batches.answer)
 
     @app.get("/readyz")
