@@ -1,4 +1,6 @@
-"""Section `answers`: how far a server's answers are from the reference's, and from themselves.
+"""Subjects -> whether they answer alike: `Sameness` before they are measured, section `answers`.
+
+All must have the same weights, so a subject that answers otherwise than the first is left out.
 
 A text's answer should depend neither on the device nor on the texts that it is computed with. Each
 text is asked for alone, and again in one list with others, which a server computes together.
@@ -9,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.bench import Bench
 from benchmarks.results import Sample
-from benchmarks.subjects import Server
+from benchmarks.subjects import Server, Subject
 from benchmarks.workloads import Question, Task
 
+TEXTS = ("The train leaves the [MASK] at seven.", "She opened the [MASK] and read the letter.")
+LEAST_COSINE = 0.98  # of vectors with the same weights; int8 and bf16 move them a little
 ASKED = 8  # texts of mixed lengths whose answers are compared
 FEW, MANY = 7, 400  # short texts beside them
 
@@ -72,3 +77,44 @@ def _differences(
 def _scores(candidates: list[dict[str, Any]]) -> dict[int, float]:
     """Return the log-probability of each token, the likeliest first."""
     return {one["token"]: math.log(one["score"]) for one in candidates}
+
+
+class Sameness:
+    """Compares every subject with the first one asked."""
+
+    def __init__(self) -> None:
+        self._first: dict[Question, int | NDArray[np.float32]] = {}
+
+    def check(self, subject: Subject) -> None:
+        """Ask the subject for what it can do.
+
+        Raises:
+            RuntimeError: its answers are not those of the first subject.
+        """
+        tasks = subject.tasks & {"fill-mask", "embed"}
+        for question in (Question(task, (text,)) for task in sorted(tasks) for text in TEXTS):
+            answer = read(subject.ask(question))
+            first = self._first.setdefault(question, answer)
+            if isinstance(answer, int) or isinstance(first, int):
+                same, shown = answer == first, f"token {answer} instead of {first}"
+            else:
+                cosine = answer @ first / np.linalg.norm(answer) / np.linalg.norm(first)
+                same, shown = bool(cosine >= LEAST_COSINE), f"a vector with cosine {cosine:.3f}"
+            if not same:
+                raise RuntimeError(f"{subject.name} answers {question.task} otherwise: {shown}")
+
+
+def read(answer: Any) -> int | NDArray[np.float32]:
+    """Find the likeliest token or the vector in any subject's answer.
+
+    >>> read([[{"token": 7, "score": 0.5}]]), read({"data": [{"embedding": [1.0]}]}).tolist()
+    (7, [1.0])
+    """
+    while not isinstance(answer, int):
+        if isinstance(answer, dict):
+            answer = answer.get("data") or answer.get("embedding") or answer["token"]
+        elif isinstance(answer[0], float):
+            return np.array(answer, np.float32)
+        else:
+            answer = answer[0]
+    return answer

@@ -10,7 +10,6 @@ Usage: python -m benchmarks.bare MODEL-FOLDER [--device cuda] [--batch-tokens N]
 
 import argparse
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -114,15 +113,10 @@ def tokens_of(item: Item) -> int:
     return len(item.encoding)
 
 
-def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bare")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch-tokens", type=int, default=0, help="fill batches to so many")
     parser.add_argument("--workers", type=int, default=0)
-    return parser.parse_args(arguments)
-
-
-if __name__ == "__main__":
-    serve(BareSession(**vars(read_options())))
+    serve(BareSession(**vars(parser.parse_args())))

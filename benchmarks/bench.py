@@ -51,11 +51,8 @@ class Bench:
 
     def rate(self, subject: Subject, workload: Workload, share: float = 1.0) -> float:
         """Return what a closed loop reaches."""
-        return next(
-            sample.value
-            for sample in self.saturate(subject, workload, share=share)
-            if sample.measure == "rate"
-        )
+        times = {"warm_s": self.warm_s * share, "seconds": self.seconds * share}
+        return subject.saturate(workload, self.connections, **times).rate
 
     def capacity(self, server: Server, workload: Workload) -> float:
         """Return what a closed loop reached when first asked: the same in all rounds."""

@@ -8,10 +8,10 @@ of float32 on the CPU. Needs `onnxruntime-gpu`, what the exporter needs beside i
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import cloze
+from benchmarks.answers import Sameness
 from benchmarks.harness import (
     bench_of,
     command_line,
@@ -23,7 +23,6 @@ from benchmarks.harness import (
 )
 from benchmarks.machine import conditions, gpu_name, leave, own_cores
 from benchmarks.peers.environments import ENVIRONMENTS
-from benchmarks.peers.sameness import Sameness
 from benchmarks.peers.weights import SIZES, Weights, prepare
 from benchmarks.subjects import Server, Spec
 from benchmarks.workloads import TASKS, Task
@@ -74,7 +73,7 @@ def measure(size: str, options: argparse.Namespace) -> None:
     ):
         stated = conditions(options.cores) | {"GPU": gpu_name(), "weights": f"{size}, random"}
         bench = bench_of(subjects, weights.checkpoint / TOKENIZER_FILE, options)
-        if isinstance(subjects[0], Server) and subjects[0].name == REFERENCE:
+        if subjects and isinstance(subjects[0], Server) and subjects[0].name == REFERENCE:
             bench.reference = subjects[0]
             bench.subjects = subjects[1:]
         references = [f"bare session, {options.batch_tokens[-1]} tokens"]
@@ -87,8 +86,8 @@ def asked() -> argparse.Namespace:
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), default="cuda", help="cpu to try the benchmark itself")
     add("--sizes", type=names, default=("small", "base"), help=f"of: {', '.join(SIZES)}")
-    add("--batch-tokens", type=numbers, default=BATCH_TOKENS, help="of full batches")
-    add("--processes", type=numbers, default=(1, 4), help="of the server")
+    add("--batch-tokens", type=int, nargs="+", default=BATCH_TOKENS, help="of full batches")
+    add("--processes", type=int, nargs="+", default=(1, 4), help="of the server")
     add("--folder", type=Path, default=ENVIRONMENTS / "weights", help="where models are kept")
     cores = own_cores()
     if len(cores) > 2 * GENERATOR_CORES:
@@ -96,15 +95,6 @@ def asked() -> argparse.Namespace:
     options = read_options(parser, SECTIONS)
     require_known("--sizes", options.sizes, SIZES)
     return options
-
-
-def numbers(text: str) -> Sequence[int]:
-    """Read a list of numbers with commas between them.
-
-    >>> numbers("1,4")
-    (1, 4)
-    """
-    return tuple(map(int, text.split(",")))
 
 
 def main() -> None:

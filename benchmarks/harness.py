@@ -4,7 +4,7 @@ What `benchmarks`, `benchmarks.peers` and `benchmarks.gpu` have in common.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,9 +19,6 @@ from benchmarks.workloads import KINDS, Workloads
 RESULTS = Path(__file__).parent / "results"
 QUICK = {"rounds": 2, "seconds": 1.0, "lengths": ("short",)}
 FULL = {"rounds": 5, "seconds": 4.0, "lengths": KINDS}
-
-Check = Callable[[Subject], None]
-"""Raises `RuntimeError` for a subject that does not answer as it should."""
 
 
 def command_line(program: str, purpose: str) -> argparse.ArgumentParser:
@@ -63,9 +60,7 @@ def read_options(
     return options
 
 
-def require_known(
-    flag: str, given: Sequence[str], known: Sequence[str] | Mapping[str, object]
-) -> None:
+def require_known(flag: str, given: Sequence[str], known: Iterable[str]) -> None:
     """Raise `SystemExit` for a name that does not exist."""
     if unknown := set(given) - set(known):
         raise SystemExit(f"{flag}: unknown {sorted(unknown)}; choose from {', '.join(known)}")
@@ -78,9 +73,15 @@ def names(text: str) -> tuple[str, ...]:
 
 @contextmanager
 def started(
-    specs: Sequence[Spec], cores: Sequence[int], logs: Path, check: Check | None = None
+    specs: Sequence[Spec],
+    cores: Sequence[int],
+    logs: Path,
+    check: Callable[[Subject], None] | None = None,
 ) -> Iterator[tuple[list[Subject], Conditions]]:
-    """Start the subjects one by one; yield those that run, and why the others do not."""
+    """Start the subjects one by one; yield those that run, and why the others do not.
+
+    `check` raises `RuntimeError` for a subject that does not answer as it should.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     subjects: list[Subject] = []
     missing: Conditions = {}
@@ -130,7 +131,7 @@ def run(
         SystemExit: no subject could be started; or, at the end, a section failed.
     """
     if not bench.subjects:
-        raise SystemExit("; ".join(f"{what}: {why}" for what, why in conditions.items()))
+        raise SystemExit("\n".join(f"{what}: {why}" for what, why in conditions.items()))
     results, failed = Results(), dict[str, str]()
     for number in range(options.rounds):
         rounds = {"rounds": f"{number + 1} of {options.rounds}, {bench.seconds:g} s each"}

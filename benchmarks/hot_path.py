@@ -42,7 +42,6 @@ PARTS = (
     ("pydantic", BODY),
     ("server/", "the rest of the server: deadlines, metrics, logs"),
 )
-OTHER = "other"
 
 
 def part_of(frames: Sequence[str]) -> str:
@@ -55,7 +54,7 @@ def part_of(frames: Sequence[str]) -> str:
         for path, name in PARTS:
             if path in frame:
                 return name
-    return OTHER
+    return "other"
 
 
 def shares(stacks: Iterable[str]) -> Counter[str]:

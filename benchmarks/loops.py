@@ -8,7 +8,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -73,17 +74,14 @@ def run(step: Step, threads: int, warm_s: float, seconds: float) -> dict[str, fl
 
 def serve(model: LoadedModel) -> None:
     """Answer what comes in until the input ends; say first that the model is loaded."""
-    _say({"ready": True})
+    say = partial(print, flush=True)
+    say(json.dumps({"ready": True}))
     for line in sys.stdin:
         asked = json.loads(line)
         task, texts = asked["task"], asked["texts"]
         if asked["seconds"] is None:
-            _say({"answers": model.answers(task, texts)})
+            say(json.dumps({"answers": model.answers(task, texts)}))
         else:
             step = model.prepare(task, texts, asked["waiting"])
             threads = min(model.threads, asked["waiting"])
-            _say(run(step, threads, asked["warm_s"], asked["seconds"]))
-
-
-def _say(answer: Mapping[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
+            say(json.dumps(run(step, threads, asked["warm_s"], asked["seconds"])))

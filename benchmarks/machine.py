@@ -21,12 +21,14 @@ Conditions = dict[str, str]
 
 def conditions(cores: Sequence[int]) -> Conditions:
     """Describe when and on what it is measured, and how many threads a subject may use."""
+    mine = os.sched_getaffinity(0)
+    shared = " (shared with the subject)" if mine & set(cores) else ""
     installed = {found.name: found.version for found in distributions()}
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": processor(),
         "cores of each subject": f"{len(cores)} ({', '.join(map(str, cores))})",
-        "cores of the load generator": generator_cores(cores),
+        "cores of the load generator": ", ".join(map(str, sorted(mine))) + shared,
         "other load when it began": f"{os.getloadavg()[0]:.1f} cores",
         "system": platform.platform(terse=True),
         "versions": ", ".join(
@@ -57,13 +59,6 @@ def gpu_name() -> str:
 def own_cores() -> list[int]:
     """Return the cores that this process may use, as many as its container's quota is worth."""
     return sorted(os.sched_getaffinity(0))[: available_cores()]
-
-
-def generator_cores(cores: Sequence[int]) -> str:
-    """Say where the load generator runs, and that it disturbs where it shares."""
-    mine = os.sched_getaffinity(0)
-    shared = " (shared with the subject)" if mine & set(cores) else ""
-    return ", ".join(map(str, sorted(mine))) + shared
 
 
 def leave(cores: Sequence[int]) -> None:

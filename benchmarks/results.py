@@ -9,7 +9,6 @@ UNITS = {
     "rate": "per second",
     "p50": "ms",
     "p99": "ms",
-    "worst": "ms",
     "all answered": "ms",
     "CPU": "s per 1,000",
     "event loop": "s per 1,000",

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean
-from urllib.request import urlopen
 
 from benchmarks.bare import BareSession
 from benchmarks.cloze import DEFAULT_MODEL, server
@@ -26,7 +25,7 @@ from benchmarks.load.offer import Stream, offer
 from benchmarks.machine import conditions, leave
 from benchmarks.report import markdown, table
 from benchmarks.results import Figure, Results, Sample, samples
-from benchmarks.subjects import Server, running
+from benchmarks.subjects import Server, fetch, running
 from benchmarks.workloads import Workload, Workloads
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.process.supervisor import processes_for
@@ -98,9 +97,9 @@ def wait_for_all(url: str, processes: int) -> None:
     """Return once all processes of a server are ready; one alone is, if it answers."""
     limit = time.perf_counter() + READY_S
     while processes > 1 and time.perf_counter() < limit:
-        with urlopen(f"{url}/metrics") as answer:  # noqa: S310 - the server that we started
-            if f"\ncloze_processes {processes:.1f}" in answer.read().decode():
-                return
+        _, metrics = fetch(url, "GET", "/metrics")
+        if f"\ncloze_processes {processes:.1f}" in metrics.decode():
+            return
         time.sleep(0.1)
 
 
@@ -170,15 +169,10 @@ def main() -> None:
     setups = [Setup(both[-1:], 1), base, *(Setup(both, processes) for processes in (2, 4))]
     figures = gather(options, setups, workloads)
     bare = BareSession(options.model)
-    costs = {
-        each.name: costs_of(
-            figures,
-            base,
-            each.name,
-            mean(bare.python_s(*each.texts(), BATCH_TOKENS) for _ in range(3)),
-        )
-        for each in workloads
-    }
+    costs = {}
+    for each in workloads:
+        python_s = mean(bare.python_s(*each.texts(), BATCH_TOKENS) for _ in range(3))
+        costs[each.name] = costs_of(figures, base, each.name, python_s)
     text = "\n\n".join([markdown(figures, stated).rstrip(), *calculated(costs)]) + "\n"
     (options.results / "scaling.md").write_text(text)
     print(text)

@@ -23,7 +23,6 @@ BURST = 256  # requests at once
 BURST_EVERY_S = 2.0
 SEED = 20_26
 
-
 Section = Callable[[Bench], Iterator[Sample]]
 
 

@@ -93,12 +93,11 @@ class Subject(ABC):
 class Server(Subject):
     """A subject that answers over HTTP."""
 
-    def __init__(self, spec: Spec, program: Program, ready_s: float, url: str) -> None:
+    def __init__(
+        self, spec: Spec, program: Program, ready_s: float, dialect: Dialect, url: str
+    ) -> None:
         super().__init__(spec, program, ready_s)
-        if spec.dialect is None:
-            raise ValueError("expected the dialect of a server, found none")
-        self._dialect = spec.dialect
-        self.url = url
+        self._dialect, self.url = dialect, url
 
     def posts(self, workload: Workload) -> list[Post]:
         """Put a workload's questions into the words of this server's API."""
@@ -192,7 +191,7 @@ def running(spec: Spec, cores: Sequence[int], logs: Path) -> Iterator[Subject]:
         else:
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(program, url, spec.ready)
-            yield Server(spec, program, time.perf_counter() - begun, url)
+            yield Server(spec, program, time.perf_counter() - begun, spec.dialect, url)
     finally:
         program.stop()
 

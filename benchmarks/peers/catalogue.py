@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import cloze
 from benchmarks.load.offer import Post
 from benchmarks.peers.environments import build, python_of
-from benchmarks.peers.weights import PRECISIONS, Weights, make_ctranslate2, make_onnx
+from benchmarks.peers.weights import Weights, make_ctranslate2, make_onnx
 from benchmarks.subjects import Dialect, Spec
 from benchmarks.workloads import Question, Task
 
@@ -53,13 +53,8 @@ class Peer:
 
     def spec(self, weights: Weights, threads: int) -> Spec:
         """Return how it is started."""
-        known = {
-            "port": "{port}",
-            "threads": threads,
-            "checkpoint": weights.checkpoint,
-            "onnx": weights.onnx,
-            "ctranslate2": weights.ctranslate2,
-        }
+        known = {form: getattr(weights, form) for form in ("checkpoint", "onnx", "ctranslate2")}
+        known |= {"port": "{port}", "threads": threads}
         own = "." in self.module
         module = self.module if own else f"benchmarks.peers.programs.{self.module}"
         filled = [argument.format(**known) for argument in self.arguments]
@@ -71,12 +66,3 @@ PEERS = tuple(
     Peer(**entry)
     for entry in tomllib.loads(Path(__file__).with_name("peers.toml").read_text())["peer"]
 )
-
-
-def cloze_subjects(weights: Weights) -> list[Spec]:
-    """Return Cloze and its bare session in both precisions."""
-    return [
-        spec
-        for precision in reversed(PRECISIONS)
-        for spec in cloze.subjects(weights.cloze(precision), f"cloze {precision}")
-    ]

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from benchmarks.cloze import REPOSITORY
+
 ENVIRONMENTS = REPOSITORY / ".venv-peers"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 # PyTorch's CPU build where pip is configured to find it, otherwise the registry's.

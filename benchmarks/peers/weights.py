@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.environments import ENVIRONMENTS, REPOSITORY, build, call, python_of
+from benchmarks.cloze import DEFAULT_MODEL, REPOSITORY
+from benchmarks.peers.environments import ENVIRONMENTS, build, call, python_of
 
 SIZES = {  # of random weights: layers, hidden size, heads
     "tiny": (2, 64, 2),  # to try the benchmarks themselves
@@ -19,7 +20,7 @@ SIZES = {  # of random weights: layers, hidden size, heads
     "large": (24, 1024, 16),
 }
 PRECISIONS = ("fp32", "int8")
-TOKENIZER = REPOSITORY / "models" / "cloze-small-en" / "tokenizer.json"  # of random weights
+TOKENIZER = DEFAULT_MODEL / "tokenizer.json"  # of random weights
 RANDOM = "benchmarks.peers.programs.random_checkpoint"
 EXPORT = REPOSITORY / ".venv-export" / "bin" / "python"
 EXPORT_TASKS = {"fill-mask": "fill-mask", "embed": "feature-extraction"}  # Optimum's names

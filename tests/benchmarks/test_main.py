@@ -18,7 +18,7 @@ def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_short_run_reports_every_measure(tmp_path: Path) -> None:
-    sections = "throughput,alone,load,footprint"
+    sections = "answers,throughput,alone,load,footprint"
     options = ["--quick", "--rounds", "2", "--seconds", "1", "--only", sections]
     done = bench(*options, "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -32,6 +32,9 @@ def test_short_run_reports_every_measure(tmp_path: Path) -> None:
         for measure in ("p50", "p99"):
             assert ("alone", f"short {task}", "cloze", measure) in found
             assert ("load", f"short {task} at 80 %", "cloze", measure) in found
+        assert ("answers", f"{task}, beside a long text", "cloze") in {key[:3] for key in found}
+    vectors = [f for f in report["figures"] if f["measure"] == "vectors"]
+    assert max(max(figure["rounds"]) for figure in vectors) < 1e-5
     assert ("footprint", "after the load", "cloze", "memory") in found
     assert all(len(figure["rounds"]) == 2 for figure in report["figures"])
     assert all(value > 0 for f in report["figures"] for value in f["rounds"] if f["unit"] == "ms")

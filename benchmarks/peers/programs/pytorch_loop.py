@@ -87,15 +87,10 @@ class PyTorch(PaddedModel):
         return tensors
 
 
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="pytorch_loop.py")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--batch-tokens", type=int, required=True)
     parser.add_argument("--masks-alone", action="store_true")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    serve(PyTorch(**vars(read_options())))
+    serve(PyTorch(**vars(parser.parse_args())))

@@ -33,9 +33,9 @@ def write(layers: int, hidden: int, heads: int, tokenizer: Path, folder: Path) -
     BertForPreTraining(config).save_pretrained(folder)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     # What transformers of every version reads; version 5 saves what 4 cannot load.
-    longest = config.max_position_embeddings
-    settings = {"tokenizer_class": "BertTokenizerFast", "model_max_length": longest}
-    settings |= {f"{name}_token": f"[{name.upper()}]" for name in SPECIAL}
+    settings = {f"{name}_token": f"[{name.upper()}]" for name in SPECIAL}
+    settings |= {"tokenizer_class": "BertTokenizerFast"}
+    settings |= {"model_max_length": config.max_position_embeddings}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
