@@ -70,7 +70,7 @@ format: .venv-dev/.installed  ## put the source into its standard form
 	$(developing) -m ruff check --fix .
 
 docs: .venv-dev/.installed  ## write the pages that are generated from the source
-	$(developing) -m scripts.settings_page
+	$(developing) -m scripts.pages
 
 lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgrade for newer ones
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from benchmarks.batches import full, packed
 from benchmarks.loops import Step, Texts, serve, stepping
 from benchmarks.machine import own_cores
+from models.heads import NSP
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.options import BATCH_TOKENS, GPU_WORKERS
 from server.inference.runtime.devices import find_device
@@ -29,9 +30,9 @@ from server.inference.runtime.packing import (
     Encoding,
     Item,
     MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
 )
 from server.inference.runtime.session import Session, SessionOptions
 
@@ -101,11 +102,11 @@ class BareSession:
     def _item(self, task: str, tokens: Tokens) -> Item:
         encoding = Encoding(np.array(tokens.ids, np.int64), np.array(tokens.type_ids, np.int64))
         if task == "embed":
-            return Item(encoding, PoolWant(self._pooling))
+            return Item(encoding, SentenceVector(self._pooling))
         if task == "nsp":
-            return Item(encoding, PairWant())
+            return Item(encoding, PooledLogits(NSP))
         rows = tuple(row for row, token in enumerate(tokens.ids) if token == self._mask)
-        return Item(encoding, MaskWant(rows, TOP_K))
+        return Item(encoding, MaskScores(rows, TOP_K))
 
 
 def tokens_of(item: Item) -> int:

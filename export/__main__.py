@@ -1,4 +1,4 @@
-"""`python -m export CHECKPOINT OUT`: a user's BERT in, a model folder and a printed table out.
+"""`python -m export CHECKPOINT OUT`: a checkpoint in, a model folder and a table out.
 
 THE FLOW: read_checkpoint -> export_model -> table. Whatever is wrong with the checkpoint, the
 options or the destination ends in one sentence on stderr and exit code 2, with nothing written.
@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from export.checkpoint import Checkpoint, read_checkpoint
-from export.errors import ExportError
-from export.folder import LINEARS, export_model
-from export.parameters import parameter_table
+from export.errors import ExportError, told
+from export.graph.parameters import parameter_table
+from export.read.checkpoint import Checkpoint, read_checkpoint
+from export.read.documents import read_text
+from export.write.model_folder import LINEARS, export_model
 from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
@@ -27,11 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     try:
         manifest = _export(options)
-    except ExportError as error:
+    except (ExportError, OSError) as error:  # the latter of a place that cannot be looked into
         print(f"export: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except OSError as error:
-        print(f"export: {options.out} cannot be written: {error.strerror}.", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -40,11 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def summary(manifest: ModelManifest, out: Path, *, seconds: float) -> str:
-    """The table after an export: parameters by part, size, parity, drift, time."""
+    """The table after an export: parameters by part, size, parity, quantization error, time."""
     size = sum(record.size for record in manifest.files.values())
     measured = [
         f"{kind} {name}: {value:.3g}"
-        for kind, values in (("parity", manifest.parity), ("drift", manifest.drift))
+        for kind, values in (
+            ("parity", manifest.parity),
+            ("quantization error", manifest.quantization_error),
+        )
         for name, value in values.items()
     ]
     return "\n".join(
@@ -66,6 +66,7 @@ def _export(options: argparse.Namespace) -> ModelManifest:
             "underscores only, at most 64; choose one with --name."
         )
     _check_destination(options.out, force=options.force)
+    notes = read_text(options.notes) if options.notes else ""
     checkpoint = read_checkpoint(
         options.checkpoint, revision=options.revision, allow_pickle=options.allow_pickle
     )
@@ -73,29 +74,18 @@ def _export(options: argparse.Namespace) -> ModelManifest:
         checkpoint,
         name=name,
         source=options.source or checkpoint.source,
-        licence=options.licence or checkpoint.licence,
+        license=options.license or checkpoint.license,
     )
     _tell_ignored(checkpoint)
-    if not options.out.exists():
-        return _write(checkpoint, options.out, options)
-    return _replace(checkpoint, options.out, options)
-
-
-def _write(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
-    notes = options.notes.read_text(encoding="utf-8") if options.notes else ""
-    return export_model(
-        checkpoint, out, precision=options.precision, progress=_progress, notes=notes
-    )
-
-
-def _replace(checkpoint: Checkpoint, out: Path, options: argparse.Namespace) -> ModelManifest:
-    """Export beside the old folder, and only then put the new one in its place."""
-    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        new = Path(scratch) / "new"
-        manifest = _write(checkpoint, new, options)
-        out.rename(Path(scratch) / "old")
-        new.rename(out)
-    return manifest
+    with told(options.out, "written"):
+        return export_model(
+            checkpoint,
+            options.out,
+            precision=options.precision,
+            progress=_progress,
+            notes=notes,
+            replace=options.force,
+        )
 
 
 def _check_destination(out: Path, *, force: bool) -> None:
@@ -133,7 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", help="the model's name in requests; default: OUT's last part")
     add("--source", help="where the weights are from; default: CHECKPOINT's id or last part")
     add("--revision", help="branch, tag or commit of a model on the hub")
-    add("--licence", help="default: what the checkpoint's model card says, else unknown")
+    add("--license", help="default: what the checkpoint's model card says, else unknown")
+    add("--licence", dest="license", help=argparse.SUPPRESS)  # as it was called before
     add("--notes", type=Path, help="a Markdown file to put into the model card")
     add(
         "--allow-pickle",

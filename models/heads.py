@@ -40,7 +40,7 @@ class Head:
     modules: Mapping[str, str] = field(default_factory=dict)
     """Weight name -> the same module in a checkpoint of transformers, each with weight and bias."""
     architectures: tuple[str, ...] = ()
-    """Classes of transformers that have it."""
+    """Classes of transformers that have it in BERT; other encoders put their own name in front."""
 
     @property
     def output(self) -> str:
@@ -60,8 +60,7 @@ class Head:
         """
         if self.name == MLM.name:
             transform = product_shapes("mlm.transform", hidden, hidden)
-            norm: Shapes = {"mlm.norm.weight": (hidden,), "mlm.norm.bias": (hidden,)}
-            return transform | norm | {"mlm.decoder.bias": (vocabulary,)}
+            return transform | norm_shapes("mlm.norm", hidden) | {"mlm.decoder.bias": (vocabulary,)}
         if self.name == POOLER.name:
             return product_shapes("pooler", hidden, hidden)
         return product_shapes(self.name, labels if self.width is None else self.width, hidden)
@@ -70,6 +69,11 @@ class Head:
 def product_shapes(name: str, out: int, in_: int) -> Shapes:
     """The shapes of a product's weight and bias."""
     return {f"{name}.weight": (out, in_), f"{name}.bias": (out,)}
+
+
+def norm_shapes(name: str, width: int) -> Shapes:
+    """The shapes of a norm's weight and bias."""
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
 MLM: Final = Head(
@@ -143,3 +147,12 @@ def heads_named(names: Collection[str]) -> tuple[Head, ...]:
     if unknown := [name for name in names if name not in known]:
         raise KeyError(unknown[0])
     return tuple(head for head in HEADS if head.name in names)
+
+
+def products_of(names: Collection[str], reads: Reads) -> tuple[Head, ...]:
+    """The heads of these names that are one product of such rows.
+
+    >>> [head.name for head in products_of(["mlm", "nsp", "qa"], Reads.POOLED)]
+    ['nsp']
+    """
+    return tuple(head for head in heads_named(names) if head.is_product and head.reads is reads)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
@@ -41,6 +41,7 @@ class Architecture:
     max_position_embeddings: int
     type_vocab_size: int
     hidden_act: str
+    model_type: str = "bert"
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ class ModelManifest:
 
     name: str
     source: str
-    licence: str
+    license: str
     created: str
     """UTC, ISO 8601, to the second."""
     architecture: Architecture
     heads: tuple[str, ...]
-    """Of "mlm", "nsp", "pooler", "sequence", "token", "qa"."""
+    """Names of `models.heads.HEADS`."""
     pooling: PoolingSpec
     labels: tuple[str, ...]
     multi_label: bool
@@ -91,7 +92,7 @@ class ModelManifest:
     """Exact counts by part, their "total", and the "textbook" estimate V·H + L·12·H²."""
     parity: Mapping[str, float]
     """Largest absolute difference from the NumPy reference, by output; empty in int8."""
-    drift: Mapping[str, float]
+    quantization_error: Mapping[str, float]
     """What int8 or float16 changed, as agreement and cosine against float32; empty in float32."""
     files: Mapping[str, FileRecord]
     regression: bool = False
@@ -144,8 +145,13 @@ def _parse(folder: Path) -> ModelManifest:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{label} is not JSON.") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ManifestError(f"{label} is not of format {FORMAT}; export the model again.")
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        written = f"of format {found}" if isinstance(found, int) else "of no format"
+        raise ManifestError(
+            f"{label} is {written}, and this version reads format {FORMAT}: make the folder anew "
+            "with `python -m export` from the checkpoint that it came from."
+        )
     try:
         return _build(data)
     except (TypeError, KeyError, ValueError, AttributeError) as error:

@@ -28,13 +28,21 @@ pip_install() {
 python=$(find_python)
 echo "Installing requirements/$group.txt into $venv with $("$python" --version)"
 "$python" -m venv --clear "$venv"
-pip_install "requirements/$group.txt"
+pip_install "requirements/$group.txt" || {
+    echo "Where a wheel is missing: README.md says under 'What it runs on' which platforms have all;" \
+        "this one is $(uname -sm)." >&2
+    exit 1
+}
 case $group in
 serve | serve-cuda) # a server installs nothing
     "$venv/bin/python" -m pip uninstall --quiet --yes setuptools pip 2>/dev/null
     ;;
-training | test) # where pip is configured to find PyTorch's small CPU build, that one
-    pip_install requirements/torch-cpu.txt 2>/dev/null || pip_install requirements/torch.txt
+training | test) # PyTorch's small CPU build, if this is its platform and pip is configured to find it
+    if [[ $(uname -sm) != 'Linux x86_64' ]] || ! pip_install requirements/torch-cpu.txt 2>/dev/null
+    then
+        echo "Installing PyTorch as it is on PyPI, requirements/torch.txt"
+        pip_install requirements/torch.txt
+    fi
     ;;
 esac
 touch "$venv/.installed"

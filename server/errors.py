@@ -5,11 +5,13 @@
       Unauthorized          401
       NotFound              404  RouteNotFound, ModelNotFound
       MethodNotAllowed      405
+      RequestTimeout        408
       BodyTooLarge          413
       UnsupportedMedia      415
       ValidationError       422  WrongType, EmptyText, InvalidText, NoMask, TooManyMasks,
-                                 MaskTruncated, TooLong, TooManyInputs, MissingHead,
-                                 InvalidParameter, UnknownToken
+                                 MaskTruncated, TooLong, TooManyInputs, TooManyTokens,
+                                 AnswerTooLarge, MissingHead, InvalidParameter,
+                                 UnknownToken
       QueueFull             429
       ClientLeft            499  (logged and counted; there is nobody to read it)
       InternalError         500  NonFiniteOutput
@@ -23,7 +25,20 @@ Knows nothing of HTTP beyond statuses: `server.http.error_responses` turns these
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How the server ends."""
+
+    DRAINED = 0
+    FAILED = 1
+    """The address cannot be listened on, or a process cannot be started or go on."""
+    BAD_SETTINGS = 2
+    """A mistake in the settings, or a device or platform on which they cannot be followed."""
+    NOT_LOADED = 3
+    """A model folder was refused, or loading it failed."""
 
 
 class ClozeError(Exception):
@@ -102,6 +117,14 @@ class MethodNotAllowed(ClozeError):
     code = "method_not_allowed"
 
 
+class RequestTimeout(ClozeError):
+    """The request did not arrive in the time that it allowed."""
+
+    status = 408
+    type = "timeout"
+    code = "request_timeout"
+
+
 class BodyTooLarge(ClozeError):
     """The body is larger than the server accepts."""
 
@@ -174,6 +197,18 @@ class TooManyInputs(ValidationError):
     code = "too_many_inputs"
 
 
+class TooManyTokens(ValidationError):
+    """More tokens to compute than one request may ask for, whatever they come from."""
+
+    code = "too_many_tokens"
+
+
+class AnswerTooLarge(ValidationError):
+    """A larger answer than one request may ask for."""
+
+    code = "answer_too_large"
+
+
 class MissingHead(ValidationError):
     """The model's checkpoint did not have the head that this task reads."""
 
@@ -240,3 +275,6 @@ class DeadlineExceeded(ClozeError):
     status = 504
     type = "timeout"
     code = "deadline_exceeded"
+
+    def __init__(self) -> None:
+        super().__init__("The answer was not ready before the request's deadline.")

@@ -28,11 +28,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from server.process.statistics import Totals
+from server.process.statistics import GroupCollector
 
 if TYPE_CHECKING:
+    from server.inference.admission import Admission
     from server.inference.pipeline import Pipeline, PipelineStats, Usage
-    from server.process.shared_memory import Member
+    from server.process.shared_memory import ProcessGroupMember
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -45,15 +46,19 @@ class Metrics:
     """What one server counts, in a registry of its own."""
 
     def __init__(
-        self, pipelines: Callable[[], Mapping[str, Pipeline]], member: Member | None = None
+        self,
+        pipelines: Callable[[], Mapping[str, Pipeline]],
+        admission: Admission,
+        member: ProcessGroupMember | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(_PipelineCollector(pipelines))
+        self.registry.register(_AdmissionCollector(admission))
         self._requests = _RequestCollector()
         self.registry.register(self._requests)
-        self._totals = None if member is None else Totals(self.registry, member)
+        self._group = None if member is None else GroupCollector(self.registry, member)
 
     def observe(
         self, *, route: str, status: int, model: str, seconds: float, usage: Usage | None
@@ -70,16 +75,16 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Returns all metrics as Prometheus reads them, of all processes if there are several."""
-        return generate_latest(self._totals or self.registry)
+        return generate_latest(self._group or self.registry)
 
-    def post(self) -> None:
+    def publish(self) -> None:
         """Tells the other processes, if there are any, what this one counted."""
-        if self._totals is not None:
-            self._totals.post()
+        if self._group is not None:
+            self._group.publish()
 
     def silence_s(self) -> float:
         """Seconds since the last sign of life of whichever process gives none; 0 without others."""
-        return 0.0 if self._totals is None else self._totals.silence_s()
+        return 0.0 if self._group is None else self._group.silence_s()
 
 
 class _Histogram:
@@ -135,6 +140,26 @@ class _RequestCollector(Collector):
         )
 
 
+class _AdmissionCollector(Collector):
+    """What the requests that are not answered yet hold together."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields one gauge for each thing that is bounded."""
+        held = {
+            "reserved_tokens": (self._admission.tokens, "Tokens that wait or are computed."),
+            "reserved_answer_bytes": (
+                self._admission.answer_bytes,
+                "Answers promised and not sent.",
+            ),
+            "pending_body_bytes": (self._admission.body_bytes, "Bodies of unanswered requests."),
+        }
+        for name, (value, purpose) in held.items():
+            yield GaugeMetricFamily(f"cloze_{name}", purpose, value=value)
+
+
 class _PipelineCollector(Collector):
     """Reads the pipelines' own counters when Prometheus asks, so that counting costs nothing."""
 
@@ -157,7 +182,7 @@ _GAUGES: Final = {
     "queued_items": "Texts waiting for a worker.",
     "queued_tokens": "Tokens waiting for a worker.",
     "running_batches": "Batches being computed now.",
-    "worker_heartbeat_age_s": "Seconds since the longest-running batch began; 0 when idle.",
+    "worker_heartbeat_age_seconds": "Seconds since the longest-running batch began; 0 when idle.",
 }
 _COUNTERS: Final = {
     "batches_total": "Batches computed; items and tokens over batches are their mean sizes.",

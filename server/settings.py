@@ -2,7 +2,8 @@
 
 Each field below is the only declaration of an option: `--help` prints its purpose, its default and
 its environment name from here. `CLOZE_MAX_BODY_BYTES=1000000` and `--max-body-bytes 1000000` are
-the same; a flag wins over the environment.
+the same; a flag wins over the environment. `Limits` and `InferenceOptions` are the parts that
+inference is handed whole; a `Settings` is both.
 """
 
 from __future__ import annotations
@@ -11,14 +12,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, CliSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from server.errors import ExitCode
+
 ENV_PREFIX = "CLOZE_"
-EXIT_BAD_SETTINGS = 2
 
 
 def _split(value: object) -> object:
@@ -37,7 +46,49 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 # fmt: off
 # ruff: noqa: E501 (an option is one line)
-class Settings(BaseSettings):
+class Limits(BaseModel):
+    """What one request may ask for, and how much of all requests together is taken on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_body_bytes: int = Field(2_000_000, ge=1, description="largest request body, in bytes")
+    max_answer_bytes: int = Field(32_000_000, ge=1, description="largest answer that a request may ask for, in bytes of memory while it is put together; estimated before anything is computed")
+    max_inputs: int = Field(512, ge=1, description="most texts in one request")
+    max_masks: int = Field(512, ge=1, description="most masks in one request")
+    max_targets: int = Field(1000, ge=1, description="most target words in one request, those of all its lists together")
+    max_top_k: int = Field(1000, ge=1, description="most candidates per mask")
+    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait or are computed in each process, and so the most of one request; beyond them requests are refused with 429")
+    pending_body_bytes: int = Field(64_000_000, ge=1, description="most bytes of request bodies that each process holds; beyond them requests are refused with 429")
+    pending_answer_bytes: int = Field(128_000_000, ge=1, description="most bytes of answers that each process has promised and not sent yet; beyond them requests are refused with 429")
+
+    default_timeout_s: float = Field(30.0, gt=0, description="seconds that a request may take, from its first byte to its answer, when it names no limit")
+    max_timeout_s: float = Field(120.0, gt=0, description="seconds a request may ask for with x-request-timeout-ms")
+
+    @model_validator(mode="after")
+    def _a_request_alone_fits(self) -> Self:
+        for small, large in (
+            ("default_timeout_s", "max_timeout_s"),
+            ("max_body_bytes", "pending_body_bytes"),
+            ("max_answer_bytes", "pending_answer_bytes"),
+        ):
+            if getattr(self, small) > getattr(self, large):
+                raise ValueError(f"{small} must not exceed {large}")
+        return self
+
+
+class InferenceOptions(BaseModel):
+    """Where and how models are run; 0 leaves a choice to the device (`server.inference.options`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run: cuda for an NVIDIA GPU, auto for one if it is there and otherwise the CPU")
+    threads: int = Field(0, ge=0, le=1024, description="inference workers of each process; 0 for one more than its share of the cores that the container may use, 2 with a GPU")
+    intra_op: int = Field(1, ge=0, le=1024, description="cores that one inference run uses; more helps single requests to big models; 0 measures at the start and uses all, where that costs less than a tenth of the throughput, or one")
+    intra_op_alone: int = Field(1, ge=1, le=1024, description="cores that a run uses while nothing else runs or waits; above 1 the weights are in memory twice")
+    batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
+
+
+class Settings(Limits, InferenceOptions, BaseSettings):
     """Serves BERT models over HTTP."""
 
     model_config = SettingsConfigDict(
@@ -49,24 +100,9 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 for any free one")
     models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
-
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models run: cuda for an NVIDIA GPU, auto for one if it is there and otherwise the CPU")
     processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
-    threads: int = Field(0, ge=0, le=1024, description="inference workers of each process; 0 for one more than its share of the cores that the container may use, 2 with a GPU")
-    intra_op: int = Field(1, ge=0, le=1024, description="cores that one inference run uses; more helps single requests to big models; 0 measures at the start and uses all, where that costs less than a tenth of the throughput, or one")
-    intra_op_alone: int = Field(1, ge=1, le=1024, description="cores that a run uses while nothing else runs or waits; above 1 the weights are in memory twice")
-    batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
-    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait in each process; beyond them requests are refused with 429")
 
-    max_body_bytes: int = Field(2_000_000, ge=1, description="largest request body, in bytes")
-    max_inputs: int = Field(512, ge=1, description="most texts in one request")
-    max_masks: int = Field(512, ge=1, description="most masks in one request")
-    max_targets: int = Field(1000, ge=1, description="most target words in one request")
-    max_top_k: int = Field(1000, ge=1, description="most candidates per mask")
     allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
-
-    default_timeout_s: float = Field(30.0, gt=0, description="seconds a request may take when it names no limit")
-    max_timeout_s: float = Field(120.0, gt=0, description="seconds a request may ask for with x-request-timeout-ms")
     drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")
     drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
     stuck_after_s: float = Field(60.0, gt=0, description="seconds without a sign of life from a busy worker until /livez fails")
@@ -76,12 +112,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log; debug adds a line per request")
     log_format: Literal["json", "text"] = Field("json", description="JSON lines for machines, or text for people")
 # fmt: on
-
-    @model_validator(mode="after")
-    def _default_timeout_is_allowed(self) -> Settings:
-        if self.default_timeout_s > self.max_timeout_s:
-            raise ValueError("default_timeout_s must not exceed max_timeout_s")
-        return self
 
 
 class _Help(argparse.HelpFormatter):
@@ -123,4 +153,4 @@ def _mistake(location: tuple[int | str, ...], message: str) -> str:
 def refuse(mistakes: Sequence[str]) -> NoReturn:
     """Ends the program with code 2, with one line per mistake."""
     sys.stderr.writelines(f"error: {mistake}\n" for mistake in mistakes)
-    raise SystemExit(EXIT_BAD_SETTINGS)
+    raise SystemExit(ExitCode.BAD_SETTINGS)

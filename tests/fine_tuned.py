@@ -20,8 +20,8 @@ import safetensors.torch
 import torch
 import transformers
 
-from export.checkpoint import read_checkpoint
-from export.folder import export_model
+from export.read.checkpoint import read_checkpoint
+from export.write.model_folder import export_model
 
 SEED: Final = 20181011
 STEPS: Final = 100

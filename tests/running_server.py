@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,10 @@ START_TIMEOUT_S = 60
 
 
 @dataclass
-class RunningServer:
-    """One server process; its log is read from a file."""
+class Served:
+    """Something that answers HTTP on a port of this machine."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
-    port: int = 0
+    port: int = field(default=0, kw_only=True)
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,18 +51,34 @@ class RunningServer:
         """Asks for a path."""
         return self.client.get(self.url + path)
 
+    def connect(self) -> socket.socket:
+        """A connection for what no client library would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
     def metric(self, line_start: str) -> float:
         """Sums the samples whose lines in /metrics start so."""
         lines = self.get("/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(line_start))
 
+    def wait_until(self, line_start: str, reached: Callable[[float], bool]) -> None:
+        """Returns once a metric is as wanted."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not reached(found := self.metric(line_start)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{line_start} stayed at {found}")
+            time.sleep(0.01)
+
     def wait_until_busy(self) -> None:
         """Returns once a batch is being computed."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while self.metric("cloze_running_batches") == 0:
-            if time.monotonic() > deadline:
-                raise TimeoutError("expected a running batch, found none")
-            time.sleep(0.01)
+        self.wait_until("cloze_running_batches", bool)
+
+
+@dataclass
+class RunningServer(Served):
+    """One server process; its log is read from a file."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Parses the log so far."""

@@ -1,8 +1,9 @@
-"""README.md and docs/ -> run and compared: commands, their printed answers, the tree, the links."""
+"""The documents -> run and compared: commands, their printed answers, the tree, the links."""
 
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,21 +11,33 @@ from typing import NamedTuple
 
 import pytest
 
-from scripts.settings_page import PAGE, page
+from scripts.pages import DOCS, PAGES, anchor, descendants
+from server.errors import ClozeError
 from tests.running_server import RunningServer
 from tests.test_repository import files
 
 REPOSITORY = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in files("docs/*.md"))]
+DOCUMENTS = sorted(str(path.relative_to(REPOSITORY)) for path in files("*.md"))
+
+# What tells of commands that are gone.
+OF_THE_PAST = ["CHANGELOG.md", *(name for name in DOCUMENTS if name.startswith("docs/notebook/"))]
 
 # Whose answers a document shows, where they are not the default model's.
 SERVERS = {"docs/classification.md": "classifier_server"}
+
+# Messages that users see of Cloze, but that Python or its libraries write.
+SAID_BY_OTHERS = {"Address already in use", "unrecognized arguments", "should be a valid"}
 
 # int8 kernels differ a little between processors.
 TOLERANCE = 0.02
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", flags=re.MULTILINE)
+CURL = re.compile(r"(?:^|\$ )curl(?:[^\\\n]|\\\n)*", flags=re.MULTILINE)
+# All known to curl 7.81, which is Ubuntu 22.04's.
+CURL_OPTIONS = {"-s", "-H", "-d"}
 TOKEN = re.compile(rf'{NUMBER.pattern}|"[^"]*"|\w+|\S')
 
 
@@ -44,10 +57,11 @@ def examples(document: str) -> Iterator[Example]:
 
 
 def split(block: str) -> Example:
-    """Split what follows a prompt: the command ends on the line that closes its quotation marks."""
+    """Split what follows a prompt: a command goes on after a backslash and within quotes."""
     lines = block.splitlines(keepends=True)
-    ends = (end for end in range(1, len(lines)) if "".join(lines[:end]).count("'") % 2 == 0)
-    end = next(ends, len(lines))
+    starts = ("".join(lines[:end]) for end in range(1, len(lines)))
+    complete = (start.count("'") % 2 == 0 and not start.endswith("\\\n") for start in starts)
+    end = next((end for end, ends in enumerate(complete, start=1) if ends), len(lines))
     return Example("".join(lines[:end]).rstrip("\n"), "".join(lines[end:]))
 
 
@@ -91,7 +105,7 @@ def test_comparison_notices_a_wrong_answer() -> None:
             assert_same_but_for_rounding('{"score": 0.912}', wrong)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if name not in OF_THE_PAST])
 def test_documented_make_targets_exist(document: str) -> None:
     text = (REPOSITORY / document).read_text()
     targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
@@ -102,8 +116,54 @@ def test_documented_make_targets_exist(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     path = REPOSITORY / document
-    for link in re.findall(r"\]\(([^)#]+)", path.read_text()):
-        assert "://" in link or (path.parent / link).exists(), link
+    for link in LINK.findall(FENCE.sub("", path.read_text())):
+        if "://" not in link:
+            name, _, place = link.partition("#")
+            target = path.parent / name if name else path
+            assert target.exists(), link
+            assert not place or place in anchors(target), link
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the names of a document's headings, as GitHub numbers those that repeat."""
+    found: Counter[str] = Counter()
+    names = set()
+    for heading in HEADING.findall(FENCE.sub("", path.read_text())):
+        name = anchor(LINK.sub("", heading).replace("[", ""))
+        names.add(f"{name}-{found[name]}" if found[name] else name)
+        found[name] += 1
+    return names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documented_calls_work_with_an_old_curl(document: str) -> None:
+    for _, block in FENCE.findall((REPOSITORY / document).read_text()):
+        for command in CURL.findall(re.sub(r"'[^']*'", "''", block)):
+            assert set(re.findall(r"(?<=\s)--?[\w-]+", command)) <= CURL_OPTIONS, command
+
+
+def test_reference_lists_every_header_of_an_answer(server: RunningServer) -> None:
+    page = (DOCS / "http.md").read_text()
+    long = {"inputs": "word " * 600, "truncate": True}
+    usual = {"date", "content-length", "content-type"}
+    for answer in (server.post("/embed", long), server.get("/embed"), server.post("/nsp", {})):
+        assert [name for name in set(answer.headers) - usual if f"\n| `{name}` |" not in page] == []
+
+
+def test_troubleshooting_quotes_what_the_programs_say() -> None:
+    patterns = ("server/*.py", "export/*.py", "models/*.py", "scripts/install.sh")
+    source = "".join(path.read_text() for path in files(*patterns))
+    source = re.sub(r"[\"']\s*\n\s*f?[\"']", "", source)  # a sentence on several lines
+    codes = {kind.code for kind in descendants(ClozeError)}
+    first_cells = re.findall(
+        r"^\| (.*?) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE
+    )
+    for cell in first_cells:
+        for quoted in set(re.findall(r"`([^`]+)`", cell)) - SAID_BY_OTHERS:
+            if " " in quoted:
+                assert quoted in source
+            elif cell[:3].isdigit():
+                assert quoted in codes
 
 
 def readme_tree() -> Iterator[tuple[Path, int]]:
@@ -146,5 +206,6 @@ def test_readme_counts_the_packages_that_a_server_needs() -> None:
     assert f"installs {count} packages" in (REPOSITORY / "README.md").read_text()
 
 
-def test_settings_page_is_generated_from_the_settings() -> None:
-    assert PAGE.read_text() == page(), "run `make docs`"
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_page_is_what_the_source_says(name: str) -> None:
+    assert (DOCS / name).read_text().rstrip() == PAGES[name]().rstrip(), "run `make docs`"

@@ -18,19 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.layout import (
+from training.padded import (
+    NO_PAIR,
+    Padded,
     PairBatch,
-    SentenceBatch,
-    lay_out_pairs,
-    lay_out_segments,
     mask_pairs,
     mask_segments,
+    pad_pairs,
+    pad_segments,
 )
-from training.masking import Masking
 from training.pairs import PairPlan, plan_pairs
 from training.stored_corpus import Corpus
-
-__all__ = ["PairBatch", "PairBatches", "SentenceBatch", "SentenceBatches", "masked_documents"]
 
 # Pairs are sorted by length among so many batches' worth of pairs: enough that a batch's lengths
 # are all but equal, few enough that its pairs come from all over the corpus.
@@ -52,12 +50,9 @@ class PairBatches:
         *,
         sequence_tokens: int = 128,
         batch_tokens: int,
-        masking: Masking,
-        short: float = 0.1,
-        single: float = 0.0,
-        alone: float = 0.0,
         unmasked: float = 0.0,
         seed: int,
+        **shares: float,
     ) -> None:
         """Plan the first epoch.
 
@@ -65,12 +60,9 @@ class PairBatches:
             corpus: where the text is.
             sequence_tokens: the most tokens of a pair, with its [CLS] and two [SEP].
             batch_tokens: the most tokens of a batch, with its padding.
-            masking: how tokens are hidden.
-            short: the share of pairs that aim at a random shorter length.
-            single: the share of pairs that are one sentence each.
-            alone: the share of sequences that are one sentence without a B.
             unmasked: the share of pairs with a B that are not masked.
             seed: any seed from 0.
+            shares: of kinds of pairs, `short`, `single` and `alone`, as `plan_pairs` takes them.
         """
         if batch_tokens < sequence_tokens:
             raise TrainingError(
@@ -79,35 +71,27 @@ class PairBatches:
         self._corpus = corpus
         self._sequence_tokens = sequence_tokens
         self._batch_tokens = batch_tokens
-        self._masking = masking
-        self._short, self._single, self._alone = short, single, alone
-        self._unmasked, self._seed = unmasked, seed
+        self._unmasked, self._shares, self._seed = unmasked, shares, seed
         self._epochs: OrderedDict[int, tuple[PairPlan, list[NDArray[np.int64]]]] = OrderedDict()
         self._lock = Lock()  # batches may be made ahead in a thread
-        self._batches = len(self._epoch(0)[1])
-
-    def batches_in(self, epoch: int) -> int:  # noqa: ARG002 (an epoch may come to have its own)
-        """The number of batches of an epoch: that of the first, for every epoch.
-
-        Epochs differ by a few in a thousand, as their pairs are drawn anew. One that has more
-        leaves out a random few of its batches, one that has fewer repeats some: so the epoch of
-        a batch is known without planning all the epochs before it.
-        """
-        return self._batches
-
-    def epoch_of(self, index: int) -> tuple[int, int]:
-        """The epoch of a batch and its position there."""
-        return divmod(index, self._batches)
+        # Epochs differ by a few batches in a thousand, as their pairs are drawn anew. One that has
+        # more leaves out a random few, one that has fewer repeats some: so the epoch of a batch is
+        # known without planning all the epochs before it.
+        self.per_epoch = len(self._epoch(0)[1])
 
     def batch(self, index: int) -> PairBatch:
         """The batch with this number, from 0 on without end."""
-        epoch, position = self.epoch_of(index)
+        epoch, position = divmod(index, self.per_epoch)
         plan, batches = self._epoch(epoch)
         pairs = batches[position % len(batches)]
         rng = np.random.default_rng([self._seed, _MASKS, index])
-        rows = lay_out_pairs(self._corpus, plan, pairs)
-        vocabulary, unmasked = self._corpus.vocabulary, self._unmasked
-        return mask_pairs(rows, vocabulary, self._masking, rng, unmasked=unmasked)
+        return mask_pairs(
+            pad_pairs(self._corpus, plan, pairs),
+            np.where(plan.alone[pairs], NO_PAIR, ~plan.is_next[pairs]),
+            self._corpus.vocabulary,
+            rng,
+            unmasked=self._unmasked,
+        )
 
     def _epoch(self, epoch: int) -> tuple[PairPlan, list[NDArray[np.int64]]]:
         """The pairs of an epoch, and for each batch the numbers of its pairs."""
@@ -116,11 +100,9 @@ class PairBatches:
                 plan = plan_pairs(
                     self._corpus,
                     sequence_tokens=self._sequence_tokens,
-                    short=self._short,
-                    single=self._single,
-                    alone=self._alone,
                     seed=self._seed,
                     epoch=epoch,
+                    **self._shares,
                 )
                 rng = np.random.default_rng([self._seed, _ORDER, epoch])
                 window = _WINDOW * (self._batch_tokens // self._sequence_tokens)
@@ -191,7 +173,7 @@ class SentenceBatches:
         self._corpus = corpus
         self._sentences, self._longest, self._seed = sentences, max_tokens - 2, seed
 
-    def batch(self, index: int) -> SentenceBatch:
+    def batch(self, index: int) -> Padded:
         """The batch with this number, from 0 on without end."""
         # Some batches are drawn together and share out their sentences by length: less padding.
         group, place = divmod(index, _GROUP)
@@ -201,17 +183,16 @@ class SentenceBatches:
         ends = np.minimum(self._corpus.sentences[drawn + 1], starts + self._longest)
         by_length = np.argsort(ends - starts, kind="stable").reshape(_GROUP, self._sentences)
         chosen = by_length[rng.permutation(_GROUP)[place]]
-        return lay_out_segments(self._corpus, starts[chosen], ends[chosen])
+        return pad_segments(self._corpus, starts[chosen], ends[chosen])
 
 
 def masked_documents(
-    corpus: Corpus, *, sequence_tokens: int, masking: Masking, batch_tokens: int, seed: int
+    corpus: Corpus, *, sequence_tokens: int, batch_tokens: int, seed: int
 ) -> Iterator[PairBatch]:
     """All documents, in order and once, as masked sequences of one segment, for evaluation.
 
     A document too long for one sequence is cut into equal parts, so that none is a stub without
-    context. Each sequence is masked by itself: its masks do not depend on `batch_tokens`. The
-    token types are 0; `not_next` is 0 and means nothing.
+    context. Each sequence is masked by itself: its masks do not depend on `batch_tokens`.
     """
     bounds = corpus.sentences[corpus.documents]  # int64 (documents + 1,): offsets in tokens
     parts = [
@@ -222,7 +203,7 @@ def masked_documents(
     ends = np.concatenate([part[1:] for part in parts])
     rows = max(1, batch_tokens // sequence_tokens)
     for begin in range(0, len(starts), rows):
-        batch = lay_out_segments(corpus, starts[begin : begin + rows], ends[begin : begin + rows])
+        batch = pad_segments(corpus, starts[begin : begin + rows], ends[begin : begin + rows])
         numbers = range(begin, begin + len(batch.ids))
         rngs = (np.random.default_rng([seed, _DOCUMENTS, number]) for number in numbers)
-        yield mask_segments(batch, corpus.vocabulary, masking, rngs)
+        yield mask_segments(batch, corpus.vocabulary, rngs)

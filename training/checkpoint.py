@@ -1,7 +1,7 @@
 """A checkpoint folder in Hugging Face's format in, a model out, and back.
 
-Every tensor of a file is used or refused by name; a head that the file lacks is an error unless
-the caller asks for a fresh one. Knows nothing of data or training.
+Every tensor of the encoder is used or refused by name, as in an export; heads that are not asked
+for are passed over. Knows nothing of data or training.
 """
 
 from __future__ import annotations
@@ -10,38 +10,33 @@ import json
 import shutil
 import tempfile
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from training.config import read_config, write_config
-from training.errors import TrainingError
+from export.architectures.bert import BERT
+from export.read.tensors import INDEX, SINGLE, SafetensorsSource, open_safetensors, open_sharded
+from export.read.weight_names import canonical_name, checkpoint_key, map_names
+from export.read.weights import CheckpointWeights
+from models.heads import MLM, NSP, POOLER
+from training.config import read_config, read_shape, write_config
+from training.errors import TrainingError, refusing
 from training.model import BertForPreTraining, BertModel
+from training.vocabulary import TOKENIZER_FILE
 
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
-)  # fmt: skip
+TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 EMBEDDING_FILES = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
-_OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-# Copies of what the model holds elsewhere (the tied decoder) or computes itself.
-_COPIES = {
-    "bert.embeddings.position_ids": "",
-    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-}
+PRETRAINING = (MLM.name, NSP.name, POOLER.name)
 
 
 def load_encoder(folder: Path) -> BertModel:
-    """The encoder of any BERT checkpoint, in float32; its heads are passed over."""
-    config, _ = read_config(folder)
-    holder = BertForPreTraining(config)
-    tensors = _encoder_part(read_tensors(folder))
-    fill(holder, tensors, folder, fresh=("cls.", "bert.pooler."))
+    """The encoder of any BERT checkpoint, in float32; what it lacks of a pooler is noise."""
+    holder = BertForPreTraining(read_config(folder))
+    tensors, _ = read_weights(folder, heads=[POOLER.name])
+    holder.load_state_dict(tensors, strict=False)
     return holder.bert
 
 
@@ -51,43 +46,36 @@ def load_pretraining(folder: Path, *, fresh_heads: bool = False) -> BertForPreTr
     With `fresh_heads` what a bare encoder lacks (its heads and pooler) starts from noise. Raises
     `TrainingError` for a tensor that is missing, left over or of another shape.
     """
-    config, _ = read_config(folder)
-    model = BertForPreTraining(config)
-    fill(model, read_tensors(folder), folder, fresh=("cls.", "bert.pooler.") if fresh_heads else ())
+    model = BertForPreTraining(read_config(folder))
+    tensors, heads = read_weights(folder)
+    if not fresh_heads and (missing := [head for head in PRETRAINING if head not in heads]):
+        raise TrainingError(f"The checkpoint {folder} lacks the heads {', '.join(missing)}.")
+    model.load_state_dict(tensors, strict=False)
     return model
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint in float32, under the names of a model with heads (`bert.…`)."""
-    tensors: dict[str, Tensor] = {}
-    for path in _weight_files(folder):
-        try:
-            tensors |= load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise TrainingError(f"{path} cannot be read: {error}.") from None
-    names = {name: _current_name(name) for name in tensors}
-    return {names[name]: tensor.float() for name, tensor in tensors.items()}
+def read_weights(
+    folder: Path, *, heads: Collection[str] = PRETRAINING
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors of a checkpoint's encoder and of those of `heads` that it has, and these heads.
 
-
-def fill(
-    model: nn.Module, tensors: dict[str, Tensor], folder: Path, *, fresh: Collection[str] = ()
-) -> None:
-    """Copy `tensors` into `model`; only names that begin with one of `fresh` may be missing."""
-    tensors = {name: tensor for name, tensor in tensors.items() if not _is_copy(name, tensors)}
-    wanted = model.state_dict()
-    left = sorted(set(tensors) - set(wanted))
-    missing = sorted(
-        name for name in set(wanted) - set(tensors) if not name.startswith(tuple(fresh))
-    )
-    for names, what in ((left, "has tensors that no part reads"), (missing, "lacks tensors")):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise TrainingError(f"The checkpoint {folder} {what}: {', '.join(names[:3])}{more}.")
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            found, expected = tuple(tensor.shape), tuple(wanted[name].shape)
-            raise TrainingError(f"In {folder}, {name} has shape {found}, expected {expected}.")
-    model.load_state_dict(tensors, strict=False)
+    Float32, by the names of a model with heads (`bert.…`).
+    """
+    with refusing(folder):
+        stored = _open(folder)
+        shapes = {key: shape for key, shape in stored.shapes.items() if _is_part(key, heads)}
+        source = replace(stored, shapes=shapes)
+        found = map_names(source, read_shape(folder), declared=(), tied=True)
+        weights = CheckpointWeights(source, found.names)
+        tensors = {
+            checkpoint_key(name, BERT.weight_names): torch.from_numpy(weights[name])
+            for name in weights
+        }
+    if "cls.predictions.decoder.weight" in tensors:
+        raise TrainingError(
+            f"The decoder of {folder} is not its word table; training ties the two."
+        )
+    return tensors, found.heads
 
 
 def save_checkpoint(
@@ -115,9 +103,9 @@ def save_checkpoint(
         new = Path(scratch) / "checkpoint"
         new.mkdir()
         tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        save_file(tensors, new / WEIGHTS_FILE, metadata={"format": "pt"})
+        save_file(tensors, new / SINGLE, metadata={"format": "pt"})
         # safetensors makes files that only their owner may read; a server runs as another user.
-        (new / WEIGHTS_FILE).chmod(0o644)
+        (new / SINGLE).chmod(0o644)
         write_config(new, model.config, architecture, **config)  # type: ignore[arg-type]
         copy_tokenizer(source, new)
         if embeddings:
@@ -136,40 +124,24 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    if (folder / WEIGHTS_FILE).is_file():
-        return [folder / WEIGHTS_FILE]
-    if (folder / INDEX_FILE).is_file():
-        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        return [folder / name for name in sorted(set(index["weight_map"].values()))]
-    raise TrainingError(f"{folder} holds no {WEIGHTS_FILE}; training reads safetensors only.")
+def _open(folder: Path) -> SafetensorsSource:
+    if (folder / SINGLE).is_file():
+        return open_safetensors([folder / SINGLE])
+    if (folder / INDEX).is_file():
+        return open_sharded(folder / INDEX)
+    raise TrainingError(f"{folder} holds no {SINGLE}; training reads safetensors only.")
 
 
-def _current_name(name: str) -> str:
-    """The name as a model with heads has it today.
+def _is_part(key: str, heads: Collection[str]) -> bool:
+    """Whether a checkpoint's key is of the encoder or of one of these heads.
 
-    >>> _current_name("encoder.layer.0.output.LayerNorm.gamma")
-    'bert.encoder.layer.0.output.LayerNorm.weight'
+    >>> _is_part("encoder.layer.0.output.LayerNorm.gamma", []), _is_part("classifier.bias", ["mlm"])
+    (True, False)
     """
-    for old, new in _OLD_NAMES.items():
-        name = name.removesuffix(old) + new if name.endswith(old) else name
-    bare = name.startswith(("embeddings.", "encoder.", "pooler."))
-    return f"bert.{name}" if bare else name
-
-
-def _is_copy(name: str, tensors: dict[str, Tensor]) -> bool:
-    if name not in _COPIES:
-        return False
-    original = tensors.get(_COPIES[name])
-    if original is not None and not torch.equal(original, tensors[name]):
-        raise TrainingError(
-            f"{name} differs from {_COPIES[name]}; training ties the decoder to the word table."
-        )
-    return True
-
-
-def _encoder_part(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: t for name, t in tensors.items() if name.startswith("bert.")}
+    name = canonical_name(key, BERT.weight_names)
+    if name is None:  # of the encoder, it is a reason to refuse the whole
+        return key.startswith(("bert.", "embeddings.", "encoder."))
+    return name.startswith(("embeddings.", "layers.")) or name.partition(".")[0] in heads
 
 
 def _write_embedding_files(folder: Path, hidden: int) -> None:

@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from training.errors import TrainingError
+from export.architectures.registry import read_config as read_encoder
+from export.read.config import SIZES as SIZE_FIELDS
+from export.read.config import EncoderConfig
+from export.read.documents import Fields
+from training.errors import TrainingError, refusing
 
 CONFIG_FILE = "config.json"
 
@@ -31,11 +35,6 @@ class BertConfig:
     pad_token_id: int = 0
 
     def __post_init__(self) -> None:
-        if self.hidden_size % self.num_attention_heads:
-            raise TrainingError(
-                f"hidden_size {self.hidden_size} is not a multiple of "
-                f"num_attention_heads {self.num_attention_heads}."
-            )
         if self.hidden_act != "gelu":
             raise TrainingError(
                 f"Training knows the activation `gelu` (with erf), not `{self.hidden_act}`."
@@ -79,25 +78,31 @@ def named_config(name: str, *, vocab_size: int) -> BertConfig:
     return BertConfig(vocab_size, hidden, layers, heads, intermediate_size=4 * hidden)
 
 
-def read_config(folder: Path) -> tuple[BertConfig, dict[str, Any]]:
-    """The shape in `folder`'s config.json, and the whole of that file.
+def read_shape(folder: Path) -> EncoderConfig:
+    """The sizes in `folder`'s config.json; a `TrainingError` where there are none of a BERT's.
 
-    Raises `TrainingError` when there is none or it is not a BERT's.
+    What it says of heads is passed over: training puts its own on the encoder.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise TrainingError(f"{folder} holds no {CONFIG_FILE}: it is not a checkpoint.")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TrainingError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(document, dict) or document.get("model_type") != "bert":
-        raise TrainingError(f"{path} does not describe a BERT (`model_type` must be `bert`).")
+    with refusing(folder):
+        fields = Fields.of(path)
+        of_heads = {"architectures", "id2label"}
+        encoder = {name: value for name, value in fields.values.items() if name not in of_heads}
+        shape = read_encoder(Fields(encoder, fields.file))
+    if shape.model_type != "bert":
+        raise TrainingError(f"{folder} is a {shape.model_type} checkpoint; training knows BERT's.")
+    return shape
+
+
+def read_config(folder: Path) -> BertConfig:
+    """The configuration in `folder`'s config.json; errors as those of `read_shape`."""
+    shape = read_shape(folder)
+    document = json.loads((folder / CONFIG_FILE).read_bytes())
     known = {field.name for field in fields(BertConfig)}
-    try:
-        return BertConfig(**{k: v for k, v in document.items() if k in known}), document
-    except TypeError as error:
-        raise TrainingError(f"{path} lacks a value that a BERT needs: {error}.") from None
+    chosen = {name: value for name, value in document.items() if name in known}
+    return BertConfig(**chosen | {name: getattr(shape, name) for name in SIZE_FIELDS})
 
 
 def write_config(folder: Path, config: BertConfig, architecture: str, **more: Any) -> None:

@@ -25,7 +25,6 @@ from training.sentences import split_sentences
 from training.stored_corpus import (
     DESCRIPTION,
     SPLITS,
-    TOKENIZER,
     VERSION,
     Corpus,
     Split,
@@ -33,9 +32,9 @@ from training.stored_corpus import (
     sha256_of,
     token_dtype,
 )
-from training.vocabulary import Vocabulary
+from training.vocabulary import TOKENIZER_FILE, Vocabulary, read_tokenizer
 
-__all__ = ["Corpus", "Vocabulary", "add_arguments", "build_corpus", "run", "split_sentences"]
+__all__ = ["Corpus", "add_arguments", "build_corpus", "run"]
 
 _CHUNK = 1 << 20  # characters that are tokenised at a time; enough to keep all cores busy
 
@@ -75,14 +74,14 @@ def build_corpus(
     Raises:
         TrainingError: an input cannot be used, or `out` is already there.
     """
-    tokenizer = tokenizer / TOKENIZER if tokenizer.is_dir() else tokenizer
+    tokenizer = tokenizer / TOKENIZER_FILE if tokenizer.is_dir() else tokenizer
     vocabulary = Vocabulary.read(tokenizer)
     _check(inputs, out, held_out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         folder = Path(temporary, "corpus")
         folder.mkdir()
-        shutil.copyfile(tokenizer, folder / TOKENIZER)
+        shutil.copyfile(tokenizer, folder / TOKENIZER_FILE)
         dtype = token_dtype(vocabulary.size)
         splits = _write_splits(inputs, tokenizer, folder, dtype, held_out)
         description = {
@@ -111,7 +110,7 @@ def _write_splits(
     inputs: Sequence[Path], tokenizer: Path, folder: Path, dtype: np.dtype[Any], held_out: float
 ) -> dict[str, dict[str, int]]:
     """Write the arrays of both splits and count what is in them."""
-    encoder = _plain_tokenizer(tokenizer)
+    encoder = read_tokenizer(tokenizer, plain=True)
     with (
         SplitWriter(folder / SPLITS[0], dtype) as train,
         SplitWriter(folder / SPLITS[1], dtype) as kept,
@@ -131,7 +130,9 @@ def _write_splits(
         return {split: writer.counts for split, writer in writers.items()}
 
 
-def _tokenised(inputs: Sequence[Path], encoder: Any) -> Iterator[tuple[Document, list[list[int]]]]:
+def _tokenised(
+    inputs: Sequence[Path], encoder: Tokenizer
+) -> Iterator[tuple[Document, list[list[int]]]]:
     """Each document and the ids of each of its sentences."""
     for chunk in _chunks(inputs):
         documents = [[s for p in document for s in split_sentences(p)] for document in chunk]
@@ -139,18 +140,6 @@ def _tokenised(inputs: Sequence[Path], encoder: Any) -> Iterator[tuple[Document,
         encodings = iter(encoder.encode_batch_fast(sentences, add_special_tokens=False))
         for document, own in zip(chunk, documents, strict=True):
             yield document, [next(encodings).ids for _ in own]
-
-
-def _plain_tokenizer(path: Path) -> Any:
-    """The tokenizer, without limits of length, and with no way for text to spell [MASK]."""
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 (the library raises nothing narrower)
-        raise TrainingError(f"{path} is not usable: {error}.") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True
-    return tokenizer
 
 
 def _chunks(inputs: Sequence[Path]) -> Iterator[list[Document]]:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoint import TOKENIZER_FILES, load_pretraining, save_checkpoint
+from training.checkpoint import load_pretraining, save_checkpoint
 from training.errors import TrainingError
+from training.vocabulary import read_tokenizer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,17 +45,10 @@ def interpolate(first: Path, second: Path, out: Path, *, share: float) -> None:
     # A run may train with another dropout than the one before it.
     if start.config.with_dropout(0) != end.config.with_dropout(0):
         raise TrainingError(f"{first} and {second} are models of different shapes.")
-    if _tokenizer(first) != _tokenizer(second):
+    if read_tokenizer(first).to_str() != read_tokenizer(second).to_str():
         raise TrainingError(f"{first} and {second} have different tokenizers.")
     starts = start.state_dict()
     with torch.no_grad():
         for name, values in end.state_dict().items():
             values.copy_(starts[name].lerp(values, share))
     save_checkpoint(out, end, second, embeddings=True)
-
-
-def _tokenizer(folder: Path) -> bytes:
-    try:
-        return (folder / TOKENIZER_FILES[0]).read_bytes()
-    except OSError:
-        raise TrainingError(f"{folder} holds no {TOKENIZER_FILES[0]}.") from None

@@ -12,7 +12,6 @@ Knows nothing of files, losses or optimisers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import BertConfig
+from training.read_rows import ReadRows
 
 
 class WordTable(nn.Embedding):
@@ -48,39 +48,6 @@ class BertEmbeddings(nn.Module):
         positions = self.position_embeddings.weight[: ids.shape[1]]
         summed = words + positions + self.token_type_embeddings(token_types)
         return cast("Tensor", self.dropout(self.LayerNorm(summed)).flatten(0, 1))
-
-
-@dataclass(frozen=True)
-class ReadRows:
-    """Where the rows that are read lie in a padded batch of queries (B, Q).
-
-    Attention needs a rectangle: each sequence's rows that are read take its first places.
-    """
-
-    rows: Tensor  # int64 (R,): in the flattened batch
-    slots: Tensor  # int64 (R,): places in the flattened (B, Q)
-    queries: int  # Q
-
-    @classmethod
-    def of(cls, rows: Tensor, batch: int, seq: int) -> ReadRows:
-        """Places for rows, int64 (R,), in any order.
-
-        The width depends on values: on a GPU that means to wait for it, so place rows before they
-        go there.
-        """
-        sequence = rows // seq  # (R,)
-        counts = torch.bincount(sequence, minlength=batch)  # (B,)
-        order = sequence.argsort(stable=True)
-        first = counts.cumsum(0) - counts  # (B,)
-        place = torch.empty_like(rows)
-        place[order] = torch.arange(len(rows), device=rows.device) - first[sequence[order]]
-        queries = int(counts.max())
-        return cls(rows, sequence * queries + place, queries)
-
-    def spread(self, rows: Tensor, batch: int) -> Tensor:
-        """Float (R, H) -> float (B * Q, H), zeros where there is no row."""
-        padded = rows.new_zeros(batch * self.queries, rows.shape[1])
-        return padded.index_copy(0, self.slots, rows)
 
 
 class BertSelfAttention(nn.Module):
@@ -122,8 +89,8 @@ class BertSelfAttention(nn.Module):
         return functional.dropout(probabilities, dropout) @ value
 
 
-class BertSelfOutput(nn.Module):
-    """Linear, then LayerNorm over the sum with the layer's input."""
+class BertOutput(nn.Module):
+    """Linear, then LayerNorm over the sum with what went before."""
 
     def __init__(self, config: BertConfig, inner: int) -> None:
         super().__init__()
@@ -136,67 +103,25 @@ class BertSelfOutput(nn.Module):
         return cast("Tensor", self.LayerNorm(self.dropout(self.dense(inner)) + residual))
 
 
-class BertAttention(nn.Module):
-    """Self-attention and its output."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.self = BertSelfAttention(config)
-        self.output = BertSelfOutput(config, config.hidden_size)
-
-    def forward(self, x: Tensor, bias: Tensor | None, batch: int, read: ReadRows | None) -> Tensor:
-        """Float (B * S, H) -> float (B * S or R, H)."""
-        context = self.self(x, bias, batch, read)
-        return cast("Tensor", self.output(context, x if read is None else x[read.rows]))
-
-
-class BertIntermediate(nn.Module):
-    """The wide half of the feed-forward layer, with the exact (erf) GELU."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float (n, H) -> float (n, 4 H)."""
-        return functional.gelu(self.dense(x))
-
-
 class BertLayer(nn.Module):
-    """One encoder layer: attention, then feed-forward."""
+    """One encoder layer: attention, then feed-forward with the exact (erf) GELU."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.attention = BertAttention(config)
-        self.intermediate = BertIntermediate(config)
-        self.output = BertSelfOutput(config, config.intermediate_size)
+        H, wide = config.hidden_size, config.intermediate_size
+        attention, output = BertSelfAttention(config), BertOutput(config, H)
+        self.attention = nn.ModuleDict({"self": attention, "output": output})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(H, wide)})
+        self.output = BertOutput(config, wide)
 
     def forward(
         self, x: Tensor, bias: Tensor | None, batch: int, read: ReadRows | None = None
     ) -> Tensor:
-        """Float (B * S, H) -> float (B * S or R, H)."""
-        attended = self.attention(x, bias, batch, read)
-        return cast("Tensor", self.output(self.intermediate(attended), attended))
-
-
-class BertEncoder(nn.Module):
-    """The stack of layers."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
-
-
-class BertPooler(nn.Module):
-    """tanh(linear([CLS]))."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, cls_rows: Tensor) -> Tensor:
-        """Float (B, H) -> float (B, H)."""
-        return torch.tanh(self.dense(cls_rows))
+        """Float (B * S, H) -> float (B * S, H), or (R, H) when only some rows are read."""
+        context = self.attention["self"](x, bias, batch, read)
+        attended = self.attention["output"](context, x if read is None else x[read.rows])
+        wide = functional.gelu(self.intermediate["dense"](attended))
+        return cast("Tensor", self.output(wide, attended))
 
 
 class BertModel(nn.Module):
@@ -206,8 +131,10 @@ class BertModel(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = BertEmbeddings(config)
-        self.encoder = BertEncoder(config)
-        self.pooler = BertPooler(config)
+        layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
+        self.encoder = nn.ModuleDict({"layer": layers})
+        pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.pooler = nn.ModuleDict({"dense": pooler})
         self.apply(lambda module: _initialise(module, config.initializer_range))
 
     def forward(
@@ -231,67 +158,52 @@ class BertModel(nn.Module):
         batch, seq = ids.shape
         bias = padding_bias(lengths, seq)
         x = self.embeddings(ids, token_types)
-        layers = list(self.encoder.layer)
+        layers = list(cast("nn.ModuleList", self.encoder["layer"]))
         for layer in layers[:-1]:
             x = layer(x, bias, batch)
         read = ReadRows.of(rows, batch, seq) if isinstance(rows, Tensor) else rows
         return cast("Tensor", layers[-1](x, bias, batch, read))
 
     def pooled(self, cls_rows: Tensor) -> Tensor:
-        """Float (B, H), the rows of [CLS] -> float (B, H)."""
-        return cast("Tensor", self.pooler(cls_rows))
+        """tanh(linear([CLS])): float (B, H), the rows of [CLS] -> float (B, H)."""
+        return torch.tanh(self.pooler["dense"](cls_rows))
 
 
-class BertLMPredictionHead(nn.Module):
-    """Transform, then the word table as decoder (weights tied), with a bias per word."""
+class MaskedWordsHead(nn.Module):
+    """LayerNorm(GELU(linear(x))), then the word table as decoder, with a bias per word."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.transform = BertTransform(config)
+        H = config.hidden_size
+        norm = nn.LayerNorm(H, eps=config.layer_norm_eps)
+        self.transform = nn.ModuleDict({"dense": nn.Linear(H, H), "LayerNorm": norm})
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
-
-class BertTransform(nn.Module):
-    """LayerNorm(GELU(linear(x)))."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float (n, H) -> float (n, H)."""
-        return cast("Tensor", self.LayerNorm(functional.gelu(self.dense(x))))
-
-
-class BertPreTrainingHeads(nn.Module):
-    """The heads of both objectives (section 3.1)."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.predictions = BertLMPredictionHead(config)
-        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+    def forward(self, hidden: Tensor, words: WordTable) -> Tensor:
+        """Float (n, H) -> float (n, V)."""
+        transformed = functional.gelu(self.transform["dense"](hidden))
+        return words.scores(self.transform["LayerNorm"](transformed), self.bias)
 
 
 class BertForPreTraining(nn.Module):
-    """The encoder with the heads for masked tokens and for next sentences."""
+    """The encoder with the heads for masked tokens and for next sentences (section 3.1)."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.config = config
         self.bert = BertModel(config)
-        self.cls = BertPreTrainingHeads(config)
+        masked, order = MaskedWordsHead(config), nn.Linear(config.hidden_size, 2)
+        self.cls = nn.ModuleDict({"predictions": masked, "seq_relationship": order})
         self.cls.apply(lambda module: _initialise(module, config.initializer_range))
 
     def mlm_logits(self, hidden: Tensor) -> Tensor:
         """Float (n, H), rows of masked tokens -> float (n, V)."""
-        head = self.cls.predictions
         words = self.bert.embeddings.word_embeddings
-        return words.scores(head.transform(hidden), head.bias)
+        return cast("Tensor", self.cls["predictions"](hidden, words))
 
     def nsp_logits(self, cls_rows: Tensor) -> Tensor:
         """Float (B, H), rows of [CLS] -> float (B, 2): IsNext, NotNext."""
-        return cast("Tensor", self.cls.seq_relationship(self.bert.pooled(cls_rows)))
+        return cast("Tensor", self.cls["seq_relationship"](self.bert.pooled(cls_rows)))
 
 
 def padding_bias(lengths: Tensor, seq: int) -> Tensor | None:

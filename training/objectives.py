@@ -1,8 +1,8 @@
 """A batch of pairs and a batch of sentences in, the weighted loss of pre-training out.
 
 Masked words and next sentences as in Devlin et al. 2018, section 3.1, and, so that the same model
-gives good embeddings, closeness of its sentence vectors to a teacher's (after Hinton et al. 2015;
-relational: Park et al. 2019). Knows nothing of optimisers or files.
+gives good embeddings, closeness of its sentence vectors to a teacher's (after Hinton et al. 2015).
+Knows nothing of optimisers or files.
 """
 
 from __future__ import annotations
@@ -15,71 +15,53 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.batches import PairBatch, SentenceBatch
 from training.errors import TrainingError
-from training.layout import NO_PAIR
 from training.masked_loss import masked_loss
-from training.model import BertForPreTraining, BertModel, ReadRows, mean_pool
-
-DISTILLATIONS = ("cosine", "relational")
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What each objective counts; a weight of 0 switches it off."""
-
-    masked_words: float = 1.0
-    next_sentence: float = 1.0
-    distillation: float = 0.0
-    kind: str = "cosine"
-
-    def __post_init__(self) -> None:
-        if self.kind not in DISTILLATIONS:
-            raise TrainingError(
-                f"There is no distillation `{self.kind}`; there are {', '.join(DISTILLATIONS)}."
-            )
+from training.model import BertForPreTraining, BertModel, mean_pool
+from training.padded import NO_PAIR, Padded, PairBatch
+from training.read_rows import ReadRows
 
 
 @dataclass(frozen=True)
-class PairTensors:
-    """A `PairBatch` on the device; all int64."""
+class SentenceTensors:
+    """A `Padded` on the device; all int64."""
 
     ids: Tensor  # (batch, seq)
     token_types: Tensor  # (batch, seq)
     lengths: Tensor  # (batch,)
+
+    @classmethod
+    def of(cls, batch: Padded, device: torch.device) -> SentenceTensors:
+        """Copy the arrays of a batch to `device`."""
+        return cls(*_on(device, batch.ids, batch.token_types, batch.lengths))
+
+
+@dataclass(frozen=True)
+class PairTensors(SentenceTensors):
+    """A `PairBatch` on the device; all int64."""
+
     read: ReadRows  # the masked rows (masks,), then that of each [CLS] (batch,)
     masked_ids: Tensor  # (masks,)
     not_next: Tensor  # (batch,): NO_PAIR for a row without a second segment
 
     @classmethod
-    def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:
+    def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:  # type: ignore[override]
         """Copy the arrays of a batch to `device`."""
         rows, seq = batch.ids.shape
-        cls_rows = np.arange(rows) * seq
-        read = ReadRows.of(
-            torch.from_numpy(np.concatenate([batch.masked_rows, cls_rows])), rows, seq
+        read = np.concatenate([batch.masked_rows, np.arange(rows) * seq])
+        placed = ReadRows.of(torch.from_numpy(read), rows, seq)
+        tokens = SentenceTensors.of(batch, device)
+        places, slots, masked_ids, not_next = _on(
+            device, placed.rows, placed.slots, batch.masked_ids, batch.not_next
         )
         return cls(
-            ids=_on(device, batch.ids),
-            token_types=_on(device, batch.token_types),
-            lengths=_on(device, batch.lengths),
-            read=ReadRows(_on(device, read.rows), _on(device, read.slots), read.queries),
-            masked_ids=_on(device, batch.masked_ids),
-            not_next=_on(device, batch.not_next),
+            ids=tokens.ids,
+            token_types=tokens.token_types,
+            lengths=tokens.lengths,
+            read=ReadRows(places, slots, placed.queries),
+            masked_ids=masked_ids,
+            not_next=not_next,
         )
-
-
-@dataclass(frozen=True)
-class SentenceTensors:
-    """A `SentenceBatch` on the device; all int64."""
-
-    ids: Tensor  # (batch, seq)
-    lengths: Tensor  # (batch,)
-
-    @classmethod
-    def of(cls, batch: SentenceBatch, device: torch.device) -> SentenceTensors:
-        """Copy the arrays of a batch to `device`."""
-        return cls(_on(device, batch.ids), _on(device, batch.lengths))
 
 
 @dataclass(frozen=True)
@@ -99,13 +81,21 @@ class Objective(nn.Module):
     """The model with its losses: one module, so that DistributedDataParallel can wrap it."""
 
     def __init__(
-        self, model: BertForPreTraining, weights: Weights, teacher: BertModel | None = None
+        self,
+        model: BertForPreTraining,
+        *,
+        next_sentence: float = 1.0,
+        distillation: float = 0.0,
+        teacher: BertModel | None = None,
     ) -> None:
+        """The weights of the losses beside that of masked words, which is 1."""
         super().__init__()
-        if weights.distillation and teacher is None:
+        if distillation and teacher is None:
             raise TrainingError("Distillation needs a teacher.")
+        if teacher and teacher.config.hidden_size != model.config.hidden_size:
+            raise TrainingError("The teacher's vectors have another width than the model's.")
         self.model = model
-        self.weights = weights
+        self._next_sentence, self._distillation = next_sentence, distillation
         # In a tuple, so that the teacher's weights are no parameters of this module.
         self._teacher: tuple[BertModel, ...] = ()
         if teacher is not None:
@@ -118,12 +108,11 @@ class Objective(nn.Module):
         masked_words, masked_accuracy = masked_loss(logits, pairs.masked_ids)
         order = self.model.nsp_logits(cls_rows).float()
         next_sentence, next_accuracy = next_sentence_loss(order, pairs.not_next)
-        total = self.weights.masked_words * masked_words
-        total = total + self.weights.next_sentence * next_sentence
+        total = masked_words + self._next_sentence * next_sentence
         distillation = torch.zeros((), device=total.device)
         if self._teacher and sentences is not None:
-            distillation = self._distillation(sentences)
-            total = total + self.weights.distillation * distillation
+            distillation = self._distance(sentences)
+            total = total + self._distillation * distillation
         return Losses(
             total,
             masked_words.detach(),
@@ -134,13 +123,11 @@ class Objective(nn.Module):
             (pairs.not_next != NO_PAIR).any().float(),
         )
 
-    def _distillation(self, sentences: SentenceTensors) -> Tensor:
+    def _distance(self, sentences: SentenceTensors) -> Tensor:
         student = sentence_vectors(self.model.bert, sentences)
         with torch.no_grad():
             teacher = sentence_vectors(self._teacher[0], sentences)
-        if self.weights.kind == "cosine":
-            return cosine_distance(student, teacher)
-        return relational_distance(student, teacher)
+        return cosine_distance(student, teacher)
 
 
 def hidden_rows(encoder: BertModel, pairs: PairTensors) -> tuple[Tensor, Tensor]:
@@ -155,7 +142,7 @@ def hidden_rows(encoder: BertModel, pairs: PairTensors) -> tuple[Tensor, Tensor]
 
 def sentence_vectors(encoder: BertModel, sentences: SentenceTensors) -> Tensor:
     """Mean-pooled sentence vectors, float32 (batch, hidden)."""
-    hidden = encoder(sentences.ids, torch.zeros_like(sentences.ids), sentences.lengths)
+    hidden = encoder(sentences.ids, sentences.token_types, sentences.lengths)
     return mean_pool(hidden, sentences.lengths)
 
 
@@ -178,22 +165,9 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return 1 - functional.cosine_similarity(student, teacher).mean()
 
 
-def relational_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of the two tables of cosines between a batch's sentences.
-
-    Float32 (batch, h), float32 (batch, H) -> float32 (); the widths may differ.
-    """
-    return functional.mse_loss(_cosines(student), _cosines(teacher))
-
-
-def _cosines(vectors: Tensor) -> Tensor:
-    unit = functional.normalize(vectors)
-    return unit @ unit.T
-
-
-def _on(device: torch.device, values: NDArray[np.int64] | Tensor) -> Tensor:
-    """`values` on `device`; to a GPU from memory that stays in place, so that nothing waits."""
-    tensor = torch.as_tensor(values)
+def _on(device: torch.device, *arrays: NDArray[np.int64] | Tensor) -> list[Tensor]:
+    """Arrays on `device`; to a GPU from memory that stays in place, so that nothing waits."""
+    tensors = [torch.as_tensor(array) for array in arrays]
     if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+        return [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+    return [tensor.to(device) for tensor in tensors]

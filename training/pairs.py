@@ -19,14 +19,59 @@ segments, and B alone would tell the label. `single` and `alone` have no counter
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from training.evaluation_pairs import hard_pairs, random_pairs
-from training.pair_plan import Pair, PairPlan, Sentences, Span, budget_of, fit_pairs
+from training.errors import TrainingError
 from training.stored_corpus import Corpus
 
-__all__ = ["PairPlan", "hard_pairs", "plan_pairs", "random_pairs"]
+SPECIAL_TOKENS = 3  # [CLS] A [SEP] B [SEP]; a segment alone has one fewer
+
+
+class Span(NamedTuple):
+    """A stretch of sentences or of tokens."""
+
+    start: int
+    end: int  # one after the last
+
+
+class Pair(NamedTuple):
+    """Two spans of tokens; the second is empty where the first stands alone."""
+
+    first: Span
+    second: Span
+    is_next: bool
+
+
+@dataclass(frozen=True, eq=False)
+class PairPlan:
+    """Pairs of segments, as spans of the corpus's tokens; an end is one after the last token."""
+
+    first_start: NDArray[np.int64]  # int64 (pairs,)
+    first_end: NDArray[np.int64]  # int64 (pairs,)
+    second_start: NDArray[np.int64]  # int64 (pairs,)
+    second_end: NDArray[np.int64]  # int64 (pairs,)
+    is_next: NDArray[np.bool_]  # bool (pairs,): B follows A in the corpus
+
+    def __len__(self) -> int:
+        return len(self.is_next)
+
+    @cached_property
+    def alone(self) -> NDArray[np.bool_]:
+        """Whether A stands without a B: bool (pairs,)."""
+        return np.equal(self.second_end, self.second_start)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """The tokens of each pair with its [CLS] and its one or two [SEP]: int64 (pairs,)."""
+        first, second = self.first_end - self.first_start, self.second_end - self.second_start
+        return first + second + SPECIAL_TOKENS - self.alone
 
 
 def plan_pairs(
@@ -65,7 +110,8 @@ def plan_pairs(
         start = document.start
         while start < document.end:
             if alone and draw() < alone:
-                pairs.append(Pair.alone(sentences.tokens(start, start + 1)))
+                segment = sentences.tokens(start, start + 1)
+                pairs.append(Pair(segment, Span(segment.end, segment.end), is_next=False))
                 start += 1
                 continue
             if draw() < single and start + 1 < document.end:
@@ -80,6 +126,67 @@ def plan_pairs(
     return fit_pairs(pairs, budget, np.random.default_rng([seed, epoch]))
 
 
+def budget_of(sequence_tokens: int) -> int:
+    """The tokens that both segments may have together.
+
+    Raises:
+        TrainingError: they may not have one each.
+    """
+    if sequence_tokens < SPECIAL_TOKENS + 2:
+        raise TrainingError(f"A sequence of {sequence_tokens} tokens cannot hold a pair.")
+    return sequence_tokens - SPECIAL_TOKENS
+
+
+class Sentences:
+    """The offsets of a corpus as lists, which a loop reads much faster than arrays."""
+
+    def __init__(self, corpus: Corpus, rng: random.Random) -> None:
+        self.rng = rng
+        self.documents = len(corpus.documents) - 1
+        if self.documents < 2:
+            raise TrainingError("The split has one document; pairs need two or more.")
+        self._documents: list[int] = corpus.documents.tolist()
+        self.count = self._documents[-1]
+        self._tokens: list[int] = corpus.sentences.tolist()
+
+    def of_document(self, document: int) -> Span:
+        """The sentences of a document."""
+        return Span(self._documents[document], self._documents[document + 1])
+
+    def document_of(self, sentence: int) -> Span:
+        """The sentences of the document that a sentence is in."""
+        return self.of_document(bisect_right(self._documents, sentence) - 1)
+
+    def tokens(self, start: int, end: int) -> Span:
+        """The tokens of the sentences from `start` up to `end`."""
+        return Span(self._tokens[start], self._tokens[end])
+
+    def draw(self, span: Span) -> int:
+        """A number from the span, each with the same chance."""
+        return span.start + int(self.rng.random() * (span.end - span.start))
+
+    def reach(self, start: int, end: int, target: int) -> int:
+        """Where the sentences from `start` first come to `target` tokens, but `end` at most."""
+        goal = self._tokens[start] + target
+        return min(bisect_left(self._tokens, goal, start + 1, end + 1), end)
+
+    def cut(self, start: int, end: int) -> int:
+        """A random place to cut sentences in two parts; `end` where there is only one sentence."""
+        return self.draw(Span(start + 1, end)) if start + 1 < end else end
+
+    def elsewhere(self, document: Span, target: int) -> Span:
+        """Tokens of another document, from the start of a random sentence on.
+
+        As many sentences as come to `target` tokens, but one at least, and not beyond the end of
+        their document.
+        """
+        own = document.end - document.start
+        sentence = self.draw(Span(0, self.count - own))
+        sentence += own if sentence >= document.start else 0  # all sentences but the document's
+        end = self.document_of(sentence).end
+        return self.tokens(sentence, self.reach(sentence, end, target))
+
+
 def _pair(sentences: Sentences, document: Span, chunk: Span, cut: int, wanted: int) -> Pair:
     """A pair whose A is the chunk up to the cut; with a random B, both have `wanted` tokens."""
     first = sentences.tokens(chunk.start, cut)
@@ -87,3 +194,27 @@ def _pair(sentences: Sentences, document: Span, chunk: Span, cut: int, wanted: i
         return Pair(first, sentences.tokens(cut, chunk.end), is_next=True)
     missing = max(1, wanted - (first.end - first.start))
     return Pair(first, sentences.elsewhere(document, missing), is_next=False)
+
+
+def fit_pairs(pairs: Sequence[Pair], budget: int, rng: np.random.Generator) -> PairPlan:
+    """The pairs, each cut down to `budget` tokens.
+
+    As if one token after the other was taken from the longer segment (from B where both are of
+    one length), from its front or its back with equal chance; only drawn at once.
+    """
+    spans = np.array([(*first, *second) for first, second, _ in pairs], dtype=np.int64)
+    first_start, first_end, second_start, second_end = spans.reshape(-1, 4).T
+    first, second = first_end - first_start, second_end - second_start
+    excess = np.maximum(first + second - budget, 0)
+    off_longer = np.minimum(excess, np.abs(first - second))
+    off_both = excess - off_longer
+    off_first = np.where(first > second, off_longer, 0) + off_both // 2
+    off_second = np.where(first > second, 0, off_longer) + (off_both + 1) // 2
+    front_first, front_second = rng.binomial(off_first, 0.5), rng.binomial(off_second, 0.5)
+    return PairPlan(
+        first_start=first_start + front_first,
+        first_end=first_end - (off_first - front_first),
+        second_start=second_start + front_second,
+        second_end=second_end - (off_second - front_second),
+        is_next=np.array([pair.is_next for pair in pairs], dtype=np.bool_),
+    )

@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.vocabulary import Vocabulary
+from training.vocabulary import TOKENIZER_FILE, Vocabulary
 
 VERSION = 1  # of the format above
 DESCRIPTION = "corpus.json"
-TOKENIZER = "tokenizer.json"
 SPLITS = ("train", "held-out")
 OFFSETS = np.dtype("<i8")
 
@@ -61,7 +60,7 @@ class Corpus:
         counts = description["splits"][split]
         if counts["documents"] == 0:
             raise TrainingError(f"The {split} split of {folder} has no documents.")
-        tokenizer = folder / TOKENIZER
+        tokenizer = folder / TOKENIZER_FILE
         if not tokenizer.is_file() or sha256_of(tokenizer) != description["tokenizer_sha256"]:
             raise TrainingError(f"{tokenizer} is not the tokenizer the corpus was built with.")
         part = folder / split

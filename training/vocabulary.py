@@ -1,23 +1,22 @@
-"""A tokenizer.json in, what pre-training must know of its word pieces out.
-
-Knows which ids are special and which pieces continue a word; knows nothing of text.
-"""
+"""A tokenizer.json in, the tokenizer and what training must know of its word pieces out."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 from training.errors import TrainingError
 
+TOKENIZER_FILE = "tokenizer.json"
 _UNUSED = re.compile(r"\[unused\d+\]")
+_NAMES = {"cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "pad": "[PAD]", "unk": "[UNK]"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +30,6 @@ class Vocabulary:
     pad: int
     unk: int
     special: NDArray[np.bool_]  # bool (size,): no piece of text: [CLS], [unused7], ids without one
-    continuation: NDArray[np.bool_]  # bool (size,): ## pieces, which continue a word
 
     @cached_property
     def ordinary(self) -> NDArray[np.int64]:
@@ -39,38 +37,48 @@ class Vocabulary:
         return np.flatnonzero(~self.special)
 
     @classmethod
-    def read(cls, tokenizer_json: Path) -> Vocabulary:
-        """Read the vocabulary of a tokenizer.json of the tokenizers library.
-
-        Raises:
-            TrainingError: it is not a WordPiece tokenizer with BERT's special tokens.
-        """
-        try:
-            document = json.loads(tokenizer_json.read_bytes())
-            prefix = document["model"]["continuing_subword_prefix"]
-            return cls._of(document["model"]["vocab"], document["added_tokens"], prefix)
-        except OSError as error:
-            raise TrainingError(f"Cannot read {tokenizer_json}: {error.strerror}.") from None
-        except (ValueError, KeyError, TypeError):
-            raise TrainingError(f"{tokenizer_json} is not a WordPiece tokenizer.json.") from None
+    def of(cls, tokenizer: Tokenizer) -> Vocabulary:
+        """The vocabulary of a tokenizer; without BERT's special tokens a `TrainingError`."""
+        ids = tokenizer.get_vocab()
+        if missing := [name for name in _NAMES.values() if name not in ids]:
+            raise TrainingError(f"The tokenizer lacks {', '.join(missing)}.")
+        special = np.ones(max(ids.values()) + 1, dtype=np.bool_)
+        for piece, index in tokenizer.get_vocab(with_added_tokens=False).items():
+            special[index] = _UNUSED.fullmatch(piece) is not None
+        special[list(tokenizer.get_added_tokens_decoder())] = True
+        special[[ids[name] for name in _NAMES.values()]] = True
+        return cls(
+            size=len(special),
+            special=special,
+            **{field: ids[name] for field, name in _NAMES.items()},
+        )
 
     @classmethod
-    def _of(cls, vocab: dict[str, int], added: list[dict[str, Any]], prefix: str) -> Vocabulary:
-        ids = vocab | {token["content"]: token["id"] for token in added}
-        names = {"cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "pad": "[PAD]", "unk": "[UNK]"}
-        if missing := [name for name in names.values() if name not in ids]:
-            raise TrainingError(f"The tokenizer lacks {', '.join(missing)}.")
-        size = max(ids.values()) + 1
-        special = np.ones(size, dtype=np.bool_)
-        continuation = np.zeros(size, dtype=np.bool_)
-        for piece, index in vocab.items():
-            special[index] = _UNUSED.fullmatch(piece) is not None
-            continuation[index] = piece.startswith(prefix) and piece != prefix
-        special[[token["id"] for token in added]] = True
-        special[[ids[name] for name in names.values()]] = True
-        return cls(
-            size=size,
-            special=special,
-            continuation=continuation,
-            **{field: ids[name] for field, name in names.items()},
-        )
+    def read(cls, path: Path) -> Vocabulary:
+        """As `of`, for a tokenizer.json."""
+        return cls.of(read_tokenizer(path))
+
+
+def read_tokenizer(path: Path, *, plain: bool = False) -> Tokenizer:
+    """A tokenizer that neither pads nor truncates.
+
+    Args:
+        path: a tokenizer.json, or the folder that holds it.
+        plain: text that spells [MASK] stays text.
+
+    Raises:
+        TrainingError: there is none, or it is no WordPiece tokenizer.
+    """
+    path = path / TOKENIZER_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise TrainingError(f"{path.parent} holds no {path.name}.")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 (the library raises nothing narrower)
+        raise TrainingError(f"{path} is not usable: {error}.") from None
+    if not isinstance(tokenizer.model, WordPiece):
+        raise TrainingError(f"{path} is not a WordPiece tokenizer.")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = plain
+    return tokenizer

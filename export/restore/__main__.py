@@ -14,17 +14,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from export.config import BertConfig
-from export.errors import ExportError
-from export.layout import HEADS, canonical_shapes
+import numpy as np
+from numpy.typing import NDArray
+
+from export.architectures.registry import ARCHITECTURES, class_of
+from export.errors import ExportError, told
+from export.read.config import EncoderConfig
+from export.read.weight_shapes import canonical_shapes
 from export.restore.hugging_face import (
-    architecture_of,
     write_config,
     write_pooling,
     write_tokenizer,
     write_weights,
 )
 from export.restore.stored import StoredModel, open_stored
+from models import heads
 from models.manifest import (
     CARD_FILE,
     TOKENIZER_FILE,
@@ -41,17 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         manifest = restore(options.model, options.checkpoint)
-    except (ExportError, ManifestError) as error:
+    except (ExportError, ManifestError, OSError) as error:
         print(f"restore: {error}", file=sys.stderr)
         return BAD_INPUT
-    except OSError as error:
-        print(f"restore: {error.filename}: {error.strerror}.", file=sys.stderr)
-        return BAD_INPUT
     print(
-        f"{options.checkpoint} ({architecture_of(manifest.heads)} in float32, "
+        f"{options.checkpoint} ({_class_of(manifest)} in float32, "
         f"from {manifest.name} in {manifest.precision})"
     )
     return 0
+
+
+def _class_of(manifest: ModelManifest) -> str:
+    return class_of(ARCHITECTURES[manifest.architecture.model_type], manifest.heads)
 
 
 def restore(model: Path, out: Path) -> ModelManifest:
@@ -65,39 +70,51 @@ def restore(model: Path, out: Path) -> ModelManifest:
         raise ExportError(f"{out} exists already; choose another folder.")
     if not model.is_dir():
         raise ExportError(f"{model} is not a model folder.")
-    manifest = load_manifest(model)
-    stored = open_stored(model)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        folder = Path(scratch) / "checkpoint"
-        folder.mkdir()
-        _fill(folder, model, manifest, stored)
-        folder.rename(out)
+    with told(model, "read"):
+        manifest = load_manifest(model)
+        stored = open_stored(model)
+        config = _config(manifest, stored)
+        weights = _weights(manifest, config, stored)
+        tokenizer_json = (model / TOKENIZER_FILE).read_text(encoding="utf-8")
+        card = (model / CARD_FILE).read_text(encoding="utf-8")
+    with told(out, "written"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+            folder = Path(scratch) / "checkpoint"
+            folder.mkdir()
+            write_weights(folder, weights, config)
+            write_tokenizer(folder, tokenizer_json, max_tokens=manifest.max_tokens)
+            write_config(folder, config, manifest.heads, tied=stored.tied)
+            write_pooling(folder, manifest.pooling, config.hidden_size)
+            (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")
+            folder.rename(out)
     return manifest
 
 
-def _fill(folder: Path, model: Path, manifest: ModelManifest, stored: StoredModel) -> None:
-    if unknown := sorted(set(manifest.heads) - set(HEADS)):
-        raise ExportError(f"The manifest names a head that BERT does not have: {unknown[0]}.")
-    config = BertConfig(
+def _weights(
+    manifest: ModelManifest, config: EncoderConfig, stored: StoredModel
+) -> dict[str, NDArray[np.float32]]:
+    labels = len(manifest.labels)
+    return stored.read(canonical_shapes(config, manifest.heads, labels=labels, tied=stored.tied))
+
+
+def _config(manifest: ModelManifest, stored: StoredModel) -> EncoderConfig:
+    known = {head.name for head in heads.HEADS}
+    if unknown := sorted(set(manifest.heads) - known):
+        raise ExportError(f"The manifest names a head that Cloze does not know: {unknown[0]}.")
+    if manifest.architecture.model_type not in ARCHITECTURES:
+        raise ExportError(f"{manifest.architecture.model_type} is no architecture of Cloze's.")
+    return EncoderConfig(
         **asdict(manifest.architecture),
         layer_norm_eps=stored.layer_norm_eps,
         labels=manifest.labels,
         multi_label=manifest.multi_label,
         regression=manifest.regression,
     )
-    shapes = canonical_shapes(config, manifest.heads, labels=len(manifest.labels), tied=stored.tied)
-    write_weights(folder, stored.read(shapes))
-    tokenizer_json = (model / TOKENIZER_FILE).read_text(encoding="utf-8")
-    write_tokenizer(folder, tokenizer_json, max_tokens=manifest.max_tokens)
-    write_config(folder, config, manifest.heads, tied=stored.tied)
-    write_pooling(folder, manifest.pooling, config.hidden_size)
-    card = (model / CARD_FILE).read_text(encoding="utf-8")
-    (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")
 
 
 def _with_origin(card: str, manifest: ModelManifest) -> str:
-    """The model folder's card, its licence and sources with it, below what this is now."""
+    """The model folder's card, its license and sources with it, below what this is now."""
     front, fence, rest = card.partition("\n---\n")
     origin = f"> Restored from the model folder `{manifest.name}` in {manifest.precision}.\n\n"
     return f"{front}{fence}{origin}{rest}" if fence else origin + card

@@ -1,4 +1,4 @@
-"""A BERT in Cloze's terms in, the files of a checkpoint in Hugging Face's format out.
+"""An encoder in Cloze's terms in, the files of a checkpoint in Hugging Face's format out.
 
 The inverse of what `checkpoint` reads: config.json, model.safetensors, the tokenizer, and the files
 in which sentence-transformers says how sentence vectors are pooled.
@@ -13,71 +13,59 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from export.config import BertConfig
-from export.keys import checkpoint_key
-from export.layout import UNTIED_DECODER
-from export.tensors import SINGLE
-from export.tokenizer import SPECIAL, TOKENIZER
+from export.architectures.registry import architecture_of, class_of
+from export.errors import ExportError
+from export.read.config import EncoderConfig
+from export.read.tensors import SINGLE
+from export.read.tokenizer import SPECIAL, TOKENIZER
+from export.read.weight_names import checkpoint_key, module_key
+from export.read.weights import UNTIED_DECODER
 from models.manifest import PoolingSpec
 
 _DECODER_BIAS = "mlm.decoder.bias"
-# Heads -> the class that has them, the first that fits.
-_ARCHITECTURES = (
-    ({"sequence"}, "BertForSequenceClassification"),
-    ({"token"}, "BertForTokenClassification"),
-    ({"qa"}, "BertForQuestionAnswering"),
-    ({"mlm", "nsp"}, "BertForPreTraining"),
-    ({"mlm"}, "BertForMaskedLM"),
-    ({"nsp"}, "BertForNextSentencePrediction"),
-)
 _MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
 _POOLING_FLAGS = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
 
 
-def architecture_of(heads: tuple[str, ...]) -> str:
-    """Hugging Face's class for a BERT with these heads.
-
-    >>> architecture_of(("mlm", "nsp", "pooler"))
-    'BertForPreTraining'
-    >>> architecture_of(("pooler",))
-    'BertModel'
-    """
-    fitting = (name for needed, name in _ARCHITECTURES if needed <= set(heads))
-    return next(fitting, "BertModel")
-
-
-def write_weights(folder: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def write_weights(
+    folder: Path, weights: Mapping[str, NDArray[np.float32]], config: EncoderConfig
+) -> None:
     """model.safetensors, from weights by canonical name."""
-    tensors = {checkpoint_key(name): value for name, value in weights.items()}
+    names = architecture_of(config).weight_names
+    tensors = {checkpoint_key(name, names): value for name, value in weights.items()}
     if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
-        tensors["cls.predictions.decoder.bias"] = weights[_DECODER_BIAS].copy()
-    save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+        tensors[module_key(_DECODER_BIAS, names)] = weights[_DECODER_BIAS].copy()
+    try:
+        save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise ExportError(f"{SINGLE} cannot be written: {error}.") from None
     # safetensors makes files that only their owner may read.
     (folder / SINGLE).chmod(0o644)
 
 
-def write_config(folder: Path, config: BertConfig, heads: tuple[str, ...], *, tied: bool) -> None:
+def write_config(
+    folder: Path, config: EncoderConfig, heads: tuple[str, ...], *, tied: bool
+) -> None:
     """config.json, without what a model folder does not know: dropout is the format's default."""
-    sizes = {name: getattr(config, name) for name in BertConfig.__dataclass_fields__}
-    labels = dict(enumerate(sizes.pop("labels")))
-    kinds = {"multi_label": "multi_label_classification", "regression": "regression"}
-    chosen = [kind for name, kind in kinds.items() if sizes.pop(name)]
+    architecture = architecture_of(config)
     pad = Tokenizer.from_file(str(folder / TOKENIZER)).token_to_id("[PAD]")
     document = {
-        "architectures": [architecture_of(heads)],
-        "model_type": "bert",
-        **sizes,
+        "architectures": [class_of(architecture, heads)],
+        "model_type": config.model_type,
+        **architecture.config_fields(config),
         "pad_token_id": pad,
         "tie_word_embeddings": tied,
     }
-    if labels:
-        document["id2label"] = {str(index): label for index, label in labels.items()}
-        document["label2id"] = {label: index for index, label in labels.items()}
-    if chosen:
-        document["problem_type"] = chosen[0]
+    if config.labels:
+        document["id2label"] = {str(index): label for index, label in enumerate(config.labels)}
+        document["label2id"] = {label: index for index, label in enumerate(config.labels)}
+    if config.multi_label or config.regression:
+        kind = "multi_label_classification" if config.multi_label else "regression"
+        document["problem_type"] = kind
     _write(folder / "config.json", document)
 
 

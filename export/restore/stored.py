@@ -16,10 +16,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.builder import DATA_FILE, GRAPH_FILE
 from export.errors import ExportError
-from export.layout import UNTIED_DECODER
-from export.smoothing import factor_name
+from export.graph.builder import DATA_FILE, GRAPH_FILE
+from export.graph.smoothing import factor_name
+from export.read.weights import UNTIED_DECODER
 
 Array = NDArray[Any]
 # Constants of the graph itself, which no checkpoint has.

@@ -1,25 +1,31 @@
-"""What one request and its answer have in common, from the first header to the log line."""
+"""What one request and its answer have in common, from the first byte to the log line."""
 
 from __future__ import annotations
 
 import random
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from server.http.disconnect import Departures
+from starlette.types import Scope
+
+from server.errors import BodyTooLarge, InvalidParameter, UnsupportedMedia
+from server.inference.admission import Admission, Reservation
+from server.inference.model_registry import Registry
+from server.inference.offload import Offload
+from server.metrics import Metrics
+from server.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
-    from server.inference.model_registry import Registry
     from server.inference.pipeline import Usage
-    from server.metrics import Metrics
-    from server.process.shared_memory import Member
+    from server.process.shared_memory import ProcessGroupMember
     from server.settings import Settings
 
-# Where an ASGI scope carries its exchange.
-SCOPE_KEY: Final = "cloze"
+# Where an ASGI scope carries its context, and when the request's first byte came.
+CONTEXT: Final = "cloze"
+FIRST_BYTE: Final = "cloze.first_byte"
+TIMEOUT_HEADER: Final = "x-request-timeout-ms"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _NUMBERS: Final = random.Random()  # noqa: S311 - an id is no secret
@@ -32,33 +38,132 @@ class Service:
     settings: Settings
     registry: Registry
     metrics: Metrics
-    member: Member | None = None
+    admission: Admission
+    offload: Offload
+    member: ProcessGroupMember | None = None
     """Of one process among several."""
-    departures: Departures = field(default_factory=Departures)
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        member: ProcessGroupMember | None = None,
+        background: BackgroundTasks | None = None,
+    ) -> Service:
+        """The service of a process that has loaded nothing yet."""
+        registry, admission = Registry(), Admission(settings)
+        return cls(
+            settings,
+            registry,
+            Metrics(lambda: registry.pipelines, admission, member),
+            admission,
+            Offload(),
+            member,
+            background or BackgroundTasks(),
+        )
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """One request on its way; the stages that it passes fill it in."""
 
     service: Service
     request_id: bytes
-    started: float = field(default_factory=time.monotonic)  # seconds, as deadlines are
+    started: float
+    """In `time.monotonic()` seconds, as deadlines are."""
+    reservation: Reservation
+    _asked: _Headers
+    deadline: float = 0.0
+    body_bytes: int = 0
+    """So far."""
+    received: bool = False
+    """To the end of its body."""
     route: str = "unmatched"  # a template, never a path: it becomes a metric's label
     model: str = ""  # as configured; empty until a loaded model was found
     usage: Usage | None = None
     status: int = 0  # 0 until the answer has begun
 
+    @classmethod
+    def of(cls, scope: Scope, service: Service) -> RequestContext:
+        """The context of a request whose head has come."""
+        asked = _Headers.of(scope)
+        return cls(
+            service,
+            asked.request_id or b"%016x" % _NUMBERS.getrandbits(64),
+            scope.get(FIRST_BYTE) or time.monotonic(),
+            service.admission.open(),
+            asked,
+        )
 
-def request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    r"""Returns the client's `x-request-id` if it is short and harmless, otherwise a new one.
+    def check(self) -> None:
+        """Settle the deadline, and refuse what the head alone shows to be wrong.
 
-    >>> request_id([(b"x-request-id", b"order-17")])
-    b'order-17'
-    >>> len(request_id([(b"x-request-id", b"a\tb")]))
-    16
-    """
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value
-    return b"%016x" % _NUMBERS.getrandbits(64)
+        Raises:
+            InvalidParameter: the header is not a number of milliseconds.
+            BodyTooLarge: more is announced than is accepted.
+            UnsupportedMedia: the body is compressed.
+        """
+        settings, asked = self.service.settings, self._asked
+        self.deadline = self.started + settings.default_timeout_s
+        if asked.timeout is not None:
+            if not (asked.timeout.isdigit() and len(asked.timeout) < 10 and int(asked.timeout)):
+                raise InvalidParameter(
+                    f"{TIMEOUT_HEADER} should be a whole number of milliseconds above 0.",
+                    param=TIMEOUT_HEADER,
+                )
+            self.deadline = self.started + min(int(asked.timeout) / 1000, settings.max_timeout_s)
+        if asked.encoding not in {b"", b"identity"}:
+            raise UnsupportedMedia("The body is compressed; send it plain.")
+        if int(asked.length) > settings.max_body_bytes:
+            raise _too_large(settings.max_body_bytes)
+
+    def take(self, count: int) -> None:
+        """Hold `count` more bytes of the body.
+
+        Raises:
+            BodyTooLarge: they are more than is accepted of one request.
+            QueueFull: they are more than is kept of all of them.
+        """
+        self.body_bytes += count
+        if self.body_bytes > self.service.settings.max_body_bytes:
+            raise _too_large(self.service.settings.max_body_bytes)
+        self.reservation.receive(count)
+
+
+@dataclass(slots=True)
+class _Headers:
+    """What of a request's head concerns every request."""
+
+    request_id: bytes = b""
+    timeout: bytes | None = None
+    length: bytes = b"0"
+    encoding: bytes = b""
+
+    @classmethod
+    def of(cls, scope: Scope) -> _Headers:
+        r"""One look at all headers.
+
+        >>> head = [(b"x-request-id", b"order-17"), (b"content-length", b"3")]
+        >>> _Headers.of({"headers": head}).request_id
+        b'order-17'
+        >>> _Headers.of({"headers": [(b"x-request-id", b"a\tb")]}).request_id
+        b''
+        """
+        found = cls()
+        for name, value in scope["headers"]:
+            match name:
+                case b"x-request-id":
+                    if not found.request_id and _REQUEST_ID.fullmatch(value):
+                        found.request_id = value
+                case b"x-request-timeout-ms":
+                    found.timeout = value
+                case b"content-length":
+                    found.length = value
+                case b"content-encoding":
+                    found.encoding = value.lower()
+        return found
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than the {most} bytes accepted; send fewer texts.")

@@ -1,72 +1,46 @@
-"""Work for a client in; its result out, or its cancellation once the client has left."""
+"""A request's task and its connection in, the task cancelled once the client has left."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.types import Receive
-
-from server.alarm import Alarm
-from server.errors import ClientLeft
-
-T = TypeVar("T")
 
 # Watching costs a task; most answers are ready before it is worth one.
 PATIENCE_S: Final = 0.1
 
 
-class Departures:
-    """Cancels the work of clients that leave before it is done."""
+class DisconnectWatch:
+    """Waits for a disconnect beside a request's task, a while after its body has come."""
 
-    def __init__(self) -> None:
-        self._unwatched = Alarm(_Watch.begin)
-
-    async def while_connected(self, receive: Receive, work: Awaitable[T]) -> T:
-        """Awaits `work`, and cancels it when `receive` says that the client is gone.
-
-        The request's body must have been read to its end.
-
-        Raises:
-            ClientLeft: the client closed its connection first.
-        """
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("expected to run inside a task, found none")
-        watch = _Watch(receive, task)
-        self._unwatched.set(watch, time.monotonic() + PATIENCE_S)
-        try:
-            return await work
-        except asyncio.CancelledError:
-            if not watch.client_left:
-                raise
-            task.uncancel()
-            raise ClientLeft("The client left before its answer was ready.") from None
-        finally:
-            self._unwatched.drop(watch)
-            watch.end()
-
-
-class _Watch:
-    """Waits for a disconnect beside a request's task."""
-
-    def __init__(self, receive: Receive, task: asyncio.Task[object]) -> None:
+    def __init__(self, receive: Receive) -> None:
         self.client_left = False
         self._receive = receive
-        self._task = task
-        self._waiting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        self._waiting = asyncio.get_running_loop().create_task(self._wait())
+    def begin(self, task: asyncio.Task[object]) -> None:
+        """Cancel `task` if the client leaves from now on; its body must have been read to its end.
+
+        More than once changes nothing.
+        """
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(PATIENCE_S, self._watch, task)
 
     def end(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
 
-    async def _wait(self) -> None:
+    def _watch(self, task: asyncio.Task[object]) -> None:
+        self._watching = asyncio.get_running_loop().create_task(self._wait(task))
+
+    async def _wait(self, task: asyncio.Task[object]) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.client_left = True
-        self._task.cancel()
+        task.cancel()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 from typing import Final
 
 import orjson
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,14 +17,17 @@ from server.errors import (
     ClozeError,
     InternalError,
     MethodNotAllowed,
+    NotFound,
     RouteNotFound,
+    Unauthorized,
 )
+from server.http.schemas import refusal
 
 INTERNAL: Final = "The server failed on this request; its log names the cause by x-request-id."
 
 
-def failure(error: ClozeError) -> Response:
-    """Builds the answer for `error`."""
+def failure(error: ClozeError, status: int | None = None) -> Response:
+    """Builds the answer for `error`, with its own status unless another is given."""
     body = {
         "error": {
             "type": error.type,
@@ -31,28 +36,50 @@ def failure(error: ClozeError) -> Response:
             "param": error.param,
         }
     }
-    response = Response(orjson.dumps(body), error.status, media_type="application/json")
+    response = Response(orjson.dumps(body), status or error.status, media_type="application/json")
     if error.retry_after_s is not None:
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     return response
 
 
 async def answer_failure(_request: Request, error: Exception) -> Response:
-    """Answers what a route raised; registered for `ClozeError` and Starlette's own errors."""
-    if isinstance(error, ClozeError):
-        return failure(error)
-    if isinstance(error, HTTPException):
-        response = failure(_translated(error))
-        response.headers.update(error.headers or {})
-        return response
+    """Answers what a route, a dependency or FastAPI raised; registered for all of `HANDLED`."""
+    match error:
+        case ClozeError():
+            return failure(error)
+        case RequestValidationError():
+            # FastAPI's places begin with the part of the request, such as "body".
+            mistakes = [{**mistake, "loc": mistake["loc"][1:]} for mistake in error.errors()]
+            return failure(refusal(mistakes))
+        case HTTPException():
+            response = failure(_translated(error), error.status_code)
+            response.headers.update(error.headers or {})
+            return response
     return failure(InternalError(INTERNAL))
 
 
 def _translated(error: HTTPException) -> ClozeError:
+    """The error of our tree for a status, in the words of the dependency that raised it, if any."""
+    detail: object = error.detail  # FastAPI takes any JSON
+    said = detail if isinstance(detail, str) and detail not in _UNSAID else ""
     match error.status_code:
-        case 404:
+        case 404 if not said:
             return RouteNotFound("No route has this path; GET /openapi.json lists the routes.")
+        case 404:
+            return NotFound(said)
         case 405:
             return MethodNotAllowed("This route does not take this method; see the allow header.")
+        case 401 | 403:
+            return Unauthorized(said or "The request is not allowed here.")
+        case status if status >= 500:
+            return InternalError(said or "The request could not be answered.")
         case _:
-            return BadRequest("The request could not be read.")
+            return BadRequest(said or "The request could not be read.")
+
+
+# What Starlette and FastAPI say themselves.
+_UNSAID: Final = {
+    *(status.phrase for status in HTTPStatus),
+    "There was an error parsing the body",
+}
+HANDLED: Final = (ClozeError, HTTPException, RequestValidationError)

@@ -1,6 +1,8 @@
-"""The outermost layer: every request gets an id, every answer carries it, each is counted once.
+"""The one layer around all routes: what holds for every request, whatever it asks.
 
-Pure ASGI. What no inner layer caught becomes an answer here, so no client ever sees a bare 500.
+Each gets an id, a bound on its body, a deadline that starts with its first byte, a place in
+admission that ends with its answer, and one line in metrics and log. Pure ASGI, added to FastAPI as
+any middleware is. What no inner layer caught becomes an answer here: no client sees a bare 500.
 """
 
 from __future__ import annotations
@@ -12,8 +14,16 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.errors import ClozeError, Draining, InternalError
-from server.http.context import SCOPE_KEY, Exchange, Service, request_id
+from server.errors import (
+    ClientLeft,
+    ClozeError,
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    RequestTimeout,
+)
+from server.http.context import CONTEXT, RequestContext, Service
+from server.http.disconnect import DisconnectWatch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
 
@@ -23,7 +33,7 @@ access = logging.getLogger("cloze.access")
 _CLOSE: Final = (b"connection", b"close")
 
 
-class Envelope:
+class RequestMiddleware:
     """ASGI middleware around everything else."""
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
@@ -35,61 +45,135 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(self._service, request_id(scope["headers"]))
-        scope[SCOPE_KEY] = exchange
-
-        async def stamped(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                headers = [*message.get("headers", ()), (b"x-request-id", exchange.request_id)]
-                if self._service.registry.phase is Phase.DRAINING:
-                    headers.append(_CLOSE)
-                message["headers"] = headers
-            await send(message)
-
+        context = RequestContext.of(scope, self._service)
+        scope[CONTEXT] = context
+        passage = _Passage(context, receive, send)
         try:
-            await self._app(scope, receive, stamped)
+            await passage.through(self._app, scope)
         except (asyncio.CancelledError, Exception) as error:
-            if exchange.status:  # too late for another answer: the server closes the connection
+            if context.status:  # too late for another answer: the server closes the connection
                 raise
-            await failure(self._refusal(error, exchange))(scope, receive, stamped)
+            await failure(self._refusal(error, passage))(scope, receive, passage.send)
         finally:
-            self._record(scope, exchange)
+            passage.end()
+            self._record(scope, context)
 
-    def _refusal(self, error: BaseException, exchange: Exchange) -> ClozeError:
+    def _refusal(self, error: BaseException, passage: _Passage) -> ClozeError:
+        context = passage.context
+        if isinstance(error, ClozeError):
+            return error
+        if isinstance(error, TimeoutError) and passage.expired:
+            if context.received:
+                return DeadlineExceeded()
+            return RequestTimeout("The request did not arrive before its deadline.")
         if isinstance(error, asyncio.CancelledError):
-            # Only the server's own end cancels a request from outside: see `Departures`.
+            if passage.client_left:
+                return ClientLeft("The client left before its answer was ready.")
+            # Only the server's own end cancels a request from outside.
             return Draining("The server stopped before the answer was ready; send it again.")
         logger.error(
             "unexpected failure",
             exc_info=error,
-            extra={"request_id": exchange.request_id.decode(), "route": exchange.route},
+            extra={"request_id": context.request_id.decode(), "route": context.route},
         )
         return InternalError(INTERNAL)
 
-    def _record(self, scope: Scope, exchange: Exchange) -> None:
-        seconds = time.monotonic() - exchange.started
+    def _record(self, scope: Scope, context: RequestContext) -> None:
+        seconds = time.monotonic() - context.started
         self._service.metrics.observe(
-            route=exchange.route,
-            status=exchange.status,
-            model=exchange.model,
+            route=context.route,
+            status=context.status,
+            model=context.model,
             seconds=seconds,
-            usage=exchange.usage,
+            usage=context.usage,
         )
-        level = _level(exchange.status)
+        level = _level(context.status)
         if access.isEnabledFor(level):
             access.log(
                 level,
                 "request",
                 extra={
-                    "request_id": exchange.request_id.decode(),
+                    "request_id": context.request_id.decode(),
                     "method": scope["method"],
-                    "route": exchange.route,
-                    "model": exchange.model,
-                    "status": exchange.status,
+                    "route": context.route,
+                    "model": context.model,
+                    "status": context.status,
                     "ms": round(seconds * 1000, 1),
                 },
             )
+
+
+class _Passage:
+    """One request's way in and its answer's way out, counted and timed."""
+
+    def __init__(self, context: RequestContext, receive: Receive, send: Send) -> None:
+        self.context = context
+        self._receive = receive
+        self._send = send
+        self._watch = DisconnectWatch(receive)
+        self._limit: asyncio.Timeout | None = None  # while it may pass
+        self.expired = False
+        """Whether the deadline is."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("expected to run inside a task, found none")
+        self._task = task
+
+    @property
+    def client_left(self) -> bool:
+        """Whether that is why the request was cancelled."""
+        return self._watch.client_left
+
+    async def through(self, app: ASGIApp, scope: Scope) -> None:
+        """Lets `app` answer before the deadline; sending the answer may take longer."""
+        self.context.check()
+        if scope["method"] == "HEAD":
+            # As a GET whose body uvicorn, which keeps the scope as it was, leaves out.
+            scope = {**scope, "method": "GET"}
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self.context.deadline - time.monotonic()
+        limit = asyncio.timeout_at(ends)
+        try:
+            async with limit:
+                self._limit = limit
+                await app(scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            if self.client_left:
+                self._task.uncancel()
+            raise
+        finally:
+            self._limit, self.expired = None, limit.expired()
+
+    async def receive(self) -> Message:
+        """The next part of the request, its bytes counted."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.context.take(len(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self.context.received = True
+                self._watch.begin(self._task)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer; its head gets the request's id."""
+        if message["type"] == "http.response.start":
+            context = self.context
+            context.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-request-id", context.request_id)]
+            if context.service.registry.phase is Phase.DRAINING:
+                headers.append(_CLOSE)
+            message["headers"] = headers
+            if self._limit is not None and not self._limit.expired():
+                self._limit.reschedule(None)
+            # Once it is answered, a request counts as disconnected; what follows its answer, such
+            # as a dependency's end, is not to be cancelled for that.
+            self._watch.end()
+        await self._send(message)
+
+    def end(self) -> None:
+        """Frees what the request held."""
+        self._watch.end()
+        self.context.reservation.close()
 
 
 def _level(status: int) -> int:

@@ -1,52 +1,79 @@
 """A matched request in, a checked body and a `Call` for the route, its answer's bytes out.
 
-Routes are declared with FastAPI, which documents them; at run time `TaskRoute` goes straight from
-the bytes to the route, since FastAPI's own way through its dependency resolver is a good part of
-what HTTP costs here.
+Routes are declared with FastAPI. `TaskRoute` is a route class, FastAPI's own place for this: it
+reads JSON strictly, and where a route declares nothing but its body it calls the endpoint itself.
+Whatever else is declared, on the route, its router or the app (dependencies, security, parameters),
+goes the whole way through FastAPI, which runs it.
+
+The short way saves SAVED of the throughput of short texts: `python -m benchmarks.shortcuts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 
+import fastapi.routing
+import numpy as np
 import orjson
 from fastapi import Depends, Header, Path
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import Field, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope
 
-from server.errors import ClozeError, InvalidParameter
-from server.http.body import check_media_type, parse_json, read_body
-from server.http.context import SCOPE_KEY, Exchange
+from server.errors import ClozeError
+from server.http.body import check_media_type, parse_json
+from server.http.context import CONTEXT, TIMEOUT_HEADER, RequestContext
 from server.http.schemas import ErrorAnswer, validated
+from server.inference.pipeline import SMALL, Answered, Pipeline
+from server.inference.tasks.task import Task
 
 if TYPE_CHECKING:
-    from server.inference.pipeline import Answer, Pipeline, Usage
+    from server.inference.pipeline import Usage
 
 T = TypeVar("T")
+In = TypeVar("In")
+Options = TypeVar("Options")
+Out = TypeVar("Out")
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 MODEL_PREFIX: Final = "/models/{model}"
-TIMEOUT_HEADER: Final = "x-request-timeout-ms"
-_TIMEOUT: Final = TIMEOUT_HEADER.encode()
-_JSON: Final = (b"content-type", b"application/json")
+_SMALL_BODY: Final = 64_000  # bytes, which are read in a millisecond
 _MAX_LISTED: Final = 64  # indices in x-truncated
+_SPLIT_LEVELS: Final = 3  # of a large answer: inputs, masks, candidates
 
 
 class Call(Request):
-    """One request as a route sees it: which model, how long, and how to answer.
+    """One request as a route sees it: which model, how long, and how to answer."""
 
-    Of Starlette's request only what an ASGI scope gives: nothing that reads the body or answers.
-    """
-
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.scope = scope
-        self._receive = receive
-        self.exchange: Exchange = scope[SCOPE_KEY]
+    @property
+    def context(self) -> RequestContext:
         """The record that follows this request."""
+        context: RequestContext = self.scope[CONTEXT]
+        return context
+
+    async def json(self) -> object:
+        """The body's values, read strictly.
+
+        Raises:
+            ClozeError: it is not JSON, or not declared so.
+        """
+        if not hasattr(self, "_json"):
+            self._json = await self.read(parse_json)
+        return self._json
+
+    async def read(self, parse: Callable[[bytes], T]) -> T:
+        """What `parse` makes of the body: a large one aside, so that it holds up nobody else."""
+        check_media_type(self.scope["headers"])
+        raw = await self.body()
+        context = self.context
+        small = len(raw) <= _SMALL_BODY
+        return await context.service.offload.run(
+            lambda _: parse(raw), context.deadline, small=small
+        )
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """Returns the pipeline of `name`, of the path's model, or of the default model.
@@ -56,75 +83,78 @@ class Call(Request):
             NotReady: the models are still being loaded.
         """
         wanted = name or self.path_params.get("model")
-        registry = self.exchange.service.registry
+        registry = self.context.service.registry
         pipeline = registry.pipeline(wanted)
-        self.exchange.model = wanted or registry.default
+        self.context.model = wanted or registry.default
         return pipeline
 
-    @property
-    def deadline(self) -> float:
-        """When the answer is due, in `time.monotonic()` seconds.
-
-        Raises:
-            InvalidParameter: the header is not a number of milliseconds.
-        """
-        settings = self.exchange.service.settings
-        asked = _timeout(self.scope["headers"])
-        if asked is None:
-            return self.exchange.started + settings.default_timeout_s
-        if not (asked.isdigit() and len(asked) < 10 and int(asked) > 0):
-            raise InvalidParameter(
-                f"{TIMEOUT_HEADER} should be a whole number of milliseconds above 0.",
-                param=TIMEOUT_HEADER,
-            )
-        return self.exchange.started + min(int(asked) / 1000, settings.max_timeout_s)
-
-    async def compute(self, work: Awaitable[Answer[T]], *, field: str, many: bool) -> Answer[T]:
-        """Awaits a pipeline's answer as `run` does, and keeps what it took for the headers."""
-        answer = await self.run(work, field=field, many=many)
-        self.exchange.usage = answer.usage
-        return answer
-
-    async def run(self, work: Awaitable[T], *, field: str, many: bool) -> T:
-        """Awaits `work` for as long as the client stays.
+    async def run(
+        self,
+        task: Task[In, Options, Out],
+        inputs: Sequence[In],
+        options: Options,
+        shape: Callable[[Answered[Out]], object],
+        *,
+        many: bool,
+        field: str = "inputs",
+        model: str | None = None,
+    ) -> Response:
+        """Answers by a task.
 
         Args:
-            work: a pipeline's coroutine.
-            field: what the client called its inputs, for errors about one of them.
+            task: what to do.
+            inputs: with what.
+            options: and how.
+            shape: the task's answer -> the client's, as plain values and arrays.
             many: whether the client sent a list, so that an index means something to it.
+            field: what the client called its inputs, for errors about one of them.
+            model: its name, where the body has it.
         """
+        context, pipeline = self.context, self.pipeline(model)
         try:
-            return await self.exchange.service.departures.while_connected(self._receive, work)
+            answer = await pipeline.run(
+                task,
+                inputs,
+                options,
+                deadline=context.deadline,
+                reservation=context.reservation,
+            )
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)
             raise
-
-    def answer(self, value: object) -> Response:
-        """Writes `value` (plain values and arrays) as JSON, with what computing it took."""
-        content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-        usage = self.exchange.usage
-        return JsonAnswer(content, [] if usage is None else _usage_headers(usage))
-
-
-class JsonAnswer(Response):
-    """A response whose head is made of bytes that need no conversion."""
-
-    def __init__(self, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        self.status_code = 200
-        self.background = None
-        self.body = content
-        self.raw_headers = [(b"content-length", b"%d" % len(content)), _JSON, *headers]
+        context.usage = answer.usage
+        small = answer.price.answer_bytes <= SMALL.answer_bytes
+        levels = 0 if small else _SPLIT_LEVELS
+        content = await pipeline.offload.run(
+            lambda _: to_json(shape(answer), levels), context.deadline, small=small
+        )
+        headers = _usage_headers(answer.usage)
+        return Response(content, headers=headers, media_type="application/json")
 
 
-def _timeout(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    for name, value in headers:
-        if name == _TIMEOUT:
-            return value
-    return None
+def to_json(value: object, levels: int = 0) -> bytes:
+    """Writes plain values and arrays; the outer `levels` in parts, between which others may run.
+
+    >>> to_json([[1, 2], {"a": [3]}], levels=2)
+    b'[[1,2],{"a":[3]}]'
+    """
+    inner = levels - 1
+    if inner >= 0:
+        if isinstance(value, dict):
+            parts = (orjson.dumps(key) + b":" + to_json(own, inner) for key, own in value.items())
+            return b"{" + b",".join(parts) + b"}"
+        if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 1):
+            return b"[" + b",".join([to_json(own, inner) for own in value]) + b"]"
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def json_response(value: object) -> Response:
+    """An answer that needs no task."""
+    return Response(to_json(value), media_type="application/json")
 
 
 def _as_sent(param: str | None, field: str, *, many: bool) -> str | None:
-    """Renames a pipeline's `inputs[i]` to what the client wrote.
+    """Renames a task's `inputs[i]` to what the client wrote.
 
     >>> _as_sent("inputs[0].text", "input", many=False), _as_sent("inputs[2]", "input", many=True)
     ('input.text', 'input[2]')
@@ -134,15 +164,12 @@ def _as_sent(param: str | None, field: str, *, many: bool) -> str | None:
     return field + (param.removeprefix("inputs") if many else param.partition("]")[2])
 
 
-def _usage_headers(usage: Usage) -> list[tuple[bytes, bytes]]:
-    timing = b"tokenise;dur=%.2f, queue;dur=%.2f, compute;dur=%.2f" % (
-        usage.tokenise_s * 1000,
-        usage.queue_s * 1000,
-        usage.compute_s * 1000,
-    )
-    headers = [(b"x-compute-tokens", b"%d" % usage.tokens), (b"server-timing", timing)]
+def _usage_headers(usage: Usage) -> dict[str, str]:
+    stages = {"tokenise": usage.tokenise_s, "queue": usage.queue_s, "compute": usage.compute_s}
+    timing = ", ".join([f"{stage};dur={spent * 1000:.2f}" for stage, spent in stages.items()])
+    headers = {"x-compute-tokens": str(usage.tokens), "server-timing": timing}
     if any(usage.truncated):
-        headers.append((b"x-truncated", truncated_indices(usage.truncated).encode()))
+        headers["x-truncated"] = truncated_indices(usage.truncated)
     return headers
 
 
@@ -157,28 +184,79 @@ def truncated_indices(truncated: Sequence[bool]) -> str:
     return ",".join(indices[:_MAX_LISTED] + more)
 
 
+# --- the route class --------------------------------------------------------------------------
+
+
 class TaskRoute(APIRoute):
     """A route whose endpoint takes `call: Call` and, when it has one, `body: <a schema>`."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns what FastAPI calls for each request to this route."""
-        endpoint, template = self.endpoint, self.path
+    def get_route_handler(self) -> Handler:
+        """Returns what FastAPI calls for each request to this route, as included where it is."""
+        whole_way = super().get_route_handler()
+        route = _as_included(self)
+        template, endpoint = route.path, self.endpoint
         schema = get_type_hints(endpoint, include_extras=True).get("body")
         adapter = None if schema is None else TypeAdapter[object](schema)
+        provider = route.dependency_overrides_provider
+        is_plain = _declares_only_a_body(route.dependant)
+
+        def checked(raw: bytes) -> object:
+            return None if adapter is None else validated(adapter, parse_json(raw))
 
         async def handle(request: Request) -> Response:
-            call = request if type(request) is Call else Call(request.scope, request.receive)
-            prefixed = "model" in call.path_params and "{model}" not in template
-            call.exchange.route = MODEL_PREFIX + template if prefixed else template
+            call = Call(request.scope, request.receive)
+            call.context.route = template
+            # The application's own dict, which tests put another one in place of.
+            if not is_plain or getattr(provider, "dependency_overrides", None):
+                if adapter is not None:
+                    await call.json()  # now, since FastAPI would make another error of ours
+                return await whole_way(call)
             arguments: dict[str, object] = {"call": call}
             if adapter is not None:
-                check_media_type(call.scope["headers"])
-                raw = await read_body(call.receive)
-                arguments["body"] = validated(adapter, parse_json(raw))
+                arguments["body"] = await call.read(checked)
             response: Response = await endpoint(**arguments)
             return response
 
         return handle
+
+
+def _as_included(route: APIRoute) -> Any:
+    """The route with what `include_router` adds to it: FastAPI makes one handler per inclusion.
+
+    Read just as FastAPI's own `get_route_handler` reads it, of which there is no public form. The
+    tests put dependencies everywhere, so a FastAPI that does this otherwise fails them.
+    """
+    context = fastapi.routing._effective_route_context_var.get()  # noqa: SLF001
+    if context is not None and context.original_route is route:
+        return context
+    return route
+
+
+def _declares_only_a_body(dependant: Dependant) -> bool:
+    """Whether FastAPI has nothing to do for a route but to check its body."""
+    parameters = (
+        dependant.path_params
+        + dependant.query_params
+        + dependant.header_params
+        + dependant.cookie_params
+    )
+    special = (
+        dependant.websocket_param_name,
+        dependant.http_connection_param_name,
+        dependant.response_param_name,
+        dependant.background_tasks_param_name,
+        dependant.security_scopes_param_name,
+    )
+    body = [field.name for field in dependant.body_params]
+    embedded = any(getattr(field.field_info, "embed", None) for field in dependant.body_params)
+    return (
+        all(own.call in _ONLY_DOCUMENTED for own in dependant.dependencies)
+        and not parameters
+        and not any(special)
+        and dependant.request_param_name == "call"
+        and body in ([], ["body"])
+        and not embedded
+    )
 
 
 _Milliseconds = Annotated[int, Field(ge=1, le=999_999_999)]
@@ -194,7 +272,8 @@ def _document_model(model: Annotated[str, Path(description="name of a loaded mod
     """The model that answers."""
 
 
-# Both are read by `Call`; declared here, FastAPI writes them into the OpenAPI document.
+# Read by the middleware and by `Call`; declared, FastAPI writes them into the OpenAPI document.
+_ONLY_DOCUMENTED: Final = {_document_timeout, _document_model}
 TIMED: Final = Depends(_document_timeout)
 NAMED: Final = Depends(_document_model)
 
@@ -209,12 +288,13 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _WHEN: Final = {
     400: "The body is not JSON, or not UTF-8",
     404: "No such model",
+    408: "The request did not arrive before its deadline",
     413: "The body is too large",
     415: "The body is compressed, or not declared as JSON",
     422: "Well-formed, but not something that can be answered",
-    429: "The queue is full; see retry-after",
+    429: "There is no room now; see retry-after",
     500: "Our fault",
     503: "Not ready, or shutting down",
     504: "The deadline passed",
 }
-TASK_ERRORS: Final = errors(400, 404, 413, 415, 422, 429, 500, 503, 504)
+TASK_ERRORS: Final = errors(*_WHEN)

@@ -7,16 +7,19 @@ client sent are never repeated, and of many mistakes only the first few are told
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from server.errors import InvalidParameter, ValidationError, WrongType
+from server.inference.tasks.pairs import Cut
 
 T = TypeVar("T")
+Mistake = Mapping[str, Any]
+"""One of pydantic's error details."""
 
 MAX_DETAILS: Final = 5
 MAX_FIELDS: Final = 32  # per object; the largest known one has nine
@@ -67,6 +70,26 @@ class ErrorAnswer(Answer):
 Text = Annotated[str, Field(json_schema_extra={"minLength": 1})]
 
 
+class Truncation(Body):
+    """What to do with a text that is too long; null stands for the default."""
+
+    truncate: bool | None = Field(default=False, description="cut what is too long")
+
+
+class DirectedTruncation(Truncation):
+    """The same with a choice of ends."""
+
+    truncation_direction: Literal["left", "right", "Left", "Right"] | None = Field(
+        "right", description="the end that is cut"
+    )
+
+    @property
+    def cut(self) -> Cut:
+        """As tasks take it."""
+        left = self.truncation_direction in {"left", "Left"}
+        return Cut(bool(self.truncate), "left" if left else "right")
+
+
 class Pair(Body):
     """Two texts that are read as one input: `[CLS] text [SEP] text_pair [SEP]`."""
 
@@ -112,10 +135,11 @@ def validated(adapter: TypeAdapter[T], value: object) -> T:
         return adapter.validate_python(value)
     except pydantic.ValidationError as error:
         mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    raise _refusal(mistakes)
+    raise refusal(mistakes)
 
 
-def _refusal(mistakes: Sequence[ErrorDetails]) -> ValidationError:
+def refusal(mistakes: Sequence[Mistake]) -> ValidationError:
+    """The one error for pydantic's mistakes; a place is told without the input's own words."""
     told = [f"{_place(mistake) or 'The body'}: {_message(mistake)}" for mistake in mistakes]
     message = "; ".join(told[:MAX_DETAILS])
     if len(told) > MAX_DETAILS:
@@ -125,19 +149,19 @@ def _refusal(mistakes: Sequence[ErrorDetails]) -> ValidationError:
     return kind(f"{message}.", param=_place(first) or None)
 
 
-def _message(mistake: ErrorDetails) -> str:
+def _message(mistake: Mistake) -> str:
     match mistake["type"]:
         case "extra_forbidden":
             return "is not a known field"
         case "missing":
             return "is required"
-        case "model_type":
+        case "model_type" | "model_attributes_type":  # the latter where FastAPI validates
             return "should be a JSON object"
         case _:
-            return mistake["msg"].removeprefix("Input ")
+            return str(mistake["msg"]).removeprefix("Input ")
 
 
-def _place(mistake: ErrorDetails) -> str:
+def _place(mistake: Mistake) -> str:
     """Writes a place as people do.
 
     >>> _place({"loc": ("inputs", "<texts>", 3), "type": "string_type", "msg": "", "input": 0})

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
 from models.manifest import ManifestError
 from server.errors import ModelNotFound, NotReady
-from server.inference.options import InferenceOptions, worker_count
-from server.inference.pipeline import Pipeline, load_pipeline
-from server.inference.runtime.devices import DeviceError
+from server.inference.pipeline import Pipeline, Resources
 
 logger = logging.getLogger("cloze")
 
@@ -36,6 +34,7 @@ class Registry:
         self.phase = Phase.LOADING
         self.default = ""
         self._pipelines: dict[str, Pipeline] = {}
+        self._resources: Resources | None = None
 
     @property
     def pipelines(self) -> Mapping[str, Pipeline]:
@@ -59,8 +58,14 @@ class Registry:
                 param="model",
             ) from None
 
-    async def load(self, folder: Path, default: str | None, options: InferenceOptions) -> None:
+    async def load(
+        self, folder: Path, default: str | None, find_resources: Callable[[], Resources]
+    ) -> None:
         """Verifies, loads and warms every model under `folder`, off the event loop.
+
+        All on one thread, the search for a device included: denormals are flushed on the thread
+        that opens the first session of a process and on those that it starts, and the workers of
+        every model must be among them (`models.opening`).
 
         Raises:
             ManifestError: a model folder is missing, damaged or not what its manifest says.
@@ -69,31 +74,38 @@ class Registry:
         found = model_folders(folder)
         if default is not None and default not in found:
             raise ManifestError(f"no model folder is named as the default model, {default!r}")
-        # All models share the cores: together they run no more batches than one alone would.
-        slots = threading.Semaphore(worker_count(options, options.device))
-        pipelines = {name: await _running(path, options, slots) for name, path in found.items()}
+        with ThreadPoolExecutor(1, "opener") as opener:
+            opening = asyncio.get_running_loop().run_in_executor
+            resources = await opening(opener, find_resources)
+            pipelines = {
+                name: await opening(opener, _running, path, resources)
+                for name, path in found.items()
+            }
         self.default = default or next(iter(pipelines))
         self._pipelines = pipelines
+        self._resources = resources
         if self.phase is Phase.LOADING:
             self.phase = Phase.READY
 
     async def drain(self) -> None:
         """Waits until every admitted request has its answer, then stops the workers."""
         self.phase = Phase.DRAINING
-        await asyncio.gather(*(pipeline.drain() for pipeline in self._pipelines.values()))
+        if self._resources is None:
+            return
+        await self._resources.admission.drain()
+        self._resources.offload.close(wait=False)
         for pipeline in self._pipelines.values():
             pipeline.close()
 
 
-async def _running(folder: Path, options: InferenceOptions, slots: threading.Semaphore) -> Pipeline:
+def _running(folder: Path, resources: Resources) -> Pipeline:
     try:
-        pipeline = await asyncio.to_thread(load_pipeline, folder, options, slots)
+        pipeline = Pipeline(folder, resources)
         pipeline.start()
-        await asyncio.to_thread(pipeline.warm)
-    except (ManifestError, DeviceError):
+        pipeline.warm()
+    except BaseException as error:
+        error.add_note(f"while loading {folder.name}")
         raise
-    except Exception as error:
-        raise ManifestError(f"{folder.name} is intact, but does not run: {error}") from error
     ready = {
         "heads": pipeline.manifest.heads,
         "device": pipeline.device.name,

@@ -1,37 +1,16 @@
-"""How a model is run and what one request may ask of it; what was left open follows the device."""
+"""What the settings leave open: how many workers, runs and tokens suit a device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Final
 
 from server.inference.runtime.cores import available_cores
-from server.inference.runtime.devices import Device, cpu_device
+from server.inference.runtime.devices import Device
+from server.settings import InferenceOptions
 
 # A GPU is filled by large batches; one worker lays out the next while the other's is computed.
-GPU_WORKERS = 2
-BATCH_TOKENS = {"cpu": 512, "cuda": 8192}  # what an H200 does with others: docs/gpu.md
-
-
-@dataclass(frozen=True)
-class InferenceOptions:
-    """What the settings say of inference."""
-
-    threads: int = 0
-    """Worker threads; 0 for as many as suit the device."""
-    intra_op: int = 1
-    """Threads inside one run of the session; 0 to measure whether all cores pay."""
-    intra_op_alone: int = 1
-    """The same for a run that has the machine to itself: 1 for no session of its own."""
-    batch_tokens: int = 0
-    """Most packed tokens of one batch; 0 for as many as suit the device."""
-    queue_tokens: int = 65_536
-    """Most tokens that wait."""
-    max_items: int = 512
-    """Most texts in one request."""
-    max_masks: int = 512
-    max_targets: int = 1000
-    max_top_k: int = 1000
-    device: Device = field(default_factory=cpu_device)
+GPU_WORKERS: Final = 2
+BATCH_TOKENS: Final = {"cpu": 512, "cuda": 8192}  # what an H200 does with others: docs/gpu.md
 
 
 def worker_count(options: InferenceOptions, device: Device) -> int:

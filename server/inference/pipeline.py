@@ -1,70 +1,43 @@
-"""THE FLOW of a request, from checked texts to an answer, for one model.
+"""THE FLOW of a request, from checked inputs to an answer, for one model.
 
-    texts -> plan (tokenise, items) -> batcher (queue, shared batches, session) -> finish -> answer
+    check -> price -> admission -> plan (tokens) -> admission, exactly -> items -> batcher -> answer
 
-Every task is a `Plan` and runs through `Pipeline._run`. Knows nothing of HTTP.
+Every task runs through `Pipeline.run`, whatever it is. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.manifest import ModelManifest, load_manifest
-from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
-from server.inference.options import InferenceOptions, batch_tokens, runs_at_once, worker_count
-from server.inference.runtime.cores import available_cores
-from server.inference.runtime.devices import device_for
-from server.inference.runtime.intra_op import AUTO, measured_session
-from server.inference.runtime.session import Session, SessionOptions
-from server.inference.scheduling.batcher import Batcher
+from models.manifest import load_manifest
+from server.errors import EmptyText, MissingHead, TooManyInputs
+from server.inference.admission import Admission, Reservation
+from server.inference.offload import Offload
+from server.inference.options import batch_tokens, runs_at_once, worker_count
+from server.inference.runtime.devices import Device, cpu_device, device_for
+from server.inference.runtime.packing import Item
+from server.inference.runtime.sessions import open_sessions
+from server.inference.scheduling.batcher import Batcher, Completed
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
 from server.inference.scheduling.counters import BatcherStats
-from server.inference.tasks.embed import EmbedOptions, check_embed, plan_embed
-from server.inference.tasks.entities import Entity
-from server.inference.tasks.fill_mask import (
-    Filling,
-    FillMaskOptions,
-    check_fill_mask,
-    plan_fill_mask,
-)
-from server.inference.tasks.nsp import plan_nsp
-from server.inference.tasks.plan import Limits, Plan
-from server.inference.tasks.question_answering import (
-    AnswerOptions,
-    Found,
-    Question,
-    check_answer,
-    plan_answers,
-)
-from server.inference.tasks.text_classification import (
-    Label,
-    PredictOptions,
-    check_predict,
-    plan_predict,
-)
-from server.inference.tasks.token_classification import (
-    EntityOptions,
-    check_entities,
-    plan_entities,
-)
-from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, Tokenizer
+from server.inference.tasks import TASKS
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, supports
+from server.inference.tokenizer import Tokenizer
+from server.settings import InferenceOptions, Limits
 
-T = TypeVar("T")
+In = TypeVar("In")
+Options = TypeVar("Options")
+Out = TypeVar("Out")
 PipelineStats = BatcherStats
 
-INLINE_CHARACTERS = 2000  # tokenised on the event loop; a hop to a thread costs as much
-CHARACTERS_PER_ESTIMATE = 4  # of English per token, to judge room in the queue beforehand
-FOREVER_S = 3600.0  # deadline of a caller that named none
+# What is done on the event loop itself, since a hop to a thread costs as much: some 2 ms at most.
+SMALL: Final = Price(characters=2000, tokens=4096, answer_bytes=64_000)
+FOREVER_S: Final = 3600.0  # deadline of a caller that named none
 
 
 @dataclass(frozen=True)
@@ -73,258 +46,155 @@ class Usage:
 
     tokens: int
     """Packed tokens computed."""
-    truncated: tuple[bool, ...]
+    truncated: Sequence[bool]
     tokenise_s: float
     queue_s: float
     compute_s: float
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T]):
+class Answered(Generic[Out]):
     """A task's answer and what it cost."""
 
-    value: T
+    value: Out
     usage: Usage
+    price: Price
+
+
+class Resources:
+    """What all models of a process share: its options, its room, its threads and its cores."""
+
+    def __init__(
+        self,
+        options: InferenceOptions,
+        limits: Limits,
+        device: Device | None = None,
+        admission: Admission | None = None,
+        offload: Offload | None = None,
+    ) -> None:
+        self.options = options
+        self.limits = limits
+        self.device = device or cpu_device()
+        self.admission = admission or Admission(limits)
+        self.offload = offload or Offload()
+        self.slots = threading.Semaphore(worker_count(options, self.device))
+        """Batches that may run at a time: together no more than one model alone would have."""
 
 
 class Pipeline:
-    """One model: its manifest, tokenizer, session and batcher."""
+    """One model: its manifest, tokenizer, sessions and batcher.
 
-    def __init__(
-        self, folder: Path, options: InferenceOptions, slots: threading.Semaphore | None = None
-    ) -> None:
-        self.manifest: ModelManifest = load_manifest(folder)
-        self._folder = folder
-        self._tokenizer = Tokenizer(folder / "tokenizer.json")
-        self._device = device_for(options.device, folder.name, self.manifest.precision)
-        if options.intra_op == AUTO and self._device.name == "cpu":
-            self._session, chosen = measured_session(self._load, available_cores())
-            options = replace(options, intra_op=chosen)
-        else:
-            self._session = self._load(max(1, options.intra_op))
-        self.device = self._session.device
-        """Where the session runs."""
-        self._alone: Session | None = None
-        """For runs that have the machine to themselves, where they are run in another way."""
-        cores = min(options.intra_op_alone, available_cores())
-        if cores > options.intra_op and self.device.name == "cpu":
-            self._alone = self._load(cores)
-        self._options = options
-        self.limits = Limits(
-            max_tokens=self.manifest.max_tokens,
-            max_embed_tokens=self.manifest.pooling.max_tokens,
-            max_items=options.max_items,
-            max_masks=options.max_masks,
-            max_targets=options.max_targets,
-            max_top_k=min(options.max_top_k, self._tokenizer.vocab_size),
-            max_chars=self.manifest.max_tokens * CHARACTERS_PER_TOKEN,
+    To be made and started on the thread that opened the process's first session, if any was: what
+    that one has set for itself, its workers inherit (`models.opening`).
+    """
+
+    def __init__(self, folder: Path, resources: Resources) -> None:
+        """Verify and load a model folder. Raises `ManifestError` when it must not be used."""
+        self.manifest = load_manifest(folder)
+        self.offload = resources.offload
+        self._resources = resources
+        device = device_for(resources.device, folder.name, self.manifest.precision)
+        sessions = open_sessions(folder, self.manifest, resources.options, device)
+        self._sessions = sessions
+        self.device = sessions.usual.device
+        """Where the sessions run."""
+        self.model = ServedModel(
+            self.manifest, Tokenizer(folder / "tokenizer.json"), resources.limits
         )
         self.cost = by_operations(self.manifest.architecture.hidden_size)
         """What batches are chosen by; measured while warming."""
         self._batcher = Batcher(
-            self._session.run,
+            sessions.usual.run,
             self.cost,
-            workers=worker_count(options, self.device),
-            cores=runs_at_once(options, self.device),
-            batch_tokens=batch_tokens(options, self.device),
-            queue_tokens=options.queue_tokens,
-            slots=slots,
-            run_alone=None if self._alone is None else self._alone.run,
-        )
-        self._tokenisers = ThreadPoolExecutor(available_cores(), "tokenise")
-
-    # --- tasks --------------------------------------------------------------------------------
-
-    async def fill_mask(
-        self,
-        texts: Sequence[str],
-        *,
-        top_k: int | None = None,
-        targets: Sequence[Sequence[str]] | None = None,
-        normalize_targets: bool = False,
-        truncate: bool = False,
-        deadline: float | None = None,
-    ) -> Answer[list[list[list[Filling]]]]:
-        """Candidates, best first, for each mask of each text.
-
-        `top_k` is per mask: 5 by default, all targets when `targets` (one list per text) are given.
-        """
-        self._require_head("mlm", "masked language model")
-        options = FillMaskOptions(top_k, targets, normalize_targets, truncate)
-        check_fill_mask(options, len(texts), self.limits)
-        return await self._run(
-            lambda: plan_fill_mask(self._tokenizer, texts, options, self.limits),
-            [len(text) for text in texts],
-            deadline,
-        )
-
-    async def nsp(
-        self,
-        pairs: Sequence[tuple[str, str]],
-        *,
-        truncate: bool = False,
-        deadline: float | None = None,
-    ) -> Answer[list[float]]:
-        """The probability, for each pair, that the second text follows the first."""
-        self._require_head("nsp", "next-sentence")
-        return await self._run(
-            lambda: plan_nsp(self._tokenizer, pairs, truncate, self.limits),
-            [len(first) + len(second) for first, second in pairs],
-            deadline,
-        )
-
-    async def embed(
-        self,
-        inputs: Sequence[str | Sequence[int]],
-        *,
-        truncate: bool = False,
-        truncation_direction: str = "right",
-        normalize: bool | None = None,
-        dimensions: int | None = None,
-        prompt_name: str | None = None,
-        pooling: str | None = None,
-        layer: int | None = None,
-        deadline: float | None = None,
-    ) -> Answer[NDArray[np.float32]]:
-        """A vector per text, or per list of token ids: float32 (inputs, dimensions)."""
-        options = EmbedOptions(
-            truncate, truncation_direction, normalize, dimensions, prompt_name, pooling, layer
-        )
-        check_embed(options, self.manifest)
-        return await self._run(
-            lambda: plan_embed(self._tokenizer, inputs, options, self.manifest, self.limits),
-            [len(text) for text in inputs],
-            deadline,
-        )
-
-    async def predict(
-        self,
-        inputs: Sequence[tuple[str, str | None]],
-        options: PredictOptions,
-        *,
-        deadline: float | None = None,
-    ) -> Answer[list[list[Label]]]:
-        """The labels of each text or pair with their scores, best first."""
-        self._require_head("sequence", "sequence-classification")
-        check_predict(options, inputs, self.manifest)
-        return await self._run(
-            lambda: plan_predict(self._tokenizer, inputs, options, self.manifest, self.limits),
-            [len(first) + len(second or "") for first, second in inputs],
-            deadline,
-        )
-
-    async def entities(
-        self, texts: Sequence[str], options: EntityOptions, *, deadline: float | None = None
-    ) -> Answer[list[list[Entity]]]:
-        """What of each text has a label: words or runs of words, in their order."""
-        self._require_head("token", "token-classification")
-        check_entities(options, self.limits)
-        return await self._run(
-            lambda: plan_entities(self._tokenizer, texts, options, self.manifest, self.limits),
-            [len(text) for text in texts],
-            deadline,
-        )
-
-    async def answer(
-        self,
-        questions: Sequence[Question],
-        options: AnswerOptions,
-        *,
-        deadline: float | None = None,
-    ) -> Answer[list[list[Found]]]:
-        """The passages that answer each question, best first."""
-        self._require_head("qa", "question-answering")
-        check_answer(options, self.limits)
-        return await self._run(
-            lambda: plan_answers(self._tokenizer, questions, options, self.limits),
-            [len(question.question) + len(question.context) for question in questions],
-            deadline,
-        )
-
-    async def tokenize(
-        self, inputs: Sequence[str | tuple[str, str]], *, add_special_tokens: bool = True
-    ) -> list[Tokenized]:
-        """What the encoder would see of each text or pair; nothing is truncated."""
-        self._require_count(len(inputs))
-        pairs = [(text, None) if isinstance(text, str) else text for text in inputs]
-        characters = [len(first) + len(second or "") for first, second in pairs]
-        for index, count in enumerate(characters):
-            if count > self.limits.max_chars:
-                raise TooLong(
-                    f"The text is longer than {self.limits.max_chars} characters; split it.",
-                    param=f"inputs[{index}]",
-                )
-        return await self._aside(
-            lambda: [
-                self._tokenizer.show(
-                    first, second, special=add_special_tokens, param=f"inputs[{index}]"
-                )
-                for index, (first, second) in enumerate(pairs)
-            ],
-            sum(characters),
+            workers=worker_count(sessions.options, self.device),
+            cores=runs_at_once(sessions.options, self.device),
+            batch_tokens=batch_tokens(sessions.options, self.device),
+            slots=resources.slots,
+            run_alone=None if sessions.alone is None else sessions.alone.run,
         )
 
     # --- the flow -----------------------------------------------------------------------------
 
-    async def _run(
-        self, make_plan: Callable[[], Plan[T]], characters: Sequence[int], deadline: float | None
-    ) -> Answer[T]:
-        """Admit, plan, batch, finish. `characters` (or tokens) of each input are known unread."""
-        self._require_count(len(characters))
-        self._batcher.require_room(sum(characters) // CHARACTERS_PER_ESTIMATE)
-        begun = time.perf_counter()
-        plan = await self._aside(make_plan, sum(characters))
-        tokenise_s = time.perf_counter() - begun
-        self._require_fitting(plan)
+    async def run(
+        self,
+        task: Task[In, Options, Out],
+        inputs: Sequence[In],
+        options: Options,
+        *,
+        deadline: float | None = None,
+        reservation: Reservation | None = None,
+    ) -> Answered[Out]:
+        """Answer `inputs` by `task`.
+
+        `deadline` is in `time.monotonic()` seconds. A `reservation` is the caller's to close, once
+        the answer has been sent; without one, what the request held is free when this returns.
+
+        Raises:
+            ClozeError: it cannot be answered, or not now.
+        """
+        if reservation is None:
+            reservation = self._resources.admission.open()
+            try:
+                return await self.run(
+                    task, inputs, options, deadline=deadline, reservation=reservation
+                )
+            finally:
+                reservation.close()
         until = time.monotonic() + FOREVER_S if deadline is None else deadline
-        completed = await self._batcher.submit(plan.items, until)
-        value = await self._aside(lambda: plan.finish(completed.results), sum(characters))
-        return Answer(
-            value,
-            Usage(
-                completed.tokens,
-                plan.truncated,
-                tokenise_s,
-                completed.queue_s,
-                completed.compute_s,
-            ),
+        self._require(task, len(inputs))
+        task.check(inputs, options, self.model)
+        estimate = task.price(inputs, options, self.model)
+        reservation.admit(estimate.within(self.model.limits), self._batcher.wait_s)
+        begun = time.perf_counter()
+        plan = await self._plan(task, inputs, options, estimate, until)
+        reservation.admit(plan.price, self._batcher.wait_s)
+        items = await self._items(plan, until)
+        tokenise_s = time.perf_counter() - begun
+        completed = await self._batcher.submit(items, until, reservation.computed)
+        value = await self._answer(plan, completed, until)
+        usage = Usage(
+            completed.tokens,
+            plan.truncated,
+            tokenise_s,
+            completed.queue_s,
+            completed.compute_s,
         )
+        return Answered(value, usage, plan.price)
 
-    async def _aside(self, work: Callable[[], T], characters: int) -> T:
-        """Small texts here and now, larger ones on a thread, so that the event loop stays free."""
-        if characters <= INLINE_CHARACTERS:
-            return work()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._tokenisers, work)
+    async def _plan(
+        self,
+        task: Task[In, Options, Out],
+        inputs: Sequence[In],
+        options: Options,
+        estimate: Price,
+        until: float,
+    ) -> Plan[Out]:
+        def plan(proceed: Proceed) -> Plan[Out]:
+            return task.plan(inputs, options, self.model, proceed)
 
-    # --- checks -------------------------------------------------------------------------------
+        small = estimate.characters <= SMALL.characters
+        return await self.offload.run(plan, until, small=small)
 
-    def _require_head(self, head: str, title: str) -> None:
-        if head not in self.manifest.heads:
+    async def _items(self, plan: Plan[Out], until: float) -> Sequence[Item]:
+        small = plan.price.tokens <= SMALL.tokens
+        return await self.offload.run(lambda _: plan.items(), until, small=small)
+
+    async def _answer(self, plan: Plan[Out], completed: Completed, until: float) -> Out:
+        small = plan.price.answer_bytes <= SMALL.answer_bytes
+        return await self.offload.run(lambda _: plan.answer(completed.results), until, small=small)
+
+    def _require(self, task: Task[In, Options, Out], count: int) -> None:
+        if not supports(task, self.manifest):
             raise MissingHead(
-                f"The model's checkpoint had no {title} head; ask a model that has one."
+                f"The model's checkpoint had no {task.title} head; ask a model that has one."
             )
-
-    def _require_count(self, count: int) -> None:
         if count == 0:
             raise EmptyText("The list of inputs is empty.", param="inputs")
-        if count > self.limits.max_items:
-            raise TooManyInputs(
-                f"A request may hold {self.limits.max_items} inputs; split it.", param="inputs"
-            )
-
-    def _require_fitting(self, plan: Plan[T]) -> None:
-        tokens = sum([len(item.encoding.ids) for item in plan.items])
-        if tokens > self._options.queue_tokens:
-            raise TooManyInputs(
-                f"A request may need {self._options.queue_tokens} tokens; split it.",
-                param="inputs",
-            )
+        most = self._resources.limits.max_inputs
+        if count > most:
+            raise TooManyInputs(f"A request may hold {most} inputs; split it.", param="inputs")
 
     # --- life ---------------------------------------------------------------------------------
-
-    def _load(self, intra_op: int) -> Session:
-        return Session(self._folder, self.manifest, SessionOptions(intra_op, self._device))
 
     def start(self) -> None:
         """Start the workers."""
@@ -336,39 +206,23 @@ class Pipeline:
         Then measure what runs cost. One that stays on its thread is measured in that thread's own
         time, which is blind to whatever else starts up on the machine.
         """
-        budget = batch_tokens(self._options, self.device)
+        options = self._sessions.options
+        budget = batch_tokens(options, self.device)
         longest = min(self.manifest.max_tokens, budget)
-        fills = "mlm" in self.manifest.heads
+        supported = [task for task in TASKS if supports(task, self.manifest)]
+        outputs = [output for task in supported if (output := task.sample()) is not None]
+        fills = any(output.reads_vocabulary for output in outputs)
         shapes = [one for one in SHAPES if one.length <= longest and fills >= one.masked]
-        alone = self.device.name == "cpu" and self._options.intra_op == 1
+        alone = self.device.name == "cpu" and options.intra_op == 1
         clock = time.thread_time if alone else time.perf_counter
-        self._session.warm(budget)
-        if self._alone is not None:
-            self._alone.warm(budget)
-        self.cost = fitted(timed_runs(self._session.run, shapes, clock)) or self.cost
+        self._sessions.warm(outputs, budget)
+        self.cost = fitted(timed_runs(self._sessions.usual.run, shapes, clock)) or self.cost
         self._batcher.weigh_by(self.cost)
 
-    async def drain(self) -> None:
-        """Admit nothing more; return when all admitted requests are answered."""
-        await self._batcher.drain()
-        # Large answers may still be being put together.
-        await asyncio.to_thread(self._tokenisers.shutdown)
-
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the workers after their present batch."""
         self._batcher.close()
-        self._tokenisers.shutdown(wait=False, cancel_futures=True)
 
     def stats(self) -> PipelineStats:
         """Counters and the state of the queue."""
         return self._batcher.stats()
-
-
-def load_pipeline(
-    folder: Path, options: InferenceOptions, slots: threading.Semaphore | None = None
-) -> Pipeline:
-    """Verify and load a model folder (blocking). Raises `ManifestError` when it must not be used.
-
-    Several models on one machine share `slots`, so that no more batches run than cores are there.
-    """
-    return Pipeline(folder, options, slots)

@@ -8,15 +8,23 @@ part, https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-e
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from server.http.context import FIRST_BYTE
 
 _CONTINUE: Final = b"HTTP/1.1 100"
 
 
 class OneWriteProtocol(HttpToolsProtocol):
     """Joins head and body of the answer to a POST; a HEAD's has no body to wait for."""
+
+    def on_message_begin(self) -> None:
+        """Notes when the first byte of a request came, from which its deadline counts."""
+        super().on_message_begin()
+        self.scope[FIRST_BYTE] = time.monotonic()  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         """Begins a request, as its parent does."""

@@ -14,18 +14,19 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.http.app import Refusal, create_app
+from server.errors import ExitCode
+from server.http.app import create_app
+from server.http.context import Service
 from server.inference.model_registry import Phase, Registry
 from server.inference.runtime.cores import share_cores
-from server.inference.runtime.devices import DeviceError
+from server.process.background import BackgroundTasks
+from server.process.lifecycle import Lifecycle
 from server.process.protocol import OneWriteProtocol
-from server.process.shared_memory import Member
-from server.process.supervisor import BACKLOG
-from server.settings import EXIT_BAD_SETTINGS, Settings
+from server.process.shared_memory import ProcessGroupMember
+from server.process.sockets import BACKLOG
+from server.settings import Settings
 
 logger = logging.getLogger("cloze")
-
-EXIT_MODEL_REFUSED: Final = 3
 
 # A worker that comes back from the session waits for the interpreter's lock at most so long; the
 # default of 5 ms would leave its core idle for a good part of a batch's time.
@@ -43,12 +44,14 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
+        listener: socket.socket,
         registry: Registry,
         drain_delay_s: float,
         control: int | None = None,
     ) -> None:
         super().__init__(config)
-        self.exit_code = 0
+        self.exit_code = ExitCode.DRAINED
+        self._listener = listener
         self._registry = registry
         self._drain_delay_s = drain_delay_s
         self._control = control
@@ -58,6 +61,9 @@ class Server(uvicorn.Server):
         if self._control is not None:
             asyncio.get_running_loop().add_reader(self._control, self._obey, self._control)
         await super().startup(sockets)
+        if self._listener.fileno() < 0:  # uvloop closes it, and keeps the reason to itself
+            logger.error("cannot listen on the address of this process")
+            self.end(ExitCode.FAILED)
 
     def _obey(self, control: int) -> None:
         signals = os.read(control, 16)
@@ -80,24 +86,26 @@ class Server(uvicorn.Server):
 
     def _close_later(self) -> None:
         logger.info("draining", extra={"seconds": self._drain_delay_s})
-        asyncio.get_running_loop().call_later(self._drain_delay_s, self.close)
+        asyncio.get_running_loop().call_later(self._drain_delay_s, self._close)
 
-    def close(self) -> None:
-        """Stops accepting connections and ends once the admitted work is done."""
+    def _close(self) -> None:
         self.should_exit = True
 
-    def refuse(self, error: Refusal) -> None:
-        """Ends because a model folder cannot be served, or not on the device asked for."""
-        if isinstance(error, DeviceError):
-            logger.error("--device: %s", error)
-            self.exit_code = EXIT_BAD_SETTINGS
-        else:
-            logger.error("model refused: %s", error)
-            self.exit_code = EXIT_MODEL_REFUSED
-        self.close()
+    def end(self, code: ExitCode) -> None:
+        """Stops accepting connections and ends, with `code`, once the admitted work is done."""
+        self.exit_code = code
+        self.should_exit = True
+
+    def make_room(self) -> None:
+        """Drains, as one process of several, so that the supervisor starts a healthy one."""
+        self.exit_code = ExitCode.FAILED
+        if self._registry.phase is not Phase.DRAINING:
+            self.handle_exit(signal.SIGTERM, None)
 
 
-def serve(settings: Settings, listener: socket.socket, member: Member | None = None) -> int:
+def serve(
+    settings: Settings, listener: socket.socket, member: ProcessGroupMember | None = None
+) -> int:
     """Serves until told to stop; returns the exit code.
 
     Args:
@@ -107,18 +115,27 @@ def serve(settings: Settings, listener: socket.socket, member: Member | None = N
     """
     sys.setswitchinterval(_SWITCH_S)
     share_cores(settings.processes)
-    server = _server(settings, member)
+    server = _server(settings, listener, member)
     server.run(sockets=[listener])
     return server.exit_code
 
 
-def _server(settings: Settings, member: Member | None) -> Server:
-    def refuse(error: Refusal) -> None:
-        server.refuse(error)
+def _server(
+    settings: Settings, listener: socket.socket, member: ProcessGroupMember | None
+) -> Server:
+    def end(code: ExitCode) -> None:
+        server.end(code)
 
-    app, registry = create_app(settings, on_refused=refuse, member=member)
+    def on_failure(_task: str) -> None:
+        if member is not None:
+            server.make_room()
+
+    service = Service.of(settings, member, BackgroundTasks(on_failure))
+    app = create_app(service, Lifecycle(service, end).lifespan)
     control = None if member is None else member.control
-    server = Server(_config(app, settings), registry, settings.drain_delay_s, control)
+    server = Server(
+        _config(app, settings), listener, service.registry, settings.drain_delay_s, control
+    )
     return server
 
 

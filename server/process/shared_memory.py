@@ -1,7 +1,7 @@
-"""Each of several processes' latest counts in, everyone's out, through memory that they share.
+"""Each process's latest statistics in, everyone's out, through memory that a process group shares.
 
-A reader never waits for a writer: a process that hangs or has died leaves what it posted last.
-Knows nothing of what is posted.
+A reader never waits for a writer: a process that hangs or has died leaves what it published last.
+Knows nothing of what is published.
 """
 
 from __future__ import annotations
@@ -13,89 +13,96 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-# Of one post: its number, its `time.monotonic()` in seconds, its length in bytes and its checksum.
-_HEAD: Final = struct.Struct("<QdII")
-_LOADING, _READY, _ENDED = range(3)  # what a place says of its process; zero at first
-_MOST_BYTES: Final = 1 << 20  # of one post; memory that nobody writes to is not used
+# Of one snapshot: sequence number, `time.monotonic()` in seconds, length in bytes and checksum.
+_HEADER: Final = struct.Struct("<QdII")
+_LOADING, _READY, _ENDED = range(3)  # the state of a rank's process; zero at first
+_MOST_BYTES: Final = 1 << 20  # of one snapshot; memory that nobody writes to is not used
+
+
+class ContentTooLong(ValueError):
+    """More was to be published than a snapshot holds."""
 
 
 @dataclass(frozen=True)
-class Post:
-    """What a process said last."""
+class Snapshot:
+    """What a process published last."""
 
-    number: int
+    sequence: int
     time_s: float
     """By `time.monotonic()`, which is the same for all processes of a machine."""
     content: bytes
 
 
-class Board:
-    """A place for each process. Made before they are forked, so that all see the same memory."""
+class SharedStatistics:
+    """A state and a snapshot for each rank. Made before the processes that share it are forked."""
 
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self._half = _HEAD.size + _MOST_BYTES
-        self._memory = mmap.mmap(-1, places * (1 + 2 * self._half))
+    def __init__(self, size: int) -> None:
+        """Makes room for `size` ranks."""
+        self.size = size
+        self._buffer_bytes = _HEADER.size + _MOST_BYTES
+        self._memory = mmap.mmap(-1, size * (1 + 2 * self._buffer_bytes))
 
-    def set_ready(self, place: int, *, ready: bool) -> None:
-        """Says that the process at `place` is ready to serve, or that it has ended."""
-        self._memory[place] = _READY if ready else _ENDED
+    def set_ready(self, rank: int, *, ready: bool) -> None:
+        """Says that the process of `rank` is ready to serve, or that it has ended."""
+        self._memory[rank] = _READY if ready else _ENDED
 
-    def is_ready(self, place: int) -> bool:
-        """Tells whether the process at `place` is ready to serve."""
-        return self._memory[place] == _READY
+    def is_ready(self, rank: int) -> bool:
+        """Tells whether the process of `rank` is ready to serve."""
+        return self._memory[rank] == _READY
 
     def is_any_loading(self) -> bool:
         """Tells whether a connection may be dealt to a process that is still loading.
 
-        Of those that the server starts with, that is; one that replaces another takes none before
-        it is ready.
+        Of those that the server starts with, that is; a replacement takes none before it is ready.
         """
-        return any(self._memory[place] == _LOADING for place in range(self.places))
+        return any(self._memory[rank] == _LOADING for rank in range(self.size))
 
-    def post(self, place: int, content: bytes) -> None:
-        """Replaces what was posted at `place`; only the process whose place it is may do so.
+    def publish(self, rank: int, content: bytes) -> None:
+        """Replaces the snapshot of `rank`; only the process of that rank may do so.
 
-        The two halves of a place are written in turn. Whoever reads the one that is being written
+        The two buffers of a rank are written in turn. Whoever reads the one that is being written
         finds its checksum wrong and takes the other.
 
         Raises:
-            ValueError: `content` is too long.
+            ContentTooLong: the snapshot stays as it was.
         """
         if len(content) > _MOST_BYTES:
-            raise ValueError(f"expected at most {_MOST_BYTES} bytes, found {len(content)}")
-        last = self.read(place)
-        number = last.number + 1 if last else 1
-        begin = self._begin(place, number % 2)
-        head = _HEAD.pack(number, time.monotonic(), len(content), zlib.crc32(content, number))
-        self._memory[begin + _HEAD.size : begin + _HEAD.size + len(content)] = content
-        self._memory[begin : begin + _HEAD.size] = head
+            raise ContentTooLong(f"expected at most {_MOST_BYTES} bytes, found {len(content)}")
+        last = self.read(rank)
+        sequence = last.sequence + 1 if last else 1
+        begin = self._offset(rank, sequence % 2)
+        checksum = zlib.crc32(content, sequence)
+        header = _HEADER.pack(sequence, time.monotonic(), len(content), checksum)
+        self._memory[begin + _HEADER.size : begin + _HEADER.size + len(content)] = content
+        self._memory[begin : begin + _HEADER.size] = header
 
-    def read(self, place: int) -> Post | None:
-        """Returns what was last posted at `place`, if anything was."""
-        whole = [post for half in (0, 1) if (post := self._read_half(place, half))]
-        return max(whole, key=lambda post: post.number, default=None)
+    def read(self, rank: int) -> Snapshot | None:
+        """Returns what `rank` published last, if it published anything."""
+        whole = [found for buffer in (0, 1) if (found := self._read_buffer(rank, buffer))]
+        return max(whole, key=lambda snapshot: snapshot.sequence, default=None)
 
-    def _read_half(self, place: int, half: int) -> Post | None:
-        begin = self._begin(place, half)
-        number, time_s, length, checksum = _HEAD.unpack_from(self._memory, begin)
-        if not number or length > _MOST_BYTES:
+    def _read_buffer(self, rank: int, buffer: int) -> Snapshot | None:
+        begin = self._offset(rank, buffer)
+        sequence, time_s, length, checksum = _HEADER.unpack_from(self._memory, begin)
+        if not sequence or length > _MOST_BYTES:
             return None
-        content = self._memory[begin + _HEAD.size : begin + _HEAD.size + length]
-        return Post(number, time_s, content) if zlib.crc32(content, number) == checksum else None
+        content = self._memory[begin + _HEADER.size : begin + _HEADER.size + length]
+        if zlib.crc32(content, sequence) != checksum:
+            return None
+        return Snapshot(sequence, time_s, content)
 
-    def _begin(self, place: int, half: int) -> int:
-        return self.places + (2 * place + half) * self._half
+    def _offset(self, rank: int, buffer: int) -> int:
+        return self.size + (2 * rank + buffer) * self._buffer_bytes
 
 
 @dataclass(frozen=True)
-class Member:
+class ProcessGroupMember:
     """One process among several."""
 
-    place: int
-    board: Board
+    rank: int
+    statistics: SharedStatistics
     control: int
     """Descriptor on which the signals that the supervisor passes on arrive, a byte each. It ends
     when the supervisor does."""
-    late: bool
-    """It replaces one that died, and takes connections only once its models are ready."""
+    is_replacement: bool
+    """For one that died; it takes connections only once its models are ready."""

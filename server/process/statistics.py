@@ -1,12 +1,13 @@
-"""What one process counts in, what all processes of the server count out, by way of the board.
+"""What one process counts in, what the whole group counts out, by way of shared memory.
 
-A process that replaces one that died goes on from the counts that its predecessor posted last, so
-that no sum ever falls: Prometheus would take that for a restart from zero.
+A process that replaces one that died goes on from the counts that its predecessor published last,
+so that no sum ever falls: Prometheus would take that for a restart from zero.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -15,50 +16,63 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from server.process.shared_memory import Member
+from server.process.shared_memory import ContentTooLong, ProcessGroupMember
 
-POST_EVERY_S: Final = 1.0
+logger = logging.getLogger("cloze")
+
+PUBLISH_EVERY_S: Final = 1.0
 # A process that was silent for so long is not counted, and its gauges are out of date.
 _SILENT_S: Final = 5.0
 
 _ADDED_UP: Final = frozenset({"counter", "histogram"})
+_HEARTBEAT_AGE: Final = "cloze_worker_heartbeat_age_seconds"
 # Gauges are added up as well, but for these.
 _EXTREMES: Final[dict[str, Callable[[float, float], float]]] = {
-    "cloze_worker_heartbeat_age_s": max,
+    _HEARTBEAT_AGE: max,
     "process_start_time_seconds": min,
     "process_max_fds": min,
     "python_info": max,
 }
 
 
-class Totals(Collector):
+class GroupCollector(Collector):
     """The sums over all processes, whichever of them is asked."""
 
-    def __init__(self, own: CollectorRegistry, member: Member) -> None:
+    def __init__(self, own: CollectorRegistry, member: ProcessGroupMember) -> None:
         self._own = own
-        self._member = member
+        self._rank, self._shared = member.rank, member.statistics
         self._restarts = 0
         self._inherited: list[Metric] = []
-        last = member.board.read(member.place)
+        self._too_long = False
+        last = self._shared.read(self._rank)
         if last is not None:
             self._inherited = [each for each in unpacked(last.content) if each.type in _ADDED_UP]
             self._restarts = 1
 
-    def post(self) -> None:
-        """Puts this process's counts on the board."""
+    def publish(self) -> None:
+        """Shares this process's counts; what is too long to share leaves those of before."""
         families = merged([*self._own.collect(), self._replaced(), *self._inherited])
-        self._member.board.post(self._member.place, packed(families))
+        try:
+            self._shared.publish(self._rank, packed(families))
+        except ContentTooLong as error:
+            if not self._too_long:
+                logger.error("new statistics are not shared: %s", error)  # noqa: TRY400 (no crash)
+            self._too_long = True
+            last = self._shared.read(self._rank)  # a sign of life all the same
+            self._shared.publish(self._rank, last.content if last else packed([]))
+        else:
+            self._too_long = False
 
     def collect(self) -> Iterator[Metric]:
         """Yields everyone's families as one, and how many processes they are of."""
-        self.post()
-        board = self._member.board
-        posts = [post for place in range(board.places) if (post := board.read(place))]
+        self.publish()
+        ranks = range(self._shared.size)
+        snapshots = [found for rank in ranks if (found := self._shared.read(rank))]
         limit = time.monotonic() - _SILENT_S
-        live = [post for post in posts if post.time_s > limit]
-        gone = [post for post in posts if post.time_s <= limit]
-        families = [family for post in live for family in unpacked(post.content)]
-        counts = [family for post in gone for family in unpacked(post.content)]
+        live = [snapshot for snapshot in snapshots if snapshot.time_s > limit]
+        gone = [snapshot for snapshot in snapshots if snapshot.time_s <= limit]
+        families = [family for snapshot in live for family in unpacked(snapshot.content)]
+        counts = [family for snapshot in gone for family in unpacked(snapshot.content)]
         yield from merged([*families, *(each for each in counts if each.type in _ADDED_UP)])
         yield GaugeMetricFamily(
             "cloze_processes", "Processes whose state is in these figures.", value=len(live)
@@ -66,9 +80,9 @@ class Totals(Collector):
 
     def silence_s(self) -> float:
         """Seconds since the last sign of life of a ready process or its busiest worker."""
-        board, now = self._member.board, time.monotonic()
-        ready = (board.read(place) for place in range(board.places) if board.is_ready(place))
-        silences = (now - post.time_s + _heartbeat_age_s(post.content) for post in ready if post)
+        shared, now = self._shared, time.monotonic()
+        ready = (shared.read(rank) for rank in range(shared.size) if shared.is_ready(rank))
+        silences = (now - last.time_s + _heartbeat_age_s(last.content) for last in ready if last)
         return max(silences, default=0.0)
 
     def _replaced(self) -> Metric:
@@ -82,7 +96,7 @@ def _heartbeat_age_s(content: bytes) -> float:
         sample.value
         for family in unpacked(content)
         for sample in family.samples
-        if sample.name == "cloze_worker_heartbeat_age_s"
+        if sample.name == _HEARTBEAT_AGE
     )
     return max(ages, default=0.0)
 

@@ -1,12 +1,9 @@
 """Settings for several processes in, all of them kept running, one exit code out.
 
-The supervisor reserves the port, forks a process for each place and only waits: for signals, which
+The supervisor reserves the port, forks a process for each rank and only waits: for signals, which
 it passes on, and for processes that end, which it replaces. It loads no model and runs no thread,
 which is what makes forking safe. If it is killed, the others notice that their control pipe ended
 and drain.
-
-Every process listens on a socket of its own (SO_REUSEPORT), among which the kernel deals out
-connections evenly. On one shared socket the first process to wake takes most of a burst.
 """
 
 from __future__ import annotations
@@ -22,22 +19,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from server.process.shared_memory import Board, Member
+from server.errors import ExitCode
+from server.process.shared_memory import ProcessGroupMember, SharedStatistics
+from server.process.sockets import BACKLOG, CannotListen, for_process
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
 
-Serve = Callable[[Settings, socket.socket, Member], int]
+Serve = Callable[[Settings, socket.socket, ProcessGroupMember], int]
 """Serves on a socket until told to stop, as one process of several; returns its exit code."""
-
-BACKLOG: Final = 2048  # connections that wait to be accepted
 
 CORES_PER_PROCESS: Final = 6  # whose work on short int8 texts one interpreter's lock lets through
 
-_AWAITED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0  # before a process that ended is replaced
+_MOST_DOUBLINGS: Final = 6  # of the first pause; the longest one is reached by then
 _SETTLED_S: Final = 60.0  # one that ran for so long is replaced after the first pause again
-_FOREVER_S: Final = 3600.0
+_AT_ONCE_S: Final = 1e-6  # the shortest that a timer can be set to; 0 would stop it
 
 
 def processes_for(cores: int) -> int:
@@ -53,7 +50,7 @@ def processes_for(cores: int) -> int:
 class _Process:
     """One that runs."""
 
-    place: int
+    rank: int
     control: int
     """Descriptor to which signals for it are written, a byte each."""
     since: float
@@ -67,30 +64,32 @@ class Supervisor:
         self._settings = settings
         self._serve = serve
         self._reserved = reserved
-        self._port: int = reserved.getsockname()[1]
-        self._board = Board(settings.processes)
+        self._shared = SharedStatistics(settings.processes)
+        self._awaited = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM)
         self._running: dict[int, _Process] = {}
         self._due: dict[int, float] = {}
         self._quick_ends: Counter[int] = Counter()
         self._stopping = False
-        self._exit_code = 0
+        self._exit_code: int = ExitCode.DRAINED
 
     def run(self) -> int:
         """Returns when all processes have ended: with 0 after a drain, else with their code."""
         # Signals are waited for, not handled: none can come at a bad moment. The processes inherit
         # this and so obey their control pipe alone, however many of them a terminal or an init
         # system signals besides.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
-        for place in range(self._board.places):
-            self._start(place, late=False)
-        logger.info(
-            "listening",
-            extra={
-                "host": self._settings.host,
-                "port": self._port,
-                "processes": self._settings.processes,
-            },
-        )
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
+        # macOS drops a signal of a child, blocked or not, unless somebody would handle it.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            for rank in range(self._shared.size):
+                self._start(rank, is_replacement=False)
+        except (CannotListen, OSError) as error:
+            _log_failed_start(error)
+            self._give_up(ExitCode.FAILED)
+        else:
+            host, port = self._settings.host, self._reserved.getsockname()[1]
+            fields = {"host": host, "port": port, "processes": self._shared.size}
+            logger.info("listening", extra=fields)
         while self._running or self._due:
             self._wait()
             self._bury()
@@ -98,10 +97,13 @@ class Supervisor:
         return self._exit_code
 
     def _wait(self) -> None:
-        pause = min(self._due.values(), default=time.monotonic() + _FOREVER_S) - time.monotonic()
-        received = signal.sigtimedwait(_AWAITED, max(0.0, pause))
-        if received is not None and received.si_signo != signal.SIGCHLD:
-            self._stop(received.si_signo)
+        """Returns after a signal; when the next replacement is due, that of a timer."""
+        due = min(self._due.values(), default=None)
+        pause = 0.0 if due is None else max(_AT_ONCE_S, due - time.monotonic())
+        signal.setitimer(signal.ITIMER_REAL, pause)
+        received = signal.sigwait(self._awaited)
+        if received in {signal.SIGTERM, signal.SIGINT}:
+            self._stop(received)
 
     def _stop(self, signal_number: int) -> None:
         self._stopping = True
@@ -109,6 +111,11 @@ class Supervisor:
         for process in self._running.values():
             with suppress(BrokenPipeError):  # it has just ended
                 os.write(process.control, bytes([signal_number]))
+
+    def _give_up(self, code: int) -> None:
+        self._exit_code = code
+        self._stop(signal.SIGTERM)
+        self._stop(signal.SIGTERM)  # the second one waits for no balancer
 
     def _bury(self) -> None:
         """Takes note of all processes that have ended, as process 1 also of others' orphans."""
@@ -121,56 +128,59 @@ class Supervisor:
     def _ended(self, process: _Process, code: int) -> None:
         """Decides what follows from an end; `code` is negative for the signal that caused it."""
         os.close(process.control)
-        was_ready = self._board.is_ready(process.place)
-        self._board.set_ready(process.place, ready=False)
+        was_ready = self._shared.is_ready(process.rank)
+        self._shared.set_ready(process.rank, ready=False)
         if self._stopping:
-            self._exit_code = self._exit_code or (code if code >= 0 else 1)
-        elif was_ready or any(map(self._board.is_ready, range(self._board.places))):
-            self._plan_replacement(process, code)
+            self._exit_code = self._exit_code or (code if code >= 0 else ExitCode.FAILED)
+        elif was_ready or any(map(self._shared.is_ready, range(self._shared.size))):
+            if time.monotonic() - process.since > _SETTLED_S:
+                self._quick_ends[process.rank] = 0
+            logger.error(
+                "a process ended and will be replaced",
+                extra={
+                    "rank": process.rank,
+                    "exit_code": code,
+                    "pause_s": self._plan_replacement(process.rank),
+                },
+            )
         else:
             # It could not start, and nobody serves: trying again would only hide why.
-            self._exit_code = code if code > 0 else 1
-            self._stop(signal.SIGTERM)
-            self._stop(signal.SIGTERM)  # the second one waits for no balancer
+            self._give_up(code if code > 0 else ExitCode.FAILED)
 
-    def _plan_replacement(self, process: _Process, code: int) -> None:
-        place, now = process.place, time.monotonic()
-        if now - process.since > _SETTLED_S:
-            self._quick_ends[place] = 0
-        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** self._quick_ends[place])
-        self._quick_ends[place] += 1
-        self._due[place] = now + pause
-        logger.error(
-            "a process ended and will be replaced",
-            extra={"place": place, "exit_code": code, "pause_s": pause},
-        )
+    def _plan_replacement(self, rank: int) -> float:
+        """Returns after how many seconds it will be tried."""
+        doublings = min(_MOST_DOUBLINGS, self._quick_ends[rank])
+        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * (1 << doublings))
+        self._quick_ends[rank] += 1
+        self._due[rank] = time.monotonic() + pause
+        return pause
 
     def _replace(self) -> None:
         now = time.monotonic()
-        for place in [place for place, due in self._due.items() if due <= now]:
-            del self._due[place]
+        for rank in [rank for rank, due in self._due.items() if due <= now]:
+            del self._due[rank]
             try:
-                self._start(place, late=True)
-            except OSError as error:  # no more processes or descriptors, for now
-                logger.error("cannot start a process: %s", error.strerror)  # noqa: TRY400
-                self._due[place] = now + _LONGEST_PAUSE_S
+                self._start(rank, is_replacement=True)
+            except (CannotListen, OSError) as error:  # no more processes or descriptors, for now
+                _log_failed_start(error, rank=rank, pause_s=self._plan_replacement(rank))
 
-    def _start(self, place: int, *, late: bool) -> None:
+    def _start(self, rank: int, *, is_replacement: bool) -> None:
         theirs, ours = os.pipe()
         try:
-            with bound(self._settings.host, self._port) as listener:
-                if not late:
+            with for_process(self._settings.host, self._reserved) as listener:
+                if not is_replacement:
                     listener.listen(BACKLOG)  # connections wait while the process starts
                 pid = os.fork()
                 if pid == 0:
                     self._leave_to_supervisor(ours)
-                    self._become(listener, Member(place, self._board, theirs, late))
-        except OSError:
+                    member = ProcessGroupMember(rank, self._shared, theirs, is_replacement)
+                    self._become(listener, member)
+        except (CannotListen, OSError):
             os.close(ours)
             raise
         finally:
             os.close(theirs)
-        self._running[pid] = _Process(place, ours, time.monotonic())
+        self._running[pid] = _Process(rank, ours, time.monotonic())
 
     def _leave_to_supervisor(self, own_control: int) -> None:
         """Closes, in a new process, what must end with the supervisor alone."""
@@ -178,8 +188,8 @@ class Supervisor:
             os.close(control)
         self._reserved.close()
 
-    def _become(self, listener: socket.socket, member: Member) -> NoReturn:
-        code = 1
+    def _become(self, listener: socket.socket, member: ProcessGroupMember) -> NoReturn:
+        code: int = ExitCode.FAILED
         try:
             code = self._serve(self._settings, listener, member)
         except Exception:
@@ -189,17 +199,8 @@ class Supervisor:
             os._exit(code)
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """Returns a socket that may share its address with others of this user; it does not listen yet.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    made = socket.socket(family, kind)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    if family == socket.AF_INET6:
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    made.bind(address[:2])
-    return made
+def _log_failed_start(error: CannotListen | OSError, **fields: object) -> None:
+    if isinstance(error, CannotListen):
+        logger.error(str(error), extra=fields)
+    else:
+        logger.error("cannot start a process: %s", error.strerror, extra=fields)

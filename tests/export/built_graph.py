@@ -12,13 +12,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from export import parity
-from export.builder import GraphBuilder
-from export.checkpoint import Checkpoint
-from export.graph import BertGraph, GraphSpec
-from export.linear import FloatLinear, Linear
-from export.reference import Float32, Text
-from export.weights import Weights
+from export.check import parity
+from export.check.layers import Float32, Text
+from export.graph.builder import GraphBuilder
+from export.graph.encoder import build_encoder
+from export.graph.linear import Linear
+from export.graph.packed import GraphSpec
+from export.read.checkpoint import Checkpoint
+from export.read.weights import Weights
 
 
 class MemoryWeights(Weights):
@@ -71,7 +72,7 @@ def build_graph(
     checkpoint: Checkpoint,
     folder: Path,
     *,
-    linear: Callable[[GraphBuilder, Weights], Linear] = FloatLinear,
+    linear: Callable[[GraphBuilder, Weights], Linear] = Linear,
     layers: tuple[int, ...] = (),
 ) -> BuiltGraph:
     """Write the graph of a checkpoint into `folder` (created) and open it."""
@@ -79,7 +80,7 @@ def build_graph(
     spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
     with GraphBuilder(folder) as graph:
         weights = checkpoint.weights
-        BertGraph(graph, spec, weights, linear(graph, weights)).build()
+        build_encoder(graph, spec, weights, linear(graph, weights))
         graph.write()
     return BuiltGraph.open(folder, checkpoint, layers)
 

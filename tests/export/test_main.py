@@ -1,6 +1,8 @@
 """The command line as its users meet it: one sentence, exit code 2, nothing written."""
 
+import ctypes
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 Edit = Callable[..., None]
 
 
-def export(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def export(
+    *arguments: str | Path, preexec_fn: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "export", *map(str, arguments)],
         cwd=ROOT,
@@ -20,7 +24,28 @@ def export(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=120,
+        preexec_fn=preexec_fn,
     )
+
+
+def without_privileges() -> None:
+    """Let the permissions of files hold for root too, who may otherwise read and write all."""
+    drop_from_bounding_set = 24  # linux/prctl.h
+    for capability in (1, 2):  # linux/capability.h: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(drop_from_bounding_set, capability, 0, 0, 0)
+
+
+def with_small_files() -> None:
+    """Let no file grow beyond 10,000 bytes, as on a disk that is nearly full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+
+def assert_told(child: subprocess.CompletedProcess[str], start: str) -> None:
+    """A failure found while writing: what was under way, then one sentence that begins so."""
+    assert child.returncode == 2, child.stderr
+    assert child.stdout == ""
+    assert child.stderr.splitlines()[-1].startswith(start)
+    assert "Traceback" not in child.stderr
 
 
 def assert_refused(child: subprocess.CompletedProcess[str], sentence: str) -> None:
@@ -100,10 +125,10 @@ def test_folder_that_cannot_be_written_is_one_sentence(bert: Path, out: Path) ->
 
 
 def test_export_prints_parameters_beside_the_estimate(bert: Path, out: Path) -> None:
-    child = export(bert, out, "--licence", "mit", "--source", "our own")
+    child = export(bert, out, "--license", "mit", "--source", "our own")
     assert child.returncode == 0, child.stderr
     manifest = json.loads((out / "manifest.json").read_text())
-    found = tuple(manifest[field] for field in ("name", "licence", "source"))
+    found = tuple(manifest[field] for field in ("name", "license", "source"))
     assert found == ("tiny", "mit", "our own")
     assert "textbook V·H + L·12·H²" in child.stdout
     assert f"{manifest['parameters']['total']:,}" in child.stdout
@@ -123,3 +148,52 @@ def test_force_replaces_a_model_folder_only_when_the_new_one_is_done(
     assert child.returncode == 0, child.stderr
     assert json.loads((out / "manifest.json").read_text())["name"] == "other"
     assert [path.name for path in out.parent.iterdir()] == ["tiny"]
+
+
+def test_missing_notes_are_named_before_anything_is_read(bert: Path, out: Path) -> None:
+    notes = out.with_name("notes.md")
+    child = export(bert, out, "--notes", notes)
+    assert_refused(child, f"{notes} cannot be read: No such file or directory.")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_weights_that_may_not_be_read_are_named(bert: Path, out: Path) -> None:
+    weights = bert / "model.safetensors"
+    weights.chmod(0)
+    child = export(bert, out, preexec_fn=without_privileges)
+    assert_refused(child, f"{weights} cannot be read: Permission denied.")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_file_in_the_place_of_a_folder_is_named(bert: Path, out: Path) -> None:
+    out.parent.rmdir()
+    out.parent.write_text("precious")
+    assert_refused(export(bert, out), f"{out} cannot be written: File exists ({out.parent}).")
+    assert out.parent.read_text() == "precious"
+
+
+def test_folder_that_may_not_be_written_is_named(bert: Path, out: Path) -> None:
+    out.parent.chmod(0o555)
+    child = export(bert, out, preexec_fn=without_privileges)
+    assert_told(child, f"export: {out} cannot be written: Permission denied ({out.parent}/.tiny.")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_disk_that_takes_no_more_leaves_nothing(bert: Path, out: Path) -> None:
+    child = export(bert, out, preexec_fn=with_small_files)
+    assert_told(child, f"export: {out} cannot be written: File too large.")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_disk_that_takes_no_more_leaves_the_old_folder(bert: Path, out: Path) -> None:
+    assert export(bert, out).returncode == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    child = export(bert, out, "--force", preexec_fn=with_small_files)
+    assert_told(child, f"export: {out} cannot be written: File too large.")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_license_may_be_spelt_as_it_was_before(bert: Path, out: Path) -> None:
+    assert export(bert, out, "--licence", "mit").returncode == 0
+    assert json.loads((out / "manifest.json").read_text())["license"] == "mit"
+    assert "--licence" not in export("--help").stdout

@@ -11,9 +11,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from export.checkpoint import Checkpoint
-from export.drift import SENTENCES
-from export.reference import Float32, Text
+from export.check.layers import Float32, Text
+from export.check.quantization_error import SENTENCES
+from export.read.checkpoint import Checkpoint
 
 # Output of the graph -> output of transformers, by architecture.
 LOGITS = {

@@ -46,7 +46,7 @@ def manifest_of(folder: Path) -> ModelManifest:
     return ModelManifest(
         name="small-en",
         source="somewhere/bert-small",
-        licence="apache-2.0",
+        license="apache-2.0",
         created="2026-11-22T17:00:00+00:00",
         architecture=Architecture(67, 12, 3, 2, 20, 29, 2, "gelu"),
         heads=("mlm", "pooler"),
@@ -60,7 +60,7 @@ def manifest_of(folder: Path) -> ModelManifest:
         layers=(-2,),
         parameters={"total": 1234, "textbook": 1200},
         parity={"pooled": 1.5e-6},
-        drift={},
+        quantization_error={},
         files=record_files(folder),
     )
 
@@ -213,15 +213,20 @@ def test_a_manifest_without_the_files_of_a_model_is_refused(folder: Path, name: 
     assert refused(folder) == f"small-en/manifest.json does not list {name}."
 
 
-@pytest.mark.parametrize("value", [0, 2, "1", None, [1]])
-def test_another_format_is_refused(folder: Path, value: object) -> None:
+@pytest.mark.parametrize(
+    ("value", "said"), [(1, "of format 1"), (3, "of format 3"), ("2", "of no")]
+)
+def test_another_format_is_refused_with_what_to_do(folder: Path, value: object, said: str) -> None:
     edit(folder, lambda data: data.update(format=value))
-    assert "small-en/manifest.json is not of format 1" in refused(folder)
+    message = refused(folder)
+    assert f"small-en/manifest.json is {said}" in message
+    assert "this version reads format 2" in message
+    assert "`python -m export`" in message
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe{}", b"\x00", b'{"format": 1', b"[" * 100_000, b"1" * 10_000],
+    [b"", b"{", b"\xff\xfe{}", b"\x00", b'{"format": 2', b"[" * 100_000, b"1" * 10_000],
     ids=["empty", "brace", "latin", "nul", "cut", "deep", "huge"],
 )
 def test_a_manifest_that_is_not_json_is_refused(folder: Path, content: bytes) -> None:
@@ -232,7 +237,7 @@ def test_a_manifest_that_is_not_json_is_refused(folder: Path, content: bytes) ->
 @pytest.mark.parametrize("content", [b"[]", b"null", b"1", b'"text"', b"{}"])
 def test_json_that_is_no_manifest_is_refused(folder: Path, content: bytes) -> None:
     (folder / "manifest.json").write_bytes(content)
-    assert "small-en/manifest.json is not of format 1" in refused(folder)
+    assert "small-en/manifest.json is of no format" in refused(folder)
 
 
 def fields() -> list[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,8 +51,12 @@ def test_it_listens_at_once_and_is_ready_when_its_models_are(
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return finished([sys.executable, "-m", "server", *arguments], **environment)
+
+
+def finished(command: Sequence[object], **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "server", *map(str, arguments)],
+        [*map(str, command)],
         cwd=REPOSITORY,
         env=environment or None,
         capture_output=True,
@@ -107,10 +111,10 @@ def test_a_damaged_model_folder_is_refused_by_the_name_of_the_file(
     folder = tmp_path / "models" / "broken"
     shutil.copytree(default_model, folder)
     file = damage(folder)
-    finished = run("--port", 0, "--models", folder.parent)
-    assert finished.returncode == 3
-    assert file in finished.stderr
-    assert "Traceback" not in finished.stderr
+    ended = run("--port", 0, "--models", folder.parent)
+    assert ended.returncode == 3
+    assert file in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["empty", "absent"])
@@ -120,30 +124,30 @@ def test_a_folder_without_models_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_default_model_that_is_not_there_is_refused(default_model: Path) -> None:
-    finished = run("--port", 0, "--models", default_model, "--default-model", "nope")
-    assert finished.returncode == 3
+    ended = run("--port", 0, "--models", default_model, "--default-model", "nope")
+    assert ended.returncode == 3
 
 
 def test_a_port_in_use_is_one_clear_line(default_model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        finished = run("--models", default_model, "--port", taken.getsockname()[1])
-    assert finished.returncode == 1
-    assert "Address already in use" in finished.stderr
-    assert len(finished.stderr.splitlines()) == 1
+        ended = run("--models", default_model, "--port", taken.getsockname()[1])
+    assert ended.returncode == 1
+    assert "Address already in use" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_help_lists_every_setting_with_its_default_and_environment_name() -> None:
-    finished = run("--help")
-    assert finished.returncode == 0
-    assert "--max-body-bytes" in finished.stdout
-    assert "CLOZE_MAX_BODY_BYTES" in finished.stdout
-    assert "default 8080" in finished.stdout
+    ended = run("--help")
+    assert ended.returncode == 0
+    assert "--max-body-bytes" in ended.stdout
+    assert "CLOZE_MAX_BODY_BYTES" in ended.stdout
+    assert "default 8080" in ended.stdout
 
 
 def test_a_wrong_setting_is_one_line_and_exit_code_2() -> None:
-    finished = run("--port", "many", "--max-inputs", 0)
-    assert finished.returncode == 2
-    first, second = finished.stderr.splitlines()
+    ended = run("--port", "many", "--max-inputs", 0)
+    assert ended.returncode == 2
+    first, second = ended.stderr.splitlines()
     assert "--port (CLOZE_PORT)" in first
     assert "--max-inputs (CLOZE_MAX_INPUTS)" in second
 
@@ -152,9 +156,9 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2() -> None:
 def test_a_gpu_that_this_install_cannot_use_is_one_line_and_exit_code_2(
     default_model: Path,
 ) -> None:
-    finished = run("--port", 0, "--models", default_model, "--device", "cuda")
-    assert finished.returncode == 2
-    assert finished.stderr == (
+    ended = run("--port", 0, "--models", default_model, "--device", "cuda")
+    assert ended.returncode == 2
+    assert ended.stderr == (
         "error: --device (CLOZE_DEVICE): this onnxruntime has no CUDA provider; "
         "install requirements/serve-cuda.txt\n"
     )
@@ -177,10 +181,30 @@ def test_a_device_that_fails_late_ends_with_2_as_a_wrong_setting_does(
     # A CUDA provider that is built in and does not load, as on a machine without a driver.
     (tmp_path / "sitecustomize.py").write_text(FALLS_BACK)
     environment = dict(os.environ, PYTHONPATH=str(tmp_path))
-    finished = run("--port", 0, "--models", default_model, "--device", "cuda", **environment)
-    assert finished.returncode == 2
-    assert "--device: the CUDA provider does not load" in finished.stderr
-    assert "Traceback" not in finished.stderr
+    ended = run("--port", 0, "--models", default_model, "--device", "cuda", **environment)
+    assert ended.returncode == 2
+    assert "--device: the CUDA provider does not load" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_windows_is_refused_in_a_sentence() -> None:
+    lacks = {os: "fork sched_getaffinity", signal: "SIGCHLD SIGALRM pthread_sigmask sigwait"}
+    taken = [f"del {module.__name__}.{name}" for module in lacks for name in lacks[module].split()]
+    program = ["import os, signal", *taken, "from server.__main__ import main", "main([])"]
+    refused = finished([sys.executable, "-c", "\n".join(program)])
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "error: Cloze runs on Linux and macOS; on Windows use its container, or Linux in WSL\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["a..b", "nowhere.invalid"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_host_that_is_none_is_one_clear_line(host: str, processes: int) -> None:
+    ended = run("--host", host, "--processes", processes)
+    assert ended.returncode == 1
+    assert f"cannot listen on {host} port 8080: " in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

@@ -60,14 +60,10 @@ def write_tokenizer(folder: Path, *, max_length: int | None = None) -> Path:
     return path
 
 
-def vocabulary(size: int = 4000, *, continuations: Sequence[int] = ()) -> Vocabulary:
-    """Ids 0 to 9 are special, the rest are words, or continuations of words."""
+def vocabulary(size: int = 4000) -> Vocabulary:
+    """Ids 0 to 9 are special, the rest are words."""
     special = np.arange(size) < 10
-    continuation = np.zeros(size, dtype=np.bool_)
-    continuation[list(continuations)] = True
-    return Vocabulary(
-        size=size, pad=0, unk=1, cls=2, sep=3, mask=4, special=special, continuation=continuation
-    )
+    return Vocabulary(size=size, pad=0, unk=1, cls=2, sep=3, mask=4, special=special)
 
 
 def corpus_of(documents: Sequence[Sequence[int]], known: Vocabulary | None = None) -> Corpus:

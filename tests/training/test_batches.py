@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from tests.training.small_corpus import corpus_of, random_corpus
 from training.batches import (
-    PairBatch,
     PairBatches,
     SentenceBatches,
     group_by_length,
@@ -19,8 +18,8 @@ from training.batches import (
 )
 from training.corpus import Corpus
 from training.errors import TrainingError
-from training.layout import NO_PAIR, lay_out_pairs, mask_pairs
-from training.masking import Masking
+from training.masking import mask_tokens
+from training.padded import NO_PAIR, PairBatch, mask_pairs, pad_pairs
 from training.pairs import plan_pairs
 
 CLS, SEP, PAD = 2, 3, 0
@@ -30,7 +29,6 @@ def source(corpus: Corpus | None = None, **options: Any) -> PairBatches:
     fixed: dict[str, Any] = {
         "sequence_tokens": 64,
         "batch_tokens": 1024,
-        "masking": Masking(),
         "seed": 7,
     }
     return PairBatches(corpus or random_corpus(), **(fixed | options))
@@ -54,7 +52,7 @@ def same(first: Any, second: Any) -> bool:
 
 def test_a_batch_depends_on_its_number_alone() -> None:
     walked, jumped = source(), source()
-    last = walked.batches_in(0) + 3
+    last = walked.per_epoch + 3
     batches = [walked.batch(index) for index in range(last + 1)]
     for index in (last, 2, last - 4, 0):  # a resumed run starts anywhere
         assert same(jumped.batch(index), batches[index])
@@ -78,7 +76,7 @@ def test_an_epoch_holds_every_pair_once() -> None:
         )
     ]
     found = []
-    for index in range(batches.batches_in(0)):
+    for index in range(batches.per_epoch):
         batch = batches.batch(index)
         for row, length, label in zip(restored(batch), batch.lengths, batch.not_next, strict=True):
             assert (row[length:] == PAD).all()
@@ -91,7 +89,7 @@ def test_sentences_alone_have_one_sep_and_no_label() -> None:
     corpus = random_corpus()
     batches = source(corpus, alone=0.5)
     alone = pairs = 0
-    for index in range(batches.batches_in(0)):
+    for index in range(batches.per_epoch):
         batch = batches.batch(index)
         rows = zip(restored(batch), batch.token_types, batch.lengths, batch.not_next, strict=True)
         for row, types, length, label in rows:
@@ -111,7 +109,7 @@ def test_sentences_alone_have_one_sep_and_no_label() -> None:
 def test_the_asked_share_of_pairs_is_unmasked() -> None:
     usual, batches = source(alone=0.3), source(alone=0.3, unmasked=0.5)
     whole = pairs = 0
-    for index in range(batches.batches_in(0)):
+    for index in range(batches.per_epoch):
         batch = batches.batch(index)
         assert (restored(batch) == restored(usual.batch(index))).all()  # the same text
         masks = np.bincount(batch.masked_rows // batch.ids.shape[1], minlength=len(batch.ids))
@@ -123,10 +121,11 @@ def test_the_asked_share_of_pairs_is_unmasked() -> None:
 
 
 def test_where_all_are_masked_no_other_random_number_is_drawn() -> None:
-    corpus, masking = random_corpus(), Masking()
-    rows = lay_out_pairs(corpus, plan_pairs(corpus, seed=7, epoch=0), np.arange(8))
-    batch = mask_pairs(rows, corpus.vocabulary, masking, np.random.default_rng(5))
-    masked = masking.apply_rows(rows.ids, corpus.vocabulary, np.random.default_rng(5))
+    corpus = random_corpus()
+    rows = pad_pairs(corpus, plan_pairs(corpus, seed=7, epoch=0), np.arange(8))
+    labels = np.zeros(8, np.int64)
+    batch = mask_pairs(rows, labels, corpus.vocabulary, np.random.default_rng(5))
+    masked = mask_tokens(rows.ids, corpus.vocabulary, np.random.default_rng(5))
     assert (batch.ids == masked.ids).all()
     assert (batch.masked_rows == masked.positions).all()
 
@@ -156,7 +155,7 @@ def test_the_arrays_are_int64_and_the_masks_lie_in_the_text() -> None:
 def test_batches_are_full_and_hardly_padded(single: float) -> None:
     batches = source(random_corpus(documents=200), single=single, batch_tokens=1000)
     shapes, padding = [], 0
-    for index in range(batches.batches_in(0)):
+    for index in range(batches.per_epoch):
         batch = batches.batch(index)
         assert batch.ids.shape[1] == batch.lengths.max()
         shapes.append(batch.ids.size)
@@ -168,10 +167,7 @@ def test_batches_are_full_and_hardly_padded(single: float) -> None:
 
 def test_epochs_pair_mask_and_order_anew() -> None:
     batches = source()
-    count = batches.batches_in(0)
-    assert batches.batches_in(5) == count
-    assert batches.epoch_of(count - 1) == (0, count - 1)
-    assert batches.epoch_of(2 * count + 1) == (2, 1)
+    count = batches.per_epoch
     first, second = (
         {row.tobytes() for i in range(count) for row in restored(batches.batch(start + i))}
         for start in (0, count)
@@ -187,7 +183,7 @@ def test_masks_differ_from_batch_to_batch() -> None:
 
 def test_every_epoch_has_all_its_batches() -> None:
     batches = source(random_corpus(documents=12), batch_tokens=300)
-    count = batches.batches_in(0)
+    count = batches.per_epoch
     planned = [len(batches._epoch(epoch)[1]) for epoch in range(12)]
     assert min(planned) < count < max(planned)  # some have to repeat one, some to leave one out
     for epoch in range(12):
@@ -262,9 +258,7 @@ def test_a_corpus_without_long_sentences_is_an_error() -> None:
 
 def test_documents_are_masked_in_order_and_once() -> None:
     corpus = random_corpus(documents=15)
-    batches = list(
-        masked_documents(corpus, sequence_tokens=64, masking=Masking(), batch_tokens=640, seed=1)
-    )
+    batches = list(masked_documents(corpus, sequence_tokens=64, batch_tokens=640, seed=1))
     rows = [
         row[1 : length - 1]
         for batch in batches
@@ -279,9 +273,7 @@ def test_documents_are_masked_in_order_and_once() -> None:
 
 def test_parts_of_a_document_are_of_equal_length() -> None:
     corpus = corpus_of([[63], [4]])
-    (batch,) = masked_documents(
-        corpus, sequence_tokens=64, masking=Masking(), batch_tokens=640, seed=1
-    )
+    (batch,) = masked_documents(corpus, sequence_tokens=64, batch_tokens=640, seed=1)
     assert batch.lengths.tolist() == [31 + 2, 32 + 2, 4 + 2]
 
 
@@ -290,9 +282,7 @@ def test_masks_of_documents_do_not_depend_on_the_batch() -> None:
     small, large = (
         [
             row[:length].tolist()
-            for batch in masked_documents(
-                corpus, sequence_tokens=64, masking=Masking(), batch_tokens=tokens, seed=1
-            )
+            for batch in masked_documents(corpus, sequence_tokens=64, batch_tokens=tokens, seed=1)
             for row, length in zip(batch.ids, batch.lengths, strict=True)
         ]
         for tokens in (64, 4096)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from export import parity
-from export.checkpoint import Checkpoint, read_checkpoint
-from export.quantize import Int8Linear as ExportedLinear
-from export.quantize import quantise_rows
-from export.reference import Text
-from export.smoothing import SmoothedWeights, smoothed
+from export.check import parity
+from export.check.layers import Text
+from export.graph.quantize import Int8Linear as ExportedLinear
+from export.graph.quantize import quantise_rows
+from export.graph.smoothing import SmoothedWeights, smoothed
+from export.read.checkpoint import Checkpoint, read_checkpoint
 from tests.export.built_graph import build_graph
 from tests.training.small_corpus import write_tokenizer
 from training import int8

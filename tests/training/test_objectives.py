@@ -8,19 +8,16 @@ import torch
 import transformers
 from torch.nn import functional
 
-from training.batches import PairBatch
 from training.config import BertConfig
 from training.errors import TrainingError
-from training.layout import NO_PAIR
 from training.model import BertForPreTraining
 from training.objectives import (
     Objective,
     PairTensors,
     SentenceTensors,
-    Weights,
     cosine_distance,
-    relational_distance,
 )
+from training.padded import NO_PAIR, PairBatch, pad
 
 CONFIG = BertConfig(
     vocab_size=53,
@@ -32,9 +29,7 @@ CONFIG = BertConfig(
     initializer_range=0.4,
 ).with_dropout(0.0)
 CPU = torch.device("cpu")
-SENTENCES = SentenceTensors(
-    torch.tensor([[2, 8, 9, 3], [2, 7, 3, 0], [2, 30, 40, 3]]), torch.tensor([4, 3, 4])
-)
+SENTENCES = SentenceTensors.of(pad([[2, 8, 9, 3], [2, 7, 3], [2, 30, 40, 3]]), CPU)
 
 
 def model(seed: int) -> BertForPreTraining:
@@ -69,7 +64,7 @@ def test_losses_are_those_of_transformers() -> None:
         labels=torch.from_numpy(labels.reshape(3, 7)),
         next_sentence_label=torch.from_numpy(batch.not_next),
     )
-    losses = Objective(mine, Weights())(PairTensors.of(batch, CPU))
+    losses = Objective(mine)(PairTensors.of(batch, CPU))
     assert losses.total.item() == pytest.approx(expected.loss.item(), abs=1e-5)
     assert losses.total.item() == pytest.approx(
         losses.masked_words.item() + losses.next_sentence.item(), abs=1e-6
@@ -84,28 +79,23 @@ def test_losses_are_those_of_transformers() -> None:
 
 
 def test_weights_scale_the_parts() -> None:
-    weights = Weights(masked_words=2.0, next_sentence=0.5, distillation=3.0)
-    losses = Objective(model(1), weights, model(2).bert)(
-        PairTensors.of(pair_batch(), CPU), SENTENCES
-    )
+    objective = Objective(model(1), next_sentence=0.5, distillation=3.0, teacher=model(2).bert)
+    losses = objective(PairTensors.of(pair_batch(), CPU), SENTENCES)
     parts = (losses.masked_words, losses.next_sentence, losses.distillation)
-    expected = sum(w * p.item() for w, p in zip((2.0, 0.5, 3.0), parts, strict=True))
+    expected = sum(w * p.item() for w, p in zip((1.0, 0.5, 3.0), parts, strict=True))
     assert losses.total.item() == pytest.approx(expected, abs=1e-5)
     assert losses.distillation.item() > 0.01
 
 
-@pytest.mark.parametrize("kind", ["cosine", "relational"])
-def test_student_that_is_its_teacher_has_no_distance(kind: str) -> None:
-    weights = Weights(distillation=1.0, kind=kind)
-    losses = Objective(model(3), weights, model(3).bert)(
-        PairTensors.of(pair_batch(), CPU), SENTENCES
-    )
+def test_student_that_is_its_teacher_has_no_distance() -> None:
+    objective = Objective(model(3), distillation=1.0, teacher=model(3).bert)
+    losses = objective(PairTensors.of(pair_batch(), CPU), SENTENCES)
     assert losses.distillation.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_teacher_is_no_part_of_what_is_trained() -> None:
     teacher = model(2).bert
-    objective = Objective(model(1), Weights(distillation=1.0), teacher)
+    objective = Objective(model(1), distillation=1.0, teacher=teacher)
     assert len(list(objective.parameters())) == len(list(model(1).parameters()))
     objective(PairTensors.of(pair_batch(), CPU), SENTENCES).total.backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
@@ -116,16 +106,6 @@ def test_cosine_distance_is_one_minus_the_cosine() -> None:
     assert cosine_distance(a, b).item() == pytest.approx(0.5)
 
 
-def test_relational_distance_knows_angles_only() -> None:
-    torch.manual_seed(0)
-    vectors = torch.randn(5, 4)
-    turn, _ = torch.linalg.qr(torch.randn(4, 4))
-    assert relational_distance(3 * vectors @ turn, vectors).item() == pytest.approx(0, abs=1e-9)
-    wider = torch.cat([vectors, torch.zeros(5, 3)], dim=1)
-    assert relational_distance(vectors, wider).item() == pytest.approx(0, abs=1e-9)
-    assert relational_distance(vectors.flip(0), vectors).item() > 0.01
-
-
 def test_accuracies_count_what_is_right() -> None:
     mine, batch = model(1), pair_batch()
     pairs = PairTensors.of(batch, CPU)
@@ -134,7 +114,7 @@ def test_accuracies_count_what_is_right() -> None:
         best = mine.mlm_logits(hidden[batch.masked_rows]).argmax(-1)
         order = mine.nsp_logits(hidden[::7]).argmax(-1)
     best[0] = (best[0] + 1) % 53
-    losses = Objective(mine, Weights())(replace(pairs, masked_ids=best, not_next=order))
+    losses = Objective(mine)(replace(pairs, masked_ids=best, not_next=order))
     assert losses.masked_accuracy.item() == pytest.approx(5 / 6)
     assert losses.next_accuracy.item() == 1
 
@@ -142,7 +122,7 @@ def test_accuracies_count_what_is_right() -> None:
 def test_rows_without_a_second_segment_leave_next_sentences_as_they_are() -> None:
     mine, batch = model(1), pair_batch()
     only = replace(batch, not_next=np.array([0, NO_PAIR, 1]))
-    losses = Objective(mine, Weights())(PairTensors.of(only, CPU))
+    losses = Objective(mine)(PairTensors.of(only, CPU))
     pairs = PairTensors.of(batch, CPU)
     with torch.no_grad():
         order = mine.nsp_logits(mine.bert(pairs.ids, pairs.token_types, pairs.lengths)[[0, 14]])
@@ -161,7 +141,7 @@ def test_batch_without_pairs_or_masks_teaches_the_rest(missing: str) -> None:
     else:
         none = np.zeros(0, np.int64)
         batch = replace(batch, masked_rows=none, masked_ids=none)
-    losses = Objective(mine, Weights())(PairTensors.of(batch, CPU))
+    losses = Objective(mine)(PairTensors.of(batch, CPU))
     losses.total.backward()
     parts = {"pairs": losses.next_sentence, "masks": losses.masked_words}
     assert parts.pop(missing).item() == 0
@@ -176,9 +156,9 @@ def test_batch_without_pairs_or_masks_teaches_the_rest(missing: str) -> None:
 def test_nothing_waits_for_the_device() -> None:
     """Tensors on the meta device have no values: whoever asks for one, as a GPU's, would fail."""
     meta = torch.device("meta")
-    objective = Objective(model(1).to(meta), Weights(distillation=10.0), model(2).bert.to(meta))
+    objective = Objective(model(1).to(meta), distillation=10.0, teacher=model(2).bert.to(meta))
     pairs = PairTensors.of(pair_batch(), meta)
-    sentences = SentenceTensors(SENTENCES.ids.to(meta), SENTENCES.lengths.to(meta))
+    sentences = SentenceTensors.of(pad([[2, 8, 9, 3], [2, 7, 3]]), meta)
     losses = objective(pairs, sentences)
     losses.total.backward()
     assert losses.total.device == meta
@@ -188,9 +168,10 @@ def test_nothing_waits_for_the_device() -> None:
 
 def test_distillation_needs_a_teacher() -> None:
     with pytest.raises(TrainingError, match="needs a teacher"):
-        Objective(model(1), Weights(distillation=1.0))
+        Objective(model(1), distillation=1.0)
 
 
-def test_unknown_distillation_is_refused() -> None:
-    with pytest.raises(TrainingError, match="no distillation `euclid`"):
-        Weights(kind="euclid")
+def test_teacher_of_another_width_is_refused() -> None:
+    wider = BertForPreTraining(replace(CONFIG, hidden_size=24)).bert
+    with pytest.raises(TrainingError, match="another width"):
+        Objective(model(1), distillation=1.0, teacher=wider)

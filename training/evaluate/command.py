@@ -11,8 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
+from training.device import add_device_flags, chosen_device
 from training.errors import TrainingError
 from training.evaluate import masked, next_sentence, prompts, pseudo_perplexity, report, similarity
 from training.evaluate.figures import Figure
@@ -57,8 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="also write the pairs and prompts that CHECKPOINT gets wrong, as JSON lines",
     )
-    add("--threads", type=int, help="of the processor; default: as many as it has cores")
-    add("--device", default="cpu", help="cpu or cuda; default: %(default)s")
+    add_device_flags(parser, default="cpu")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     for out in (args.json, args.mistakes):
         if out and not out.resolve().parent.is_dir():
             raise TrainingError(f"The folder of {out} does not exist.")
-    device = _device(args.device, args.threads)
+    device = chosen_device(args)
     rated = similarity.read_rated_pairs(args.stsb) if args.stsb else None
     material = Material(args.corpus, rated, tuple(prompts.read_prompts(args.prompts)))
     subject = load_subject(args.checkpoint, device)
@@ -124,16 +122,6 @@ def evaluate(
         figures=tuple(figures),
         seconds=round(time.monotonic() - started, 1),
     )
-
-
-def _device(name: str, threads: int | None) -> torch.device:
-    if threads is not None and threads < 1:
-        raise TrainingError("--threads must be at least 1.")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if name not in {"cpu", "cuda"} or (name == "cuda" and not torch.cuda.is_available()):
-        raise TrainingError(f"There is no device `{name}` here.")
-    return torch.device(name)
 
 
 def _conditions(args: argparse.Namespace) -> dict[str, object]:

@@ -5,10 +5,10 @@ In float32, without gradients, in padded batches of like lengths. Knows not what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from training.errors import TrainingError
 from training.model import BertForPreTraining, BertModel
+from training.padded import Padded
 
 SEED = 20181011  # the day of the paper; the same for every checkpoint, so that figures compare
 BATCH_TOKENS = 4096  # padded tokens per forward run
@@ -25,31 +26,6 @@ _LOGIT_ROWS = 512  # rows of logits held at once: 62 MB in float32 with 30,522 w
 
 Ids = NDArray[np.int64]
 T = TypeVar("T")
-
-
-class Rows(Protocol):
-    """A padded batch, such as `training.layout` makes."""
-
-    @property
-    def ids(self) -> Ids:
-        """Int64 (batch, seq)."""
-
-    @property
-    def token_types(self) -> Ids:
-        """Int64 (batch, seq)."""
-
-    @property
-    def lengths(self) -> Ids:
-        """Int64 (batch,)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Padded:
-    """A batch of single segments."""
-
-    ids: Ids  # int64 (batch, seq), 0 where there is no token
-    token_types: Ids  # int64 (batch, seq), all 0
-    lengths: Ids  # int64 (batch,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +69,7 @@ def length_batches(lengths: Ids, batch_tokens: int = BATCH_TOKENS) -> list[Ids]:
     return [np.array(batch) for batch in batches if batch]
 
 
-def pad(sequences: Sequence[Ids]) -> Padded:
-    """Put int64 (length,) each into one rectangle."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    ids = np.zeros((len(sequences), lengths.max()), np.int64)
-    for row, sequence in zip(ids, sequences, strict=True):
-        row[: len(sequence)] = sequence
-    return Padded(ids, np.zeros_like(ids), lengths)
-
-
-def hidden_rows(encoder: BertModel, batch: Rows, rows: Ids | None = None) -> Tensor:
+def hidden_rows(encoder: BertModel, batch: Padded, rows: Ids | None = None) -> Tensor:
     """float32 (n, hidden): the last hidden state at int64 (n,) flat rows, or at all."""
     device = next(encoder.parameters()).device
     arrays = (batch.ids, batch.token_types, batch.lengths)
@@ -112,7 +79,7 @@ def hidden_rows(encoder: BertModel, batch: Rows, rows: Ids | None = None) -> Ten
     return hidden
 
 
-def cls_rows(batch: Rows) -> Ids:
+def cls_rows(batch: Padded) -> Ids:
     """Int64 (batch,): the flat row of each sequence's first token."""
     starts: Ids = np.arange(len(batch.lengths)) * batch.ids.shape[1]
     return starts
@@ -132,7 +99,11 @@ def score_tokens(model: BertForPreTraining, hidden: Tensor, wanted: Ids) -> Toke
         chosen = logits.gather(1, ids[:, None])
         places.append((logits >= chosen).sum(1) - 1)
         logs.append(chosen.squeeze(1).double() - logits.double().logsumexp(1))
-    log_probabilities = torch.cat(logs).cpu().numpy()
-    if not np.isfinite(log_probabilities).all():
+    return TokenScores(torch.cat(places).cpu().numpy(), finite(torch.cat(logs)))
+
+
+def finite(values: Tensor) -> NDArray[Any]:
+    """The same numbers on the CPU; a `TrainingError` when one is NaN or infinite."""
+    if not values.isfinite().all():
         raise TrainingError("The checkpoint computes logits that are not finite numbers.")
-    return TokenScores(torch.cat(places).cpu().numpy(), log_probabilities)
+    return values.cpu().numpy()

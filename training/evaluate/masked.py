@@ -29,9 +29,8 @@ from training.evaluate.inference import (
     progress,
     score_tokens,
 )
-from training.layout import PairBatch
-from training.masking import Masking
 from training.model import BertForPreTraining
+from training.padded import PairBatch
 from training.stored_corpus import Corpus
 
 TOKENS = 150_000  # of the held-out text at most; a longer one gives an even sample of its batches
@@ -108,7 +107,6 @@ def _sample(corpus: Corpus, longest: int, *, tokens: int, seed: int) -> Iterator
     batches = masked_documents(
         corpus,
         sequence_tokens=longest,
-        masking=Masking(),
         batch_tokens=BATCH_TOKENS,
         seed=seed,
     )

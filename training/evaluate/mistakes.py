@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from training.pair_plan import PairPlan
+from training.pairs import PairPlan
 from training.stored_corpus import Corpus
 
 

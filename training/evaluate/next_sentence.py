@@ -11,21 +11,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
 from training.evaluate.inference import (
     SEED,
     cls_rows,
     evaluating,
+    finite,
     hidden_rows,
     length_batches,
     progress,
 )
 from training.evaluate.mistakes import Mistakes
-from training.evaluation_pairs import hard_pairs, random_pairs
-from training.layout import lay_out_pairs
+from training.evaluate.pairs import hard_pairs, random_pairs
 from training.model import BertForPreTraining
-from training.pair_plan import PairPlan
+from training.padded import pad_pairs
+from training.pairs import PairPlan
 from training.stored_corpus import Corpus
 
 PAIRS = 800  # of each kind
@@ -67,9 +67,7 @@ def says_next(model: BertForPreTraining, corpus: Corpus, plan: PairPlan) -> NDAr
     with evaluating(model):
         batches = length_batches(plan.lengths)
         for pairs in progress(batches, "next sentence"):
-            batch = lay_out_pairs(corpus, plan, pairs)
-            logits = model.nsp_logits(hidden_rows(model.bert, batch, cls_rows(batch))).cpu().numpy()
-            if not np.isfinite(logits).all():
-                raise TrainingError("The checkpoint computes logits that are not finite numbers.")
+            batch = pad_pairs(corpus, plan, pairs)
+            logits = finite(model.nsp_logits(hidden_rows(model.bert, batch, cls_rows(batch))))
             answers[pairs] = logits[:, 0] > logits[:, 1]  # label 0 is IsNext
     return answers

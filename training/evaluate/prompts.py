@@ -7,7 +7,6 @@ any model was run on it and is not to be changed for any model's sake.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ from tokenizers import Tokenizer
 
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
-from training.evaluate.inference import Ids, evaluating, hidden_rows, pad
+from training.evaluate.inference import Ids, evaluating, finite, hidden_rows
 from training.evaluate.mistakes import Mistakes
 from training.evaluate.subject import Subject
+from training.json_lines import Record, is_text, read_lines
+from training.padded import pad
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 GAP = "[MASK]"
@@ -41,24 +42,14 @@ def read_prompts(path: Path) -> list[Prompt]:
 
     Raises `TrainingError`, with the line but never the text, for one that is not like that.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read ({type(error).__name__}).") from None
-    prompts = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        prompt = _parse(line)
-        if prompt is None:
-            raise TrainingError(
-                f"{path}, line {number}: expected an object with `text` (one {GAP}), `accept` "
-                "(one word or more) and `kind`."
-            )
-        prompts.append(prompt)
-    if not prompts:
-        raise TrainingError(f"{path} has no prompts.")
-    return prompts
+    return read_lines(path, _prompt)
+
+
+def _prompt(record: Record) -> Prompt:
+    text, kind, accept = record.text("text"), record.text("kind"), record.list("accept")
+    if text.count(GAP) != 1 or not accept or not all(map(is_text, accept)):
+        raise record.error(f"expected one {GAP} in text, and one word or more in accept")
+    return Prompt(text, tuple(accept), kind)
 
 
 def measure_prompts(
@@ -116,10 +107,7 @@ def _logits(subject: Subject, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
     if len(rows) != len(prompts):
         raise TrainingError(f"The checkpoint's tokenizer does not read {GAP} as one token.")
     with evaluating(model):
-        logits = model.mlm_logits(hidden_rows(model.bert, batch, rows)).cpu().numpy()
-    if not np.isfinite(logits).all():
-        raise TrainingError("The checkpoint computes logits that are not finite numbers.")
-    return logits
+        return finite(model.mlm_logits(hidden_rows(model.bert, batch, rows)))
 
 
 def _ranks(logits: NDArray[np.float32], accepted: Sequence[Ids]) -> Ids:
@@ -127,18 +115,3 @@ def _ranks(logits: NDArray[np.float32], accepted: Sequence[Ids]) -> Ids:
     best = np.array([row[ids].max() for row, ids in zip(logits, accepted, strict=True)])
     # A tie counts against the prompt, so that a model that says nothing gets nothing.
     return np.asarray((logits >= best[:, None]).sum(axis=1) - 1, np.int64)
-
-
-def _parse(line: str) -> Prompt | None:
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(fields, dict):
-        return None
-    text, accept, kind = (fields.get(name) for name in ("text", "accept", "kind"))
-    words = accept if isinstance(accept, list) else []
-    strings = all(isinstance(field, str) for field in (text, kind, *words))
-    if not (words and strings and isinstance(text, str) and text.count(GAP) == 1):
-        return None
-    return Prompt(text, tuple(words), str(kind))

@@ -18,11 +18,11 @@ from training.evaluate.inference import (
     evaluating,
     hidden_rows,
     length_batches,
-    pad,
     progress,
     score_tokens,
 )
 from training.model import BertForPreTraining
+from training.padded import pad
 from training.stored_corpus import Corpus
 from training.vocabulary import Vocabulary
 

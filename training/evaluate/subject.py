@@ -13,15 +13,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.checkpoint import fill, read_tensors
+from models.heads import MLM, NSP
+from training.checkpoint import read_weights
 from training.config import read_config
 from training.errors import TrainingError
 from training.model import BertForPreTraining
-from training.stored_corpus import TOKENIZER
-from training.vocabulary import Vocabulary
-
-# Head -> the parts of the model that it needs beside the encoder.
-HEADS = {"mlm": ("cls.predictions.",), "nsp": ("cls.seq_relationship.", "bert.pooler.")}
+from training.vocabulary import Vocabulary, read_tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +27,7 @@ class Subject:
 
     name: str
     model: BertForPreTraining  # parts that the checkpoint lacks are noise and not to be used
-    heads: frozenset[str]  # of `HEADS`, those whose weights are all there
+    heads: frozenset[str]  # of "mlm" and "nsp", those whose weights are there
     tokenizer: Tokenizer  # adds [CLS] and [SEP]; neither pads nor truncates
     vocabulary: Vocabulary
     weights_sha256: str
@@ -41,18 +38,12 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
 
     Raises `TrainingError` for a folder that is none, or whose parts are incomplete.
     """
-    config, _ = read_config(folder)
-    tensors = {
-        name: tensor
-        for name, tensor in read_tensors(folder).items()
-        if name.startswith(("bert.", "cls."))
-    }
-    parts = {part for needed in HEADS.values() for part in needed}
-    absent = {part for part in parts if not any(name.startswith(part) for name in tensors)}
+    config = read_config(folder)
+    tensors, heads = read_weights(folder)
     model = BertForPreTraining(config)
-    fill(model, tensors, folder, fresh=absent)
-    tokenizer = folder / TOKENIZER
-    vocabulary = Vocabulary.read(tokenizer)
+    model.load_state_dict(tensors, strict=False)
+    tokenizer = read_tokenizer(folder)
+    vocabulary = Vocabulary.of(tokenizer)
     if vocabulary.size > config.vocab_size:
         raise TrainingError(
             f"The tokenizer of {folder} has {vocabulary.size} ids and the model only "
@@ -61,8 +52,8 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
     return Subject(
         name=folder.resolve().name,
         model=model.to(device or "cpu"),
-        heads=frozenset(head for head, needed in HEADS.items() if not absent & set(needed)),
-        tokenizer=_read_tokenizer(tokenizer),
+        heads=frozenset(heads) & {MLM.name, NSP.name},
+        tokenizer=tokenizer,
         vocabulary=vocabulary,
         weights_sha256=_digest(tensors),
     )
@@ -70,22 +61,12 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
 
 def check_same_vocabulary(subject: Subject, corpus: Path) -> None:
     """Raise `TrainingError` when ids of the corpus mean other tokens to the checkpoint."""
-    theirs = _read_tokenizer(corpus / TOKENIZER).get_vocab()
+    theirs = read_tokenizer(corpus).get_vocab()
     if theirs != subject.tokenizer.get_vocab():
         raise TrainingError(
             f"The corpus {corpus} was built with another vocabulary than that of {subject.name}; "
             "build one with the checkpoint's tokenizer."
         )
-
-
-def _read_tokenizer(path: Path) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 (the library raises nothing narrower)
-        raise TrainingError(f"{path} is not usable: {error}.") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -17,14 +17,17 @@ import torch
 
 from training.checkpoint import load_encoder, save_checkpoint
 from training.config import BertConfig, read_config
+from training.device import add_device_flags, chosen_device, device_named
 from training.errors import TrainingError
 from training.finetune import questions, sequences, tokens
+from training.finetune.heads import BertHead
 from training.finetune.loop import fit
-from training.finetune.options import Options, add_options, chosen_options
+from training.finetune.options import Options
 from training.finetune.pieces import WordPieces
 from training.finetune.report import DataFile, Report
 from training.finetune.task import Task
 from training.model import BertModel
+from training.options import add_flags, given_flags
 
 TASKS = ("sequence", "token", "question")
 MAX_TOKENS = {"sequence": 128, "token": 128, "question": 384}
@@ -39,25 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("out", type=Path, metavar="OUT", help="the folder to create")
     add("--train", type=Path, required=True, metavar="FILE", help="JSON lines to learn from")
     add("--dev", type=Path, metavar="FILE", help="JSON lines to choose the best epoch by")
-    add_options(parser)
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    add_flags(parser, Options)
+    add_device_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Fine-tune and print the table of epochs."""
-    if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise TrainingError("--threads must be at least 1.")
-        torch.set_num_threads(arguments.threads)
     report = finetune(
         arguments.task,
         arguments.checkpoint,
         arguments.out,
         train=arguments.train,
         dev=arguments.dev,
-        options=chosen_options(arguments),
-        device=arguments.device,
+        options=Options(**given_flags(arguments, Options)),
+        device=chosen_device(arguments),
     )
     print(report.table())
 
@@ -70,7 +68,7 @@ def finetune(
     train: Path,
     dev: Path | None = None,
     options: Options | None = None,
-    device: str = "auto",
+    device: torch.device | None = None,
 ) -> Report:
     """Fine-tune the encoder of `checkpoint` and write the folder `out`, with report.json in it.
 
@@ -81,20 +79,20 @@ def finetune(
         train: JSON lines to learn from.
         dev: JSON lines by which the best epoch is chosen; without, the last epoch is kept.
         options: how it is learnt; the defaults when None.
-        device: "cpu", "cuda", or "auto" for CUDA where there is a GPU.
+        device: where it is learnt; a GPU where there is one when None.
 
     Raises:
         TrainingError: an input cannot be used; nothing was written.
     """
     started = time.monotonic()
     options = options or Options()
-    place = _device(device)
+    device = device or device_named("auto")
     _claim(out)
-    config, _ = read_config(checkpoint)
+    config = read_config(checkpoint)
     options = replace(options, max_tokens=longest_input(kind, config, options.max_tokens))
     task = _prepare(kind, checkpoint, config, options)(train, dev)
     torch.manual_seed(options.seed)
-    model = task.head(encoder(checkpoint, options.dropout)).to(place)
+    model = BertHead(encoder(checkpoint, options.dropout), task.head, len(task.labels)).to(device)
     history = fit(model, task, options)
     report = Report(
         task=kind,
@@ -103,13 +101,18 @@ def finetune(
         train=DataFile.of(train, task.train),
         dev=DataFile.of(dev, task.dev) if dev and task.dev else None,
         options=options,
-        device=place.type,
+        device=device.type,
         watched=task.watched,
         history=history,
         seconds=time.monotonic() - started,
     )
     save_checkpoint(
-        out, model, checkpoint, architecture=task.architecture, embeddings=False, **task.config
+        out,
+        model,
+        checkpoint,
+        architecture=task.head.architectures[0],
+        embeddings=False,
+        **task.config(),
     )
     report.write(out)
     return report
@@ -164,11 +167,3 @@ def _claim(out: Path) -> None:
         raise TrainingError(f"{out.parent} cannot be made: {error.strerror}.") from None
     if not os.access(out.parent, os.W_OK):
         raise TrainingError(f"{out.parent} cannot be written to.")
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("There is no CUDA device; leave --device out or say cpu.")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

@@ -1,20 +1,16 @@
 """Files of JSON lines in, examples out.
 
-A bad line is refused by the file's name and the line's number; what the line says is never shown.
 Knows nothing of tokens or of models.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from training.errors import TrainingError
-
-Example = TypeVar("Example")
+from training.json_lines import Record, is_text, read_lines
 
 
 @dataclass(frozen=True)
@@ -54,52 +50,19 @@ class QuestionExample:
     place: str
 
 
-@dataclass(frozen=True)
-class Record:
-    """The fields of one line, each checked where it is read."""
-
-    fields: dict[str, Any]
-    place: str
-
-    def error(self, what: str) -> TrainingError:
-        """An error that names the line."""
-        return TrainingError(f"{self.place}: {what}.")
-
-    def text(self, name: str) -> str:
-        """A string that is not blank."""
-        value = self.fields.get(name)
-        if not _is_text(value):
-            raise self.error(f"{name} must be a text that is not blank")
-        return str(value)
-
-    def label(self, name: str) -> str:
-        """A label: a text, or a whole number as data sets often have it."""
-        value = self.fields.get(name)
-        if not _is_label(value):
-            raise self.error(f"{name} must be a text or a whole number")
-        return str(value)
-
-    def list(self, name: str) -> list[Any]:
-        """A list."""
-        value = self.fields.get(name)
-        if not isinstance(value, list):
-            raise self.error(f"{name} must be a list")
-        return value
-
-
 def read_sequences(path: Path) -> list[SequenceExample]:
     """Lines `{"text", "text_pair"?, "label"}`."""
-    return _read(path, _sequence)
+    return read_lines(path, _sequence)
 
 
 def read_tokens(path: Path) -> list[TokenExample]:
     """Lines `{"tokens": [..], "labels": [..]}`."""
-    return _read(path, _token)
+    return read_lines(path, _token)
 
 
 def read_questions(path: Path) -> list[QuestionExample]:
     """Lines `{"question", "context", "answers": [{"text", "answer_start"}]}`, SQuAD's fields."""
-    return _read(path, _question)
+    return read_lines(path, _question)
 
 
 def number_labels(found: Iterable[str]) -> tuple[str, ...]:
@@ -126,40 +89,15 @@ def label_ids(labels: Sequence[str], found: Sequence[str], place: str) -> list[i
         raise TrainingError(f"{place}: a label that the training data does not have.") from None
 
 
-def _read(path: Path, parse: Callable[[Record], Example]) -> list[Example]:
-    try:
-        with path.open("rb") as file:
-            examples = [
-                parse(_record(line, f"{path.name}, line {number}"))
-                for number, line in enumerate(file, start=1)
-                if line.strip()
-            ]
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}.") from None
-    if not examples:
-        raise TrainingError(f"{path} holds no examples.")
-    return examples
-
-
-def _record(line: bytes, place: str) -> Record:
-    try:
-        fields = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise TrainingError(f"{place}: it is not JSON in UTF-8.") from None
-    if not isinstance(fields, dict):
-        raise TrainingError(f"{place}: it is not a JSON object.")
-    return Record(fields, place)
-
-
 def _sequence(record: Record) -> SequenceExample:
     paired = record.fields.get("text_pair") is not None
     pair = record.text("text_pair") if paired else None
-    return SequenceExample(record.text("text"), pair, record.label("label"), record.place)
+    return SequenceExample(record.text("text"), pair, _label(record), record.place)
 
 
 def _token(record: Record) -> TokenExample:
     words, labels = record.list("tokens"), record.list("labels")
-    if not words or not all(_is_text(word) for word in words):
+    if not words or not all(is_text(word) for word in words):
         raise record.error("tokens must be texts that are not blank, at least one")
     if not all(_is_label(label) for label in labels):
         raise record.error("labels must be texts or whole numbers")
@@ -178,19 +116,20 @@ def _answer(record: Record, context: str, entry: object) -> Answer:
     if not isinstance(entry, dict):
         raise record.error("answers must be objects with text and answer_start")
     text, start = entry.get("text"), entry.get("answer_start")
-    if not _is_text(text) or isinstance(start, bool) or not isinstance(start, int) or start < 0:
+    if not is_text(text) or isinstance(start, bool) or not isinstance(start, int) or start < 0:
         raise record.error("an answer needs a text that is not blank and an answer_start")
     if context[start : start + len(str(text))] != text:
         raise record.error(f"the context has another text at answer_start {start}")
     return Answer(str(text), start)
 
 
-def _is_text(value: object) -> bool:
-    if not isinstance(value, str) or not value.strip():
-        return False
-    # JSON can spell half a surrogate pair, which is no character.
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
-
-
 def _is_label(value: object) -> bool:
-    return _is_text(value) or (isinstance(value, int) and not isinstance(value, bool))
+    """Whether it is a text, or a whole number as data sets often have it."""
+    return is_text(value) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _label(record: Record) -> str:
+    value = record.fields.get("label")
+    if not _is_label(value):
+        raise record.error("label must be a text or a whole number")
+    return str(value)

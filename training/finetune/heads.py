@@ -1,4 +1,4 @@
-"""An encoder and the rows of tokens in, the logits of a task out: one linear layer each.
+"""An encoder and the rows of tokens in, the logits of a task out: one linear layer.
 
 With the names of Hugging Face's checkpoints (`bert.*`, `classifier.*`, `qa_outputs.*`), so that
 `state_dict()` is one. Letters: B batch, S sequence, H hidden, R rows that are read, K logits.
@@ -12,16 +12,28 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from models.heads import Head, Reads
 from training.model import BertModel
 
 
 class BertHead(nn.Module):
-    """An encoder and what reads it."""
+    """An encoder and the layer that reads it: a head that is one product."""
 
-    def __init__(self, bert: BertModel) -> None:
+    def __init__(self, bert: BertModel, head: Head, labels: int = 0) -> None:
+        """`labels` are the numbers that it gives for each row, where the head does not say."""
         super().__init__()
         self.config = bert.config
         self.bert = bert
+        self._pooled = head.reads is Reads.POOLED
+        if not self._pooled:
+            del bert.pooler  # it would be saved without ever having been trained
+        # As in the paper's code, spans are read without dropout.
+        self.dropout = nn.Dropout(0.0 if head.width else self.config.hidden_dropout_prob)
+        (self._name,) = head.modules.values()
+        layer = nn.Linear(self.config.hidden_size, head.width or labels)
+        nn.init.normal_(layer.weight, std=self.config.initializer_range)
+        nn.init.zeros_(layer.bias)
+        self.add_module(self._name, layer)
 
     @property
     def device(self) -> torch.device:
@@ -40,54 +52,6 @@ class BertHead(nn.Module):
         Returns:
             float (R, K)
         """
-        return self.logits(self.bert(ids, token_types, lengths, rows))
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Float (R, H) -> float (R, K)."""
-        raise NotImplementedError
-
-    def _linear(self, out: int) -> nn.Linear:
-        layer = nn.Linear(self.config.hidden_size, out)
-        nn.init.normal_(layer.weight, std=self.config.initializer_range)
-        nn.init.zeros_(layer.bias)
-        return layer
-
-
-class BertForSequenceClassification(BertHead):
-    """A label from [CLS]: pooler, dropout, linear. Its rows are those of [CLS]."""
-
-    def __init__(self, bert: BertModel, labels: int) -> None:
-        super().__init__(bert)
-        self.dropout = nn.Dropout(self.config.hidden_dropout_prob)
-        self.classifier = self._linear(labels)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Float (B, H) -> float (B, labels)."""
-        return cast("Tensor", self.classifier(self.dropout(self.bert.pooled(hidden))))
-
-
-class BertForTokenClassification(BertHead):
-    """A label for each token: dropout, linear."""
-
-    def __init__(self, bert: BertModel, labels: int) -> None:
-        super().__init__(bert)
-        del bert.pooler  # it would be saved without ever having been trained
-        self.dropout = nn.Dropout(self.config.hidden_dropout_prob)
-        self.classifier = self._linear(labels)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Float (R, H) -> float (R, labels)."""
-        return cast("Tensor", self.classifier(self.dropout(hidden)))
-
-
-class BertForQuestionAnswering(BertHead):
-    """How likely an answer starts, and ends, at each token: linear."""
-
-    def __init__(self, bert: BertModel) -> None:
-        super().__init__(bert)
-        del bert.pooler
-        self.qa_outputs = self._linear(2)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Float (R, H) -> float (R, 2): start, end."""
-        return cast("Tensor", self.qa_outputs(hidden))
+        hidden = self.bert(ids, token_types, lengths, rows)
+        hidden = self.bert.pooled(hidden) if self._pooled else hidden
+        return cast("Tensor", self.get_submodule(self._name)(self.dropout(hidden)))

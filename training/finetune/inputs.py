@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from training.finetune.pieces import Input, Int64
+from training.padded import pad
 
 # Batches are filled from this many at a time, sorted by length: little padding, still a random mix.
 WINDOW_BATCHES = 32
@@ -39,17 +40,12 @@ class InputBatch:
 
 def collate(inputs: Sequence[Input]) -> InputBatch:
     """Pad to the longest."""
-    lengths = np.array([len(entry.ids) for entry in inputs], dtype=np.int64)
-    seq = int(lengths.max())
-    ids = np.zeros((len(inputs), seq), dtype=np.int64)
-    token_types = np.zeros_like(ids)
-    for b, entry in enumerate(inputs):
-        ids[b, : lengths[b]] = entry.ids
-        token_types[b, entry.second : lengths[b]] = 1
+    padded = pad([entry.ids for entry in inputs], [entry.second for entry in inputs])
+    seq = padded.ids.shape[1]
     arrays = (
-        ids,
-        token_types,
-        lengths,
+        padded.ids,
+        padded.token_types,
+        padded.lengths,
         np.concatenate([b * seq + entry.rows for b, entry in enumerate(inputs)]),
         np.array([len(entry.rows) for entry in inputs], dtype=np.int64),
         np.concatenate([entry.targets for entry in inputs]),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from training.errors import TrainingError
@@ -21,9 +21,9 @@ from training.finetune.inputs import InputBatch, collate, prediction_batches, tr
 from training.finetune.options import Options
 from training.finetune.pieces import Input
 from training.finetune.task import Float32, Loss, Measures, Task
+from training.optimiser import descend, make_adamw, rise_and_fall
 
-WEIGHT_DECAY = 0.01  # not on biases and norms
-CLIP = 1.0  # longest gradient
+BETA2 = 0.999  # of AdamW
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Training:
         self._device = model.device
         self._lengths = np.array([len(entry.ids) for entry in task.train.inputs])
         self._steps = options.epochs * math.ceil(len(self._lengths) / options.batch_size)
-        self._optimiser = _optimiser(model, options.rate)
+        self._optimiser = make_adamw(model, options.rate, beta2=BETA2)
         self._step = 0
 
     def epoch(self, number: int) -> Epoch:
@@ -99,15 +99,11 @@ class Training:
 
     def _descend(self, batch: InputBatch) -> Tensor:
         """One step; its loss, float ()."""
-        factor = rate_factor(self._step, self._steps, self._options.warm_up)
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._options.rate * factor
+        share = rise_and_fall(self._step, self._steps, warm_up=self._options.warm_up)
         logits = self._model(batch.ids, batch.token_types, batch.lengths, batch.rows)
         loss = self._task.loss(logits, batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._model.parameters(), CLIP)
-        self._optimiser.step()
-        self._optimiser.zero_grad()
+        descend(self._optimiser, self._model, self._options.rate * share)
         self._step += 1
         return loss.detach()
 
@@ -136,28 +132,8 @@ def predict(model: BertHead, inputs: Sequence[Input], loss: Loss, batch_size: in
     return Predictions([found[index] for index in range(len(inputs))], total / len(inputs))
 
 
-def rate_factor(step: int, steps: int, warm_up: float) -> float:
-    """The share of the highest rate at `step` (from 0): a linear rise, then a linear fall to 0.
-
-    >>> [rate_factor(step, 10, 0.2) for step in (0, 1, 2, 6, 9)]
-    [0.5, 1.0, 1.0, 0.5, 0.125]
-    """
-    rise = max(1, round(warm_up * steps))
-    return min((step + 1) / rise, (steps - step) / max(1, steps - rise), 1.0)
-
-
 def _rank(epoch: Epoch, watched: str) -> tuple[float, float]:
     """How good an epoch is; all are alike without dev data."""
     if epoch.dev_loss is None:
         return 0.0, 0.0
     return epoch.measures[watched], -epoch.dev_loss
-
-
-def _optimiser(model: nn.Module, rate: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) as in the paper's code."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=rate, eps=1e-6, fused=True)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from training.errors import TrainingError
+from training.vocabulary import Vocabulary, read_tokenizer
 
 Int64 = NDArray[np.int64]
-TOKENIZER_FILE = "tokenizer.json"
 CHUNK = 1024  # texts tokenised at once: an Encoding is far larger than the ids kept of it
 
 
@@ -43,19 +43,13 @@ class WordPieces:
 
     def __init__(self, folder: Path, *, max_tokens: int, vocab_size: int) -> None:
         """Read `folder`'s tokenizer.json for sequences of `max_tokens`, special ones included."""
-        path = folder / TOKENIZER_FILE
-        if not path.is_file():
-            raise TrainingError(f"{folder} holds no {TOKENIZER_FILE}.")
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 (the library raises nothing narrower)
-            raise TrainingError(f"{path} is not usable: {error}.") from None
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = read_tokenizer(folder)
         self.max_tokens = max_tokens
-        self._cls, self._sep = self._special("[CLS]"), self._special("[SEP]")
-        if max(self._tokenizer.get_vocab().values()) >= vocab_size:
-            raise TrainingError(f"{path} has more word pieces than the model has rows for them.")
+        self._vocabulary = Vocabulary.of(self._tokenizer)
+        if self._vocabulary.size > vocab_size:
+            raise TrainingError(
+                f"The tokenizer of {folder} has more word pieces than the model has rows for them."
+            )
 
     def of_texts(self, texts: Sequence[str]) -> Iterator[Encoding]:
         """The pieces of each text, with the characters they stand for, without special tokens."""
@@ -78,21 +72,15 @@ class WordPieces:
         targets: Sequence[int],
     ) -> Input:
         """Join one segment or two; row 0 is [CLS]."""
-        ids = [self._cls, *first, self._sep]
+        ids = [self._vocabulary.cls, *first, self._vocabulary.sep]
         boundary = len(ids)
         if second is not None:
-            ids += [*second, self._sep]
+            ids += [*second, self._vocabulary.sep]
         if len(ids) > self.max_tokens:
             raise ValueError(f"expected at most {self.max_tokens} tokens, found {len(ids)}")
         arrays = (np.array(values, dtype=np.int64) for values in (ids, rows, targets))
         tokens, read, wanted = arrays
         return Input(tokens, boundary, read, wanted)
-
-    def _special(self, piece: str) -> int:
-        index = self._tokenizer.token_to_id(piece)
-        if index is None:
-            raise TrainingError(f"The tokenizer lacks {piece}.")
-        return int(index)
 
 
 def shared_room(first: int, second: int, room: int) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 A context that is too long becomes several inputs that overlap, as in the paper's code for SQuAD.
 An input's rows are [CLS], which stands for "not here", and its tokens of the context; targets count
-among those rows. Knows nothing of how spans are chosen: see `answers`.
+among those rows. Windows of one context are compared by probabilities, not by logits: a window
+without the answer gives its probability to [CLS], so its spans cannot win by being sure of
+themselves.
 """
 
 from __future__ import annotations
@@ -11,17 +13,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from tokenizers import Encoding
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from models.heads import QA
+from models.probabilities import softmax
+from models.spans import best_spans
 from training.errors import TrainingError
-from training.finetune.answers import Window, choose
 from training.finetune.data import Answer, QuestionExample, read_questions
-from training.finetune.heads import BertForQuestionAnswering
 from training.finetune.inputs import InputBatch
 from training.finetune.measures import answer_f1, exact_match
 from training.finetune.pieces import Input, WordPieces
@@ -30,6 +35,7 @@ from training.finetune.task import Float32, Measures, Split, Task
 QUESTION_TOKENS = 64  # longer questions are cut, as in the paper's code
 OVERLAP = 128  # tokens that neighbouring windows share
 NOT_HERE = (0, 0)
+LONGEST = 30  # tokens of an answer, as in the paper's code
 
 
 def prepare(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int = OVERLAP) -> Task:
@@ -38,12 +44,10 @@ def prepare(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int =
     abstain = any(not example.answers for example in examples)
     split = partial(_split, pieces=pieces, overlap=overlap, abstain=abstain)
     return Task(
-        architecture="BertForQuestionAnswering",
-        head=BertForQuestionAnswering,
+        head=QA,
         loss=span_loss,
         watched="f1",
         labels=(),
-        config={},
         train=split(examples),
         dev=split(read_questions(dev)) if dev else None,
     )
@@ -84,6 +88,15 @@ def locate(offsets: Sequence[tuple[int, int]], answer: Answer) -> tuple[int, int
     end = answer.start + len(answer.text)
     shared = [i for i, (a, b) in enumerate(offsets) if a < end and b > answer.start]
     return (shared[0], shared[-1]) if shared else None
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a context."""
+
+    example: int
+    offsets: tuple[tuple[int, int], ...]
+    """Of each token, the first character in the context and the one after the last."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +156,51 @@ def _score(
         "exact_match": sum(exact_match(*pair) for pair in pairs) / len(pairs),
         "f1": sum(answer_f1(*pair) for pair in pairs) / len(pairs),
     }
+
+
+class Found(NamedTuple):
+    """An answer, and how likely it is to start and end there."""
+
+    text: str
+    score: float
+
+
+def choose(
+    contexts: Sequence[str],
+    places: Sequence[Window],
+    logits: Sequence[Float32],
+    *,
+    abstain: bool,
+) -> list[str]:
+    """The answer to each question; "" where that is likelier and `abstain` allows it.
+
+    Args:
+        contexts: the context of each example.
+        places: the windows of all examples.
+        logits: float32 (1 + tokens, 2) of each window: row 0 is [CLS], columns are start and end.
+        abstain: whether a question may have no answer.
+    """
+    best = [Found("", 0.0)] * len(contexts)
+    nothing = np.ones(len(contexts))  # how likely it is that all windows lack the answer
+    for place, values in zip(places, logits, strict=True):
+        found, not_here = best_answer(contexts[place.example], place, values)
+        best[place.example] = max(best[place.example], found, key=lambda found: found.score)
+        nothing[place.example] = min(nothing[place.example], not_here)
+    return [
+        "" if abstain and not_here > found.score else found.text
+        for found, not_here in zip(best, nothing, strict=True)
+    ]
+
+
+def best_answer(context: str, place: Window, logits: Float32) -> tuple[Found, float]:
+    """The likeliest answer of a window, of at most `LONGEST` tokens, and P(it is not here).
+
+    >>> window = Window(0, ((0, 2), (3, 5), (6, 9)))
+    >>> logits = np.array([[0, 0], [1, 9], [8, 1], [2, 7]], np.float32)
+    >>> best_answer("ab cd efg", window, logits)[0].text
+    'cd efg'
+    """
+    starts, ends = softmax(logits.T)  # float64 (1 + tokens,) each
+    (span,) = best_spans(starts[1:], ends[1:], longest=LONGEST, count=1)
+    text = context[place.offsets[span.first][0] : place.offsets[span.last][1]]
+    return Found(text, span.score), float(starts[0] * ends[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from training.finetune.loop import History
 from training.finetune.options import Options
 from training.finetune.task import Split
+from training.stored_corpus import sha256_of
 
 REPORT_FILE = "report.json"
 PACKAGES = ("torch", "tokenizers", "numpy")
@@ -29,9 +29,7 @@ class DataFile:
     @classmethod
     def of(cls, path: Path, split: Split) -> DataFile:
         """Describe `path`, which was read as `split`."""
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(path.name, digest, split.examples, len(split.inputs))
+        return cls(path.name, sha256_of(path), split.examples, len(split.inputs))
 
 
 @dataclass(frozen=True)

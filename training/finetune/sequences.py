@@ -10,12 +10,12 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
+from models.heads import SEQUENCE
 from training.finetune.data import SequenceExample, label_ids, number_labels, read_sequences
-from training.finetune.heads import BertForSequenceClassification
 from training.finetune.inputs import InputBatch
 from training.finetune.measures import Int64, accuracy, macro_f1
 from training.finetune.pieces import Input, WordPieces, shared_room
-from training.finetune.task import Float32, Measures, Split, Task, label_config
+from training.finetune.task import Float32, Measures, Split, Task
 
 
 def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
@@ -23,12 +23,10 @@ def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
     examples = read_sequences(train)
     labels = number_labels(example.label for example in examples)
     return Task(
-        architecture="BertForSequenceClassification",
-        head=partial(BertForSequenceClassification, labels=len(labels)),
+        head=SEQUENCE,
         loss=label_loss,
         watched="accuracy",
         labels=labels,
-        config={**label_config(labels), "problem_type": "single_label_classification"},
         train=_split(examples, labels, pieces),
         dev=_split(read_sequences(dev), labels, pieces) if dev else None,
     )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.finetune.heads import BertHead
+from models.heads import SEQUENCE, Head
 from training.finetune.inputs import InputBatch
 from training.finetune.pieces import Input
-from training.model import BertModel
 
 Float32 = NDArray[np.float32]
 Measures = dict[str, float]
@@ -34,23 +33,19 @@ class Split:
 class Task:
     """One task with its data."""
 
-    architecture: str  # Hugging Face's name of the head's class
-    head: Callable[[BertModel], BertHead]
+    head: Head
     loss: Loss
     watched: str  # the measure by which the best epoch is chosen
     labels: tuple[str, ...]  # in the order of the logits; none for spans
-    config: Mapping[str, object]  # what config.json says besides the encoder
     train: Split
     dev: Split | None
 
-
-def label_config(labels: Sequence[str]) -> dict[str, object]:
-    """The labels as config.json has them.
-
-    >>> label_config(["no", "yes"])
-    {'id2label': {'0': 'no', '1': 'yes'}, 'label2id': {'no': 0, 'yes': 1}}
-    """
-    return {
-        "id2label": {str(index): label for index, label in enumerate(labels)},
-        "label2id": {label: index for index, label in enumerate(labels)},
-    }
+    def config(self) -> dict[str, object]:
+        """What config.json says besides the encoder."""
+        said: dict[str, object] = {}
+        if self.labels:
+            said["id2label"] = {str(index): label for index, label in enumerate(self.labels)}
+            said["label2id"] = {label: index for index, label in enumerate(self.labels)}
+        if self.head is SEQUENCE:
+            said["problem_type"] = "single_label_classification"
+        return said

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Encoding
 
+from models.heads import TOKEN
 from training.errors import TrainingError
 from training.finetune.data import TokenExample, label_ids, number_labels, read_tokens
-from training.finetune.heads import BertForTokenClassification
 from training.finetune.measures import accuracy, entity_measures, has_entities, macro_f1
 from training.finetune.pieces import Input, Int64, WordPieces
 from training.finetune.sequences import label_loss
-from training.finetune.task import Float32, Measures, Split, Task, label_config
+from training.finetune.task import Float32, Measures, Split, Task
 
 
 def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
@@ -29,12 +29,10 @@ def prepare(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
     examples = read_tokens(train)
     labels = number_labels(label for example in examples for label in example.labels)
     return Task(
-        architecture="BertForTokenClassification",
-        head=partial(BertForTokenClassification, labels=len(labels)),
+        head=TOKEN,
         loss=label_loss,
         watched="entity_f1" if has_entities(labels) else "macro_f1",
         labels=labels,
-        config=label_config(labels),
         train=_split(examples, labels, pieces),
         dev=_split(read_tokens(dev), labels, pieces) if dev else None,
     )

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from training.batches import PairBatch, PairBatches, SentenceBatch, SentenceBatches
-from training.corpus import Corpus
-from training.masking import Masking, content_weights
+from training.batches import PairBatches, SentenceBatches
+from training.padded import Padded, PairBatch
 from training.pretrain.recipe import Recipe
+from training.stored_corpus import Corpus
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class MicroBatch:
     """What one process computes before it adds up gradients."""
 
     pairs: PairBatch
-    sentences: SentenceBatch | None
+    sentences: Padded | None
 
 
 class RunBatches:
@@ -62,18 +62,10 @@ class RunBatches:
 
 
 def _pairs(corpus: Corpus, recipe: Recipe, sequence_tokens: int) -> PairBatches:
-    masking = Masking(
-        rate=recipe.mask_rate,
-        mask=recipe.mask_share,
-        random=recipe.random_share,
-        whole_words=recipe.whole_words,
-        weights=content_weights(corpus) if recipe.content_words else None,
-    )
     return PairBatches(
         corpus,
         sequence_tokens=sequence_tokens,
         batch_tokens=recipe.batch_tokens,
-        masking=masking,
         short=recipe.short,
         single=recipe.single,
         alone=recipe.alone,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import sys
 from dataclasses import replace
@@ -11,23 +10,25 @@ from pathlib import Path
 
 import torch
 
-from training.batches import PairBatch, masked_documents
+from training.batches import masked_documents
 from training.checkpoint import load_encoder, load_pretraining
 from training.config import SIZES, named_config
-from training.corpus import Corpus
-from training.masking import Masking
-from training.memory import keep_freed_memory
+from training.device import add_device_flags, chosen_device, keep_freed_memory
 from training.model import BertForPreTraining
-from training.objectives import Objective, Weights
+from training.objectives import Objective
+from training.optimiser import make_adamw
+from training.options import add_flags, given_flags
+from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import RunBatches
 from training.pretrain.curves import draw_curves
 from training.pretrain.loop import Interruption, Intervals, Run
-from training.pretrain.optimiser import make_optimiser
 from training.pretrain.processes import Processes, joined
-from training.pretrain.recipe import Recipe, add_recipe_flags, flag_values, read_recipe
+from training.pretrain.recipe import Recipe, read_recipe
 from training.pretrain.run_folder import RunFolder, RunIdentity, restore
+from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
+BETA2 = 0.98  # of AdamW, as RoBERTa's: steps of many tokens
 INTERRUPTED = 3  # the exit code of a run that was stopped and can be resumed
 HELD_OUT_SEED = 0  # the held-out masks are the same in every run
 
@@ -37,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("corpus", type=Path, help="folder that `corpus` wrote")
     parser.add_argument("out", type=Path, help="folder of the run; an earlier run there goes on")
     parser.add_argument("--recipe", dest="recipe_file", type=Path, help="TOML file of options")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    add_device_flags(parser)
     every = Intervals()
     parser.add_argument("--report-every", type=int, default=every.report, metavar="STEPS")
     parser.add_argument("--measure-every", type=int, default=every.measure, metavar="STEPS")
@@ -46,18 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure-batches", type=int, default=16, help="held-out batches to measure on"
     )
-    add_recipe_flags(parser.add_argument_group("recipe (each flag overrides the file)"))
+    add_flags(parser.add_argument_group("recipe (each flag overrides the file)"), Recipe)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train to the end of the recipe; exits with code 3 when a signal stopped it before."""
     keep_freed_memory()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    recipe = read_recipe(arguments.recipe_file, flag_values(arguments))
+    device = chosen_device(arguments)
+    recipe = read_recipe(arguments.recipe_file, given_flags(arguments, Recipe))
     intervals = Intervals(arguments.report_every, arguments.measure_every, arguments.save_every)
     interruption = Interruption()
-    with joined(arguments.device) as processes:
+    with joined(device) as processes:
         run, batches = prepare(
             recipe, arguments.corpus, arguments.out, processes, intervals,
             measure_batches=arguments.measure_batches,
@@ -88,25 +87,25 @@ def prepare(
     corpus = Corpus.open(corpus_folder, "train")
     folder = RunFolder(out, corpus_folder)
     model = start_model(recipe, corpus).to(processes.device)
-    optimiser = make_optimiser(model, recipe)
+    optimiser = make_adamw(model, recipe.rate, beta2=BETA2)
     latest = folder.latest()
     average = WeightAverage(model, recipe.average) if recipe.average else None
     step = restore(latest, model, optimiser, average) if latest else 0
     if processes.leads:
-        description = (corpus_folder / "corpus.json").read_bytes()
-        identity = RunIdentity(recipe, hashlib.sha256(description).hexdigest(), processes.count)
+        identity = RunIdentity(recipe, sha256_of(corpus_folder / DESCRIPTION), processes.count)
         folder.claim(identity, step)
         folder.forget_after(step)
     teacher = load_encoder(Path(recipe.teacher)).to(processes.device) if recipe.teacher else None
-    weights = Weights(
+    objective = Objective(
+        model,
         next_sentence=recipe.next_sentence,
         distillation=recipe.distillation,
-        kind=recipe.distance,
+        teacher=teacher,
     )
     run = Run(
         recipe=recipe,
         model=model,
-        objective=Objective(model, weights, teacher),
+        objective=objective,
         optimiser=optimiser,
         processes=processes,
         folder=folder,
@@ -136,7 +135,6 @@ def _held_out(corpus_folder: Path, recipe: Recipe, count: int) -> list[PairBatch
     batches = masked_documents(
         corpus,
         sequence_tokens=recipe.sequence_tokens,
-        masking=Masking(),
         batch_tokens=recipe.batch_tokens,
         seed=HELD_OUT_SEED,
     )

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from training.batches import PairBatch
 from training.int8 import measure_factors, round_products
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
+from training.optimiser import descend
+from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import MicroBatch
-from training.pretrain.optimiser import set_rate
 from training.pretrain.processes import Processes
 from training.pretrain.recipe import Recipe
 from training.pretrain.run_folder import RunFolder
@@ -81,8 +81,8 @@ class Run:
             while self.step < steps:
                 if self.step == int8_from:
                     round_products(self.model, measure_factors(self.model))
-                rate = set_rate(self.optimiser, self.recipe, self.step, steps)
-                totals += self._step(wrapped, batches)
+                rate = self.recipe.rate_at(self.step, self.processes.count)
+                totals += self._step(wrapped, batches, rate)
                 self.step += 1
                 shown.update()
                 if self.step % self.intervals.report == 0 or self.step == steps:
@@ -111,7 +111,7 @@ class Run:
             self.objective, device_ids=[self.processes.device] if on_gpu else None
         )
 
-    def _step(self, wrapped: nn.Module, batches: Iterator[MicroBatch]) -> Tensor:
+    def _step(self, wrapped: nn.Module, batches: Iterator[MicroBatch], rate: float) -> Tensor:
         """One optimiser step; the mean of its losses, float32 (parts,)."""
         self.model.train()
         count = self.recipe.accumulate
@@ -121,9 +121,7 @@ class Run:
                 losses = self._losses(wrapped, batch)
                 (losses.total / count).backward()  # type: ignore[no-untyped-call]
             totals += torch.stack([getattr(losses, part).detach() for part in _PARTS])
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        descend(self.optimiser, self.model, rate)
         if self.average:
             self.average.update()
         return totals / count

@@ -40,24 +40,18 @@ class Processes:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun started, or be the only one.
-
-    `device` is `cpu`, `cuda`, or `auto` for CUDA where there is a GPU.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+def joined(device: torch.device) -> Iterator[Processes]:
+    """Join the processes that torchrun started, each with its own GPU, or be the only one."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    if device == "cuda":
-        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(place)
-    else:
-        place = torch.device(device)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
     if count == 1:
-        yield Processes(0, 1, place)
+        yield Processes(0, 1, device)
         return
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
-        yield Processes(distributed.get_rank(), count, place)
+        yield Processes(distributed.get_rank(), count, device)
     finally:
         distributed.destroy_process_group()

@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from training.errors import TrainingError
-from training.objectives import DISTILLATIONS
+from training.optimiser import fall_steps, rise_and_fall
+from training.options import option
 
 SCHEDULES = ("linear", "stable")
 PRECISIONS = ("fp32", "bf16")
 PLACES = ("end", "throughout")
 
 
-def _option(default: Any, purpose: str) -> Any:
-    return field(default=default, metadata={"purpose": purpose})
-
-
 def _share(default: float, purpose: str) -> Any:
-    return field(default=default, metadata={"purpose": f"share of {purpose}", "share": True})
+    return option(default, f"share of {purpose}", share=True)
 
 
 def _choice(default: str, purpose: str, choices: Sequence[str]) -> Any:
-    purpose = f"{purpose}: {' or '.join(choices)}"
-    return field(default=default, metadata={"purpose": purpose, "choices": choices})
+    return option(default, f"{purpose}: {' or '.join(choices)}", choices=choices)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a run does; with the corpus and the code it determines the weights."""
 
-    init: str = _option("bert-small", "a size by name, or the folder of any BERT encoder")
-    tokens: int = _option(20_000_000, "tokens to train on, padding counted")
-    batch_tokens: int = _option(4096, "tokens in one micro-batch of a process")
-    accumulate: int = _option(1, "micro-batches per step")
-    sequence_tokens: int = _option(128, "tokens in a pair of segments")
-    long_tokens: int = _option(0, "tokens in a pair in some of the steps; 0 for no such steps")
+    init: str = option("bert-small", "a size by name, or the folder of any BERT encoder")
+    tokens: int = option(20_000_000, "tokens to train on, padding counted")
+    batch_tokens: int = option(4096, "tokens in one micro-batch of a process")
+    accumulate: int = option(1, "micro-batches per step")
+    sequence_tokens: int = option(128, "tokens in a pair of segments")
+    long_tokens: int = option(0, "tokens in a pair in some of the steps; 0 for no such steps")
     long_part: float = _share(0.1, "the steps with these longer pairs")
     long_place: str = _choice("end", "where these steps are", PLACES)
     int8_part: float = _share(0.0, "the steps, the last, that round as int8 export does")
@@ -47,37 +42,26 @@ class Recipe:
     single: float = _share(0.0, "the pairs made of one sentence each")
     alone: float = _share(0.0, "the sequences that are one sentence without a second segment")
     unmasked: float = _share(0.0, "the pairs that stay unmasked, for next sentences alone")
-    mask_rate: float = _share(0.15, "the tokens to predict")
-    mask_share: float = _share(0.8, "those that becomes [MASK]")
-    random_share: float = _share(0.1, "those that becomes a random token")
-    whole_words: bool = _option(False, "choose whole words instead of pieces")
-    content_words: bool = _option(False, "choose frequent words less often")
-    rate: float = _option(4e-4, "peak learning rate")
-    rate_layer_decay: float = _option(1.0, "factor on the rate for each layer further down")
+    rate: float = option(4e-4, "peak learning rate")
     warm_up: float = _share(0.05, "the steps over which the rate rises")
     schedule: str = _choice("linear", "the rate after it", SCHEDULES)
     decay: float = _share(0.3, "the steps over which it falls, with `stable`")
-    heads_first: float = _share(0.0, "the steps that train the heads alone")
-    weight_decay: float = _option(0.01, "AdamW's, not on biases and norms")
-    beta2: float = _option(0.98, "AdamW's second moment")
-    clip: float = _option(1.0, "largest norm of the gradient")
     average: float = _share(0.0, "a mean of the weights that a step keeps (0.999); 0 for no mean")
     dropout: float = _share(0.0, "the values that dropout leaves out, everywhere")
-    next_sentence: float = _option(1.0, "weight of next-sentence prediction")
-    distillation: float = _option(0.0, "weight of the sentence vectors' distance to a teacher's")
-    teacher: str = _option("", "the teacher's folder")
-    distance: str = _choice("cosine", "that distance", DISTILLATIONS)
-    sentences: int = _option(32, "sentences per micro-batch for it")
+    next_sentence: float = option(1.0, "weight of next-sentence prediction")
+    distillation: float = option(0.0, "weight of the sentence vectors' distance to a teacher's")
+    teacher: str = option("", "the teacher's folder")
+    sentences: int = option(32, "sentences per micro-batch for it")
     precision: str = _choice("fp32", "of the products", PRECISIONS)
-    seed: int = _option(1, "of weights, pairs, masks and dropout")
+    seed: int = option(1, "of weights, pairs, masks and dropout")
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            value, choices = getattr(self, option.name), option.metadata.get("choices")
+        for entry in fields(self):
+            value, choices = getattr(self, entry.name), entry.metadata.get("choices")
             if choices and value not in choices:
-                raise TrainingError(f"`{option.name}` is one of {', '.join(choices)}.")
-            if "share" in option.metadata and not 0 <= value <= 1:
-                raise TrainingError(f"`{option.name}` is a share, from 0 to 1.")
+                raise TrainingError(f"`{entry.name}` is one of {', '.join(choices)}.")
+            if "share" in entry.metadata and not 0 <= value <= 1:
+                raise TrainingError(f"`{entry.name}` is a share, from 0 to 1.")
         for name in ("tokens", "batch_tokens", "accumulate", "sentences"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"`{name}` must be at least 1.")
@@ -118,8 +102,26 @@ class Recipe:
 
     def int8_from(self, processes: int) -> int:
         """The step from which products are rounded; that after the last where none are."""
+        return round((1 - self.int8_part) * self.steps(processes))
+
+    def rate_at(self, step: int, processes: int) -> float:
+        """The learning rate of a step, from 0.
+
+        >>> Recipe(tokens=409_600, rate=1.0, warm_up=0.1).rate_at(9, processes=1)
+        1.0
+        """
         steps = self.steps(processes)
-        return round((1 - self.int8_part) * steps)
+        return self.rate * rise_and_fall(step, steps, warm_up=self.warm_up, decay=self._decay)
+
+    def ending_begins(self, processes: int) -> int:
+        """The first step of the run's end: a lower rate, longer sequences or rounding."""
+        steps = self.steps(processes)
+        falls = steps - fall_steps(steps, warm_up=self.warm_up, decay=self._decay)
+        return min(falls, self.longer_from(processes), self.int8_from(processes))
+
+    @property
+    def _decay(self) -> float | None:
+        return self.decay if self.schedule == "stable" else None
 
 
 def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
@@ -135,36 +137,11 @@ def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
 
 def make_recipe(values: dict[str, Any]) -> Recipe:
     """A recipe from plain values, each of its declared type."""
-    types = {option.name: type(option.default) for option in fields(Recipe)}
+    types = {entry.name: entry.metadata["kind"] for entry in fields(Recipe)}
     if unknown := sorted(set(values) - set(types)):
         raise TrainingError(f"A recipe has no option `{unknown[0]}`.")
     for name, value in values.items():
         wanted = (int, float) if types[name] is float else types[name]
-        if not isinstance(value, wanted) or isinstance(value, bool) != (types[name] is bool):
+        if not isinstance(value, wanted) or isinstance(value, bool):
             raise TrainingError(f"`{name}` must be of type {types[name].__name__}.")
     return Recipe(**values)
-
-
-def recipe_values(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values."""
-    return asdict(recipe)
-
-
-def add_recipe_flags(parser: argparse._ActionsContainer) -> None:
-    """One flag per option; a flag that is not given leaves the recipe's value."""
-    for option in fields(Recipe):
-        assert option.default is not MISSING  # noqa: S101
-        flag = f"--{option.name.replace('_', '-')}"
-        text = f"{option.metadata['purpose']} (default {option.default})".replace("%", "%%")
-        settings: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
-        if isinstance(option.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **settings)
-        else:
-            parser.add_argument(flag, type=type(option.default), **settings)
-
-
-def flag_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options that were given as flags."""
-    given: dict[str, Any] = vars(arguments)
-    names = {option.name for option in fields(Recipe)}
-    return {name: value for name, value in given.items() if name in names}

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.checkpoint import fill, read_tensors, save_checkpoint
+from training.checkpoint import read_weights, save_checkpoint
 from training.errors import TrainingError
 from training.int8 import factors_of, round_products
 from training.model import BertForPreTraining
 from training.pretrain.average import WeightAverage
-from training.pretrain.optimiser import ending_begins
-from training.pretrain.recipe import Recipe, make_recipe, recipe_values
+from training.pretrain.recipe import Recipe, make_recipe
 
 STATE_FILE = "training_state.pt"
 # Where the weights and the teacher came from: paths, which may differ on another machine.
@@ -68,7 +67,7 @@ class RunFolder:
             _check_same(identity, json.loads(path.read_text(encoding="utf-8")), step, self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         document = {
-            "recipe": recipe_values(identity.recipe),
+            "recipe": asdict(identity.recipe),
             "corpus": identity.corpus,
             "processes": identity.processes,
         }
@@ -128,7 +127,7 @@ def restore(
     average: WeightAverage | None,
 ) -> int:
     """Put a checkpoint back into what a run is made of; return the steps it had done."""
-    fill(model, read_tensors(folder), folder)
+    model.load_state_dict(read_weights(folder)[0])
     state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["random"])
@@ -148,7 +147,7 @@ def _check_same(identity: RunIdentity, found: dict[str, Any], step: int, path: P
             "resume it with the same, or choose another folder."
         )
     begun = make_recipe(found["recipe"])
-    old, new = recipe_values(begun), recipe_values(identity.recipe)
+    old, new = asdict(begun), asdict(identity.recipe)
     changed = {name for name in old if old[name] != new[name] and name not in _PATHS}
     may_change = _ENDING | (_LONGER if begun.long_place == "end" else set())
     if others := sorted(changed - may_change):
@@ -156,7 +155,7 @@ def _check_same(identity: RunIdentity, found: dict[str, Any], step: int, path: P
             f"The run in {path} began with another `{others[0]}` ({old[others[0]]}); "
             "resume it with the same recipe, or choose another folder."
         )
-    first = min(ending_begins(recipe, identity.processes) for recipe in (begun, identity.recipe))
+    first = min(recipe.ending_begins(identity.processes) for recipe in (begun, identity.recipe))
     if changed and step > first:
         raise TrainingError(
             f"`{min(changed)}` can change before the end of a run begins, which it did at {first}."

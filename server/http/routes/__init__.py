@@ -1,1 +1,34 @@
-"""One module a route, or a family of routes that one kind of client calls."""
+"""One module a route, or a family of routes that one kind of client calls.
+
+A new route is a module here, with a `router`, and its name in one of these two lists.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+from fastapi import APIRouter
+
+
+def _routers(*names: str) -> tuple[APIRouter, ...]:
+    return tuple(import_module(f"{__name__}.{name}").router for name in names)
+
+
+# Each answers at the root for the default model, and at /models/{model} for any. The busiest come
+# first: paths are compared in this order.
+PER_MODEL: Final = _routers(
+    "fill_mask",
+    "embed",
+    "nsp",
+    "predict",
+    "token_classification",
+    "question_answering",
+    "tokenize",
+    "info",
+)
+# Of the server, or of models that are named otherwise.
+SHARED: Final = _routers(
+    "openai",
+    "probes",
+)

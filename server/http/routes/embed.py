@@ -9,7 +9,8 @@ from pydantic import Discriminator, Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Body, Items, Text, shape_error, tag
+from server.http.schemas import DirectedTruncation, Items, Text, shape_error, tag
+from server.inference.tasks.embed import EMBED, EmbedOptions
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -37,14 +38,10 @@ TextsOrIds = Annotated[
 ]
 
 
-class EmbedBody(Body):
+class EmbedBody(DirectedTruncation):
     """Texts, or the token ids of texts as this model's own tokenizer makes them."""
 
     inputs: TextsOrIds = Field(examples=["A river runs through it."])
-    truncate: bool | None = Field(default=False, description="cut what is too long")
-    truncation_direction: Literal["left", "right", "Left", "Right"] | None = Field(
-        "right", description="the end that is cut"
-    )
     normalize: bool | None = Field(
         default=True, description="to length 1; null for the model's own habit"
     )
@@ -66,22 +63,15 @@ class EmbedBody(Body):
 async def embed(body: EmbedBody, call: Call) -> Response:
     """Embeds each text; `x-truncated` lists the indices of texts that were cut."""
     texts, many = as_list(body.inputs)
-    embedded = await call.compute(
-        call.pipeline().embed(
-            texts,
-            truncate=bool(body.truncate),
-            truncation_direction=(body.truncation_direction or "right").lower(),
-            normalize=body.normalize,
-            dimensions=body.dimensions,
-            prompt_name=body.prompt_name,
-            pooling=body.pooling,
-            layer=body.layer,
-            deadline=call.deadline,
-        ),
-        field="inputs",
-        many=many,
+    options = EmbedOptions(
+        cut=body.cut,
+        normalize=body.normalize,
+        dimensions=body.dimensions,
+        prompt_name=body.prompt_name,
+        pooling=body.pooling,
+        layer=body.layer,
     )
-    return call.answer(embedded.value)
+    return await call.run(EMBED, texts, options, lambda embedded: embedded.value, many=many)
 
 
 def as_list(

@@ -7,7 +7,7 @@ it has several; a list of texts answers one result per text, also when the list 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import Discriminator, Field
@@ -16,9 +16,8 @@ from starlette.responses import Response
 from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, Body, Items, Texts, shape_error, tag
-
-if TYPE_CHECKING:
-    from server.inference.tasks.fill_mask import Filling
+from server.inference.pipeline import Answered
+from server.inference.tasks.fill_mask import FILL_MASK, Filling, FillMaskOptions
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -96,37 +95,36 @@ FillMaskAnswer = ForOneText | list[ForOneText]
 async def fill_mask(body: FillMaskBody, call: Call) -> Response:
     """Fills each `[MASK]`; `x-truncated` lists the indices of texts that were cut."""
     parameters = body.parameters or _DEFAULTS
+    many = isinstance(body.inputs, list)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-    filled = await call.compute(
-        call.pipeline().fill_mask(
-            texts,
-            top_k=parameters.top_k,
-            targets=_per_text(parameters.targets, len(texts)),
-            normalize_targets=bool(parameters.normalize_targets),
-            truncate=bool(parameters.truncate),
-            deadline=call.deadline,
-        ),
-        field="inputs",
-        many=isinstance(body.inputs, list),
+    options = FillMaskOptions(
+        top_k=parameters.top_k,
+        targets=_lists(parameters.targets, len(texts)),
+        normalize_targets=bool(parameters.normalize_targets),
+        truncate=bool(parameters.truncate),
     )
-    answers = [_masks(masks) for masks in filled.value]
-    return call.answer(answers if isinstance(body.inputs, list) else answers[0])
+
+    def shape(filled: Answered[list[list[list[Filling]]]]) -> list[Any]:
+        answers = [_masks(masks) for masks in filled.value]
+        return answers if many else answers[0]
+
+    return await call.run(FILL_MASK, texts, options, shape, many=many)
 
 
-def _per_text(
+def _lists(
     targets: str | list[str] | list[list[str]] | None, count: int
-) -> list[list[str]] | None:
-    """Spreads targets over `count` texts.
+) -> Sequence[Sequence[str]] | None:
+    """Targets as tasks take them: one list for all texts, or one for each of `count`.
 
-    >>> _per_text(["heart", "capital"], 2)
-    [['heart', 'capital'], ['heart', 'capital']]
+    >>> _lists(["heart", "capital"], 2), _lists([["heart"], ["capital"]], 2)
+    ([['heart', 'capital']], [['heart'], ['capital']])
     """
     if targets is None:
         return None
     words = [targets] if isinstance(targets, str) else targets
     lists = [entry for entry in words if isinstance(entry, list)]
     if not lists:
-        return [[word for word in words if isinstance(word, str)]] * count
+        return [[word for word in words if isinstance(word, str)]]
     if len(lists) != count:
         raise InvalidParameter(
             f"targets has {len(lists)} lists for {count} texts; send one list for each text.",

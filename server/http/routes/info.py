@@ -13,19 +13,15 @@ from pydantic import Field
 from starlette.responses import Response
 
 import server
-from server.http.routing import Call, TaskRoute, errors
+from server.http.routing import Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer
+from server.inference.tasks import TASKS
+from server.inference.tasks.task import supports
+from server.inference.tokenizer import CHARACTERS_PER_TOKEN
+from server.settings import Limits
 
 router = APIRouter(route_class=TaskRoute, tags=["server"])
 
-# Head of a model -> the route that reads it, beside /embed, which needs none.
-_ROUTES: Final = {
-    "mlm": "/fill-mask",
-    "nsp": "/nsp",
-    "sequence": "/predict",
-    "token": "/token-classification",
-    "qa": "/question-answering",
-}
 # One of the first two: the package for GPUs replaces the other.
 _PACKAGES: Final = (
     "onnxruntime",
@@ -43,7 +39,7 @@ class InfoAnswer(Answer):
     model: str
     models: list[str] = Field(description="all loaded models")
     source: str
-    licence: str
+    license: str
     heads: list[str] = Field(description="what the checkpoint can be asked for")
     tasks: list[str] = Field(description="routes that this model answers")
     labels: list[str] = Field(description="of its classifier, in the order of their numbers")
@@ -59,7 +55,7 @@ class InfoAnswer(Answer):
         description="exact counts by part, beside the textbook's vocab·H + L·12·H²"
     )
     parity: dict[str, float] = Field(description="largest differences from the reference")
-    drift: dict[str, float] = Field(description="what the precision cost")
+    quantization_error: dict[str, float] = Field(description="what the precision cost")
     processes: int = Field(description="that share the work")
     limits: dict[str, float] = Field(description="of one request")
     versions: dict[str, str]
@@ -75,15 +71,15 @@ async def info(call: Call) -> Response:
     """Describes the model that answers here."""
     pipeline = call.pipeline()
     manifest = pipeline.manifest
-    service = call.exchange.service
-    return call.answer(
+    service = call.context.service
+    return json_response(
         {
-            "model": call.exchange.model,
+            "model": call.context.model,
             "models": list(service.registry.pipelines),
             "source": manifest.source,
-            "licence": manifest.licence,
+            "license": manifest.license,
             "heads": manifest.heads,
-            "tasks": ["/embed", *(_ROUTES[head] for head in manifest.heads if head in _ROUTES)],
+            "tasks": [f"/{task.name}" for task in TASKS if supports(task, manifest)],
             "labels": manifest.labels,
             "multi_label": manifest.multi_label,
             "regression": manifest.regression,
@@ -95,12 +91,13 @@ async def info(call: Call) -> Response:
             "device": pipeline.device.name,
             "parameters": dict(manifest.parameters),
             "parity": dict(manifest.parity),
-            "drift": dict(manifest.drift),
+            "quantization_error": dict(manifest.quantization_error),
             "processes": service.settings.processes,
             "limits": {
-                **asdict(pipeline.limits),
-                "max_body_bytes": service.settings.max_body_bytes,
-                "max_timeout_s": service.settings.max_timeout_s,
+                **service.settings.model_dump(include=set(Limits.model_fields)),
+                "max_tokens": manifest.max_tokens,
+                "max_embed_tokens": manifest.pooling.max_tokens,
+                "max_characters": manifest.max_tokens * CHARACTERS_PER_TOKEN,
             },
             "versions": versions(),
         }

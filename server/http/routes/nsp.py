@@ -13,6 +13,9 @@ from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, Body, Items, Pair, Text, shape_error, tag
+from server.inference.pipeline import Answered
+from server.inference.tasks.nsp import NEXT_SENTENCE
+from server.inference.tasks.pairs import Cut
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -69,17 +72,16 @@ class NspAnswer(Answer):
 async def nsp(body: NspBody, call: Call) -> Response:
     """Predicts whether the second text follows the first; a single pair answers one object."""
     pairs, many = _as_list(body.inputs)
-    read = await call.compute(
-        call.pipeline().nsp(pairs, truncate=bool(body.truncate), deadline=call.deadline),
-        field="inputs",
-        many=many,
-    )
-    answers = [
-        {"is_next": probability > _IS_NEXT, "probability": probability}
-        | ({"truncated": True} if truncated else {})
-        for probability, truncated in zip(read.value, read.usage.truncated, strict=True)
-    ]
-    return call.answer(answers if many else answers[0])
+
+    def shape(read: Answered[list[float]]) -> object:
+        answers = [
+            {"is_next": probability > _IS_NEXT, "probability": probability}
+            | ({"truncated": True} if truncated else {})
+            for probability, truncated in zip(read.value, read.usage.truncated, strict=True)
+        ]
+        return answers if many else answers[0]
+
+    return await call.run(NEXT_SENTENCE, pairs, Cut(bool(body.truncate)), shape, many=many)
 
 
 def _as_list(

@@ -17,11 +17,15 @@ from starlette.responses import Response
 
 from server.errors import WrongType
 from server.http.routes.embed import TextsOrIds, as_list
-from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors
+from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer, Body
+from server.inference.pipeline import Answered
+from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.inference.tasks.pairs import Cut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
 
@@ -92,39 +96,31 @@ class ModelList(Answer):
 )
 async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
     """Embeds each text with `model`; `x-truncated` lists the indices of texts that were cut."""
-    pipeline = call.pipeline(body.model)
+    call.pipeline(body.model)
     texts, many = as_list(body.input)
-    if not isinstance(texts[0], str) and not call.exchange.service.settings.allow_token_ids:
+    if not isinstance(texts[0], str) and not call.context.service.settings.allow_token_ids:
         raise WrongType(
             "input holds token ids, which another model's tokenizer may have made. Send texts: in "
             "LangChain set OpenAIEmbeddings(check_embedding_ctx_length=False). Ids of this model's "
             "own tokenizer are accepted when the server runs with --allow-token-ids.",
             param="input",
         )
-    embedded = await call.compute(
-        pipeline.embed(
-            texts,
-            truncate=bool(body.truncate),
-            normalize=True,
-            dimensions=body.dimensions,
-            deadline=call.deadline,
-        ),
-        field="input",
-        many=many,
-    )
+    options = EmbedOptions(Cut(bool(body.truncate)), normalize=True, dimensions=body.dimensions)
     encode = _base64 if body.encoding_format == "base64" else _numbers
-    tokens = embedded.usage.tokens
-    return call.answer(
-        {
+
+    def shape(embedded: Answered[NDArray[np.float32]]) -> object:
+        tokens = embedded.usage.tokens
+        return {
             "object": "list",
             "data": [
                 {"object": "embedding", "index": index, "embedding": encode(vector)}
                 for index, vector in enumerate(embedded.value)
             ],
-            "model": call.exchange.model,
+            "model": call.context.model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
-    )
+
+    return await call.run(EMBED, texts, options, shape, many=many, field="input", model=body.model)
 
 
 def _numbers(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -141,9 +137,9 @@ def _base64(vector: NDArray[np.float32]) -> str:
 async def models(call: Call) -> Response:
     """Lists the loaded models."""
     call.pipeline()
-    registry = call.exchange.service.registry
+    registry = call.context.service.registry
     names = sorted(registry.pipelines, key=lambda name: name != registry.default)
-    return call.answer({"object": "list", "data": [_card(call, name) for name in names]})
+    return json_response({"object": "list", "data": [_card(call, name) for name in names]})
 
 
 @router.get(
@@ -156,11 +152,11 @@ async def models(call: Call) -> Response:
 async def model(call: Call) -> Response:
     """Describes one loaded model."""
     call.pipeline()
-    return call.answer(_card(call, call.exchange.model))
+    return json_response(_card(call, call.context.model))
 
 
 def _card(call: Call, name: str) -> dict[str, object]:
-    manifest = call.exchange.service.registry.pipeline(name).manifest
+    manifest = call.context.service.registry.pipeline(name).manifest
     return {
         "id": name,
         "object": "model",

@@ -8,7 +8,7 @@ and reads a list of lists; so a body with `parameters` is answered as that clien
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, Discriminator, Field
@@ -17,11 +17,24 @@ from starlette.responses import Response
 
 from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, Body, Items, Pair, Text, shape_error, tag
-from server.inference.tasks.text_classification import Direction, Function, PredictOptions
-
-if TYPE_CHECKING:
-    from server.inference.tasks.text_classification import Label
+from server.http.schemas import (
+    Answer,
+    Body,
+    DirectedTruncation,
+    Items,
+    Pair,
+    Text,
+    shape_error,
+    tag,
+)
+from server.inference.pipeline import Answered
+from server.inference.tasks.pairs import TextOrPair
+from server.inference.tasks.text_classification import (
+    TEXT_CLASSIFICATION,
+    Function,
+    Label,
+    PredictOptions,
+)
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -79,16 +92,13 @@ class PredictParameters(Body):
     )
 
 
-class PredictBody(Body):
+class PredictBody(DirectedTruncation):
     """A text, a pair, or a list of either."""
 
     inputs: Inputs = Field(examples=["What a wonderful film!"])
     raw_scores: bool | None = Field(default=False, description="logits instead of probabilities")
     truncate: bool | None = Field(
         default=False, description="cut what is too long, of a pair the longer text"
-    )
-    truncation_direction: Literal["left", "right", "Left", "Right"] | None = Field(
-        "right", description="the end that is cut"
     )
     parameters: PredictParameters | None = Field(
         None, description="if present, the answer is a list of lists also for one text"
@@ -111,13 +121,13 @@ class Prediction(Answer):
 async def predict(body: PredictBody, call: Call) -> Response:
     """Scores every label of each text, best first; `x-truncated` lists texts that were cut."""
     inputs, many = _as_list(body.inputs)
-    predicted = await call.compute(
-        call.pipeline().predict(inputs, _options(body), deadline=call.deadline),
-        field="inputs",
-        many=many,
-    )
-    answers = [[_prediction(label) for label in labels] for labels in predicted.value]
-    return call.answer(answers if many or body.parameters is not None else answers[0])
+    nested = many or body.parameters is not None
+
+    def shape(predicted: Answered[list[list[Label]]]) -> object:
+        answers = [[label._asdict() for label in labels] for labels in predicted.value]
+        return answers if nested else answers[0]
+
+    return await call.run(TEXT_CLASSIFICATION, inputs, _options(body), shape, many=many)
 
 
 def _options(body: PredictBody) -> PredictOptions:
@@ -129,18 +139,16 @@ def _options(body: PredictBody) -> PredictOptions:
             '[["a", "b"]].',
             param="inputs",
         )
-    direction: Direction = "left" if body.truncation_direction in {"left", "Left"} else "right"
     return PredictOptions(
         function=parameters.function_to_apply or ("none" if body.raw_scores else None),
         top_k=parameters.top_k,
-        truncate=bool(body.truncate),
-        truncation_direction=direction,
+        cut=body.cut,
     )
 
 
 def _as_list(
     inputs: str | Pair | list[str] | Sequence[Pair | list[str]],
-) -> tuple[list[tuple[str, str | None]], bool]:
+) -> tuple[list[TextOrPair], bool]:
     """Returns texts and pairs as a list, and whether the client sent one.
 
     >>> _as_list("a"), _as_list(["a", "b"]), _as_list([["a"], ["a", "b"]])
@@ -156,11 +164,7 @@ def _as_list(
     return [_text_or_pair(one) for one in inputs if not isinstance(one, str)], True
 
 
-def _text_or_pair(one: Pair | Sequence[str]) -> tuple[str, str | None]:
+def _text_or_pair(one: Pair | Sequence[str]) -> TextOrPair:
     if isinstance(one, Pair):
         return one.text, one.text_pair
     return one[0], one[1] if len(one) > 1 else None
-
-
-def _prediction(label: Label) -> dict[str, object]:
-    return {"score": label.score, "label": label.label}

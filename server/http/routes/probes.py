@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
 from server.errors import Draining, NotReady
-from server.http.routing import Call, TaskRoute, errors
+from server.http.routing import Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer
 from server.inference.model_registry import Phase
 from server.metrics import CONTENT_TYPE
@@ -29,24 +29,26 @@ class ProbeAnswer(Answer):
 
 @router.get("/livez", response_model=ProbeAnswer, responses=errors(503))
 async def livez(call: Call) -> Response:
-    """Succeeds unless a worker is stuck; a supervisor should restart the server then."""
-    service = call.exchange.service
-    ages = [p.stats().worker_heartbeat_age_s for p in service.registry.pipelines.values()]
+    """Succeeds unless something has died or is stuck; the server should be restarted then."""
+    service = call.context.service
+    for task in service.background.failed:
+        raise NotReady(f"The background task {task!r} has failed; restart the server.")
+    ages = [p.stats().worker_heartbeat_age_seconds for p in service.registry.pipelines.values()]
     if max([*ages, service.metrics.silence_s()]) > service.settings.stuck_after_s:
         raise NotReady("A worker has shown no sign of life for too long; restart the server.")
-    return call.answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 @router.get("/readyz", response_model=ProbeAnswer, responses=errors(503))
 async def readyz(call: Call) -> Response:
     """Succeeds while requests should be sent here."""
-    service = call.exchange.service
+    service = call.context.service
     match service.registry.phase:
         case Phase.READY:
             # The next connection may be dealt to any of the processes.
-            if service.member is not None and service.member.board.is_any_loading():
+            if service.member is not None and service.member.statistics.is_any_loading():
                 raise NotReady("Other processes are still loading.", retry_after_s=1)
-            return call.answer({"status": "ok"})
+            return json_response({"status": "ok"})
         case Phase.DRAINING:
             raise Draining("The server is shutting down; send requests elsewhere.")
         case Phase.LOADING:
@@ -66,4 +68,4 @@ async def health(call: Call) -> Response:
 )
 async def metrics(call: Call) -> Response:
     """What was counted since the start."""
-    return Response(call.exchange.service.metrics.exposition(), media_type=CONTENT_TYPE)
+    return Response(call.context.service.metrics.exposition(), media_type=CONTENT_TYPE)

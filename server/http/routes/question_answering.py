@@ -14,7 +14,9 @@ from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, Body, Items, Text, shape_error, tag
+from server.inference.pipeline import Answered
 from server.inference.tasks.question_answering import (
+    QUESTION_ANSWERING,
     USUAL_ANSWER,
     USUAL_OVERLAP,
     USUAL_TOKENS,
@@ -102,18 +104,17 @@ ForOneQuestion = FoundAnswer | list[FoundAnswer]
 )
 async def question_answering(body: QuestionAnsweringBody, call: Call) -> Response:
     """Finds the passage that answers each question; long contexts are read in parts."""
+    many = isinstance(body.inputs, list)
     asked = body.inputs if isinstance(body.inputs, list) else [body.inputs]
+    questions = [Question(one.question, one.context) for one in asked]
     options = _options(body.parameters or QuestionAnsweringParameters())
-    found = await call.compute(
-        call.pipeline().answer(
-            [Question(one.question, one.context) for one in asked], options, deadline=call.deadline
-        ),
-        field="inputs",
-        many=isinstance(body.inputs, list),
-    )
-    answers = [[_answer(one) for one in answers] for answers in found.value]
-    shown = answers if options.top_k > 1 else [best for (best,) in answers]
-    return call.answer(shown if isinstance(body.inputs, list) else shown[0])
+
+    def shape(found: Answered[list[list[Found]]]) -> object:
+        answers = [[one._asdict() for one in answers] for answers in found.value]
+        shown = answers if options.top_k > 1 else [best for (best,) in answers]
+        return shown if many else shown[0]
+
+    return await call.run(QUESTION_ANSWERING, questions, options, shape, many=many)
 
 
 def _options(parameters: QuestionAnsweringParameters) -> AnswerOptions:
@@ -126,7 +127,3 @@ def _options(parameters: QuestionAnsweringParameters) -> AnswerOptions:
         may_be_unanswerable=bool(parameters.handle_impossible_answer),
         whole_words=parameters.align_to_words is not False,
     )
-
-
-def _answer(found: Found) -> dict[str, object]:
-    return found._asdict()

@@ -13,8 +13,13 @@ from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, Body, Texts
+from server.inference.pipeline import Answered
 from server.inference.tasks.entities import Strategy
-from server.inference.tasks.token_classification import OUTSIDE, EntityOptions
+from server.inference.tasks.token_classification import (
+    OUTSIDE,
+    TOKEN_CLASSIFICATION,
+    EntityOptions,
+)
 
 if TYPE_CHECKING:
     from server.inference.tasks.entities import Entity
@@ -66,16 +71,16 @@ class FoundEntity(Answer):
 )
 async def token_classification(body: TokenClassificationBody, call: Call) -> Response:
     """Labels tokens and joins them to entities; `x-truncated` lists texts that were cut."""
+    many = isinstance(body.inputs, list)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     options = _options(body.parameters or TokenClassificationParameters())
-    found = await call.compute(
-        call.pipeline().entities(texts, options, deadline=call.deadline),
-        field="inputs",
-        many=isinstance(body.inputs, list),
-    )
     shown = _token if options.strategy == "none" else _group
-    answers = [[shown(entity) for entity in entities] for entities in found.value]
-    return call.answer(answers if isinstance(body.inputs, list) else answers[0])
+
+    def shape(found: Answered[list[list[Entity]]]) -> object:
+        answers = [[shown(entity) for entity in entities] for entities in found.value]
+        return answers if many else answers[0]
+
+    return await call.run(TOKEN_CLASSIFICATION, texts, options, shape, many=many)
 
 
 def _options(parameters: TokenClassificationParameters) -> EntityOptions:

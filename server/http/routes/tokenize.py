@@ -12,13 +12,16 @@ from fastapi import APIRouter
 from pydantic import Discriminator, Field
 from starlette.responses import Response
 
-from server.http.routing import Call, TaskRoute, errors
+from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, Body, Items, Pair, Text, shape_error, tag
+from server.inference.pipeline import Answered
+from server.inference.tasks.pairs import TextOrPair
+from server.inference.tasks.tokenization import TOKENIZATION
 
 if TYPE_CHECKING:
     from server.inference.tokenizer import Tokenized
 
-router = APIRouter(route_class=TaskRoute, tags=["tokens"])
+router = APIRouter(route_class=TaskRoute, tags=["tokens"], dependencies=[TIMED])
 
 
 def _item_shape(value: object) -> str | None:
@@ -33,7 +36,7 @@ def _shape(value: object) -> str | None:
     return None if _item_shape(value) is None else "<item>"
 
 
-TextOrPair = Annotated[
+Input = Annotated[
     Annotated[Text, tag("text")] | Annotated[Pair, tag("pair")],
     Discriminator(_item_shape, **shape_error('a string or {"text", "text_pair"}')),
 ]
@@ -43,7 +46,7 @@ class TokenizeBody(Body):
     """Texts, or pairs as `/nsp` takes them."""
 
     inputs: Annotated[
-        Annotated[TextOrPair, tag("item")] | Annotated[Items[TextOrPair], tag("items")],
+        Annotated[Input, tag("item")] | Annotated[Items[Input], tag("items")],
         Discriminator(
             _shape, **shape_error('a string, {"text", "text_pair"}, or a list of either')
         ),
@@ -68,29 +71,28 @@ class Token(Answer):
     "/tokenize",
     summary="Show tokens",
     response_model=list[list[Token]],
-    responses=errors(400, 404, 413, 415, 422, 500, 503),
+    responses=TASK_ERRORS,
 )
 async def tokenize(body: TokenizeBody, call: Call) -> Response:
     """Splits each input into the tokens that the model reads; always answers a list of lists."""
+    many = isinstance(body.inputs, list)
     sent = body.inputs if isinstance(body.inputs, list) else [body.inputs]
-    inputs = [(item.text, item.text_pair) if isinstance(item, Pair) else item for item in sent]
-    add_special_tokens = True if body.add_special_tokens is None else body.add_special_tokens
-    tokenized = await call.run(
-        call.pipeline().tokenize(inputs, add_special_tokens=add_special_tokens),
-        field="inputs",
-        many=isinstance(body.inputs, list),
-    )
-    return call.answer(
-        [_tokens(item, result) for item, result in zip(inputs, tokenized, strict=True)]
-    )
+    inputs: list[TextOrPair] = [
+        (item.text, item.text_pair) if isinstance(item, Pair) else (item, None) for item in sent
+    ]
+    special = True if body.add_special_tokens is None else body.add_special_tokens
+
+    def shape(tokenized: Answered[list[Tokenized]]) -> object:
+        return [_tokens(*pair) for pair in zip(inputs, tokenized.value, strict=True)]
+
+    return await call.run(TOKENIZATION, inputs, special, shape, many=many)
 
 
-def _tokens(item: str | tuple[str, str], result: Tokenized) -> list[dict[str, Any]]:
-    texts = (item, "") if isinstance(item, str) else item
+def _tokens(texts: TextOrPair, result: Tokenized) -> list[dict[str, Any]]:
     return [
         {
             "id": result.ids[index],
-            "text": result.tokens[index] if span is None else texts[segment][slice(*span)],
+            "text": result.tokens[index] if span is None else (texts[segment] or "")[slice(*span)],
             "special": result.special[index],
             "start": None if span is None else span[0],
             "stop": None if span is None else span[1],

@@ -26,10 +26,16 @@ def share_cores(processes: int) -> None:
 
 def available_cores() -> int:
     """Whole cores: of the affinity mask or the cgroup's quota, whichever is less; at least 1."""
-    affinity = len(os.sched_getaffinity(0))
-    quota = _quota()
-    cores = affinity if quota is None else min(affinity, int(quota))
+    usable, quota = _usable(), _quota()
+    cores = usable if quota is None else min(usable, int(quota))
     return max(1, cores // _sharing)
+
+
+def _usable() -> int:
+    """Cores of the affinity mask, or of the machine where the system knows no such mask: macOS."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _quota() -> float | None:

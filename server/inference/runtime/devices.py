@@ -13,6 +13,8 @@ from typing import Final, Literal
 
 import onnxruntime as ort
 
+from models.opening import open_session
+
 logger = logging.getLogger("cloze")
 
 Asked = Literal["auto", "cpu", "cuda"]
@@ -138,7 +140,7 @@ def device_for(device: Device, model: str, precision: str) -> Device:
 
 def used_providers(device: Device) -> list[str]:
     """The providers that a session opened for a device really has."""
-    used: list[str] = ort.InferenceSession(PROBE, providers=list(device.providers)).get_providers()
+    used: list[str] = open_session(PROBE, providers=device.providers).get_providers()
     return used
 
 

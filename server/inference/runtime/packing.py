@@ -1,8 +1,8 @@
-"""Encodings and what is wanted from them in, the feeds of one packed run and its results out.
+"""Encodings and what is read of them in, the feeds of one packed run and its results out.
 
-`Item` is one encoding with one `Want`. `Batch` lays items end to end and computes the index inputs
-of the packed read-rows graph, so that the session computes only rows that some item reads. Knows
-nothing of queues, threads or HTTP.
+`Item` is one encoding with one `OutputSpec`. `Batch` lays items end to end and computes the index
+inputs of the packed read-rows graph, so that the session computes only rows that some item reads.
+Knows nothing of queues, threads or HTTP.
 
 Letters: B items, T tokens of all items, S longest item, R read rows, Q most read rows of an item.
 """
@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.heads import Head
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Outputs = Mapping[str, NDArray[Any]]
 """What the session returned, by name."""
 LAST_LAYER = -1
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True)
-class MaskWant:
+class MaskScores:
     """The vocabulary's best `top_k` at each of `rows`, and log-probabilities of given ids."""
 
     rows: tuple[int, ...]
@@ -46,14 +49,11 @@ class MaskWant:
     targets: tuple[tuple[int, int], ...] = ()
     """(number of the row in `rows`, token id)."""
 
-
-@dataclass(frozen=True, slots=True)
-class PairWant:
-    """The next-sentence logits, read from [CLS] through the pooler."""
+    reads_vocabulary: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
-class PoolWant:
+class SentenceVector:
     """One vector for the whole text."""
 
     mode: str
@@ -61,36 +61,44 @@ class PoolWant:
     layer: int = LAST_LAYER
     """-1 for the last layer, or one of the manifest's extra layers."""
 
-
-@dataclass(frozen=True, slots=True)
-class ClassWant:
-    """The logits of a whole text or pair, read from [CLS] through the pooler."""
+    reads_vocabulary: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
-class TokenWant:
+class PooledLogits:
+    """The logits of a whole text or pair by a head that reads [CLS] through the pooler."""
+
+    head: Head
+
+    reads_vocabulary: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogits:
     """The logits of single tokens."""
 
-    head: str
-    """"token" or "qa"."""
+    head: Head
     rows: Int64
     """(m,) positions in the encoding, rising."""
 
+    reads_vocabulary: ClassVar[bool] = False
 
-Want = MaskWant | PairWant | PoolWant | ClassWant | TokenWant
+
+OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits
+"""What is read of a text: which rows, and what a head makes of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One encoding and what is wanted from it: the unit that is queued and batched."""
+    """One encoding and what is read of it: the unit that is queued and batched."""
 
     encoding: Encoding
-    want: Want
+    output: OutputSpec
 
 
 @dataclass(frozen=True, slots=True)
 class MaskResult:
-    """Answer to a `MaskWant` with m rows and t targets; log-probabilities over the vocabulary."""
+    """Answer to `MaskScores` with m rows and t targets; log-probabilities over the vocabulary."""
 
     ids: Int64
     """(m, top_k), best first."""
@@ -101,8 +109,8 @@ class MaskResult:
 
 
 Result = MaskResult | Float32
-"""A `MaskResult`, the (H,) vector of a text, the (2,) logits of a pair, or those of a classifier:
-(labels,) for a text, (m, labels) for m tokens."""
+"""A `MaskResult`, the (H,) vector of a text, or logits of a head: (width,) for a text, (m, width)
+for m tokens."""
 
 _RANGE = np.arange(1 << 16)
 _NOTHING = np.zeros(0, np.int64)
@@ -140,13 +148,13 @@ class Batch:
     def __init__(self, items: Sequence[Item], layers: Sequence[int] = ()) -> None:
         self.items = items
         self._layers = layers
-        wants = [(i, item.want) for i, item in enumerate(items)]
-        self._masks = [(i, want) for i, want in wants if isinstance(want, MaskWant)]
-        self._pooled = [(i, want) for i, want in wants if isinstance(want, PairWant | ClassWant)]
-        self._tokens = [(i, want) for i, want in wants if isinstance(want, TokenWant)]
-        pools = [(i, want) for i, want in wants if isinstance(want, PoolWant)]
-        self._sums = [(i, want) for i, want in pools if want.mode != "max"]
-        self._maxima = [(i, want) for i, want in pools if want.mode == "max"]
+        specs = [(i, item.output) for i, item in enumerate(items)]
+        self._masks = [(i, spec) for i, spec in specs if isinstance(spec, MaskScores)]
+        self._pooled = [(i, spec) for i, spec in specs if isinstance(spec, PooledLogits)]
+        self._tokens = [(i, spec) for i, spec in specs if isinstance(spec, TokenLogits)]
+        vectors = [(i, spec) for i, spec in specs if isinstance(spec, SentenceVector)]
+        self._sums = [(i, spec) for i, spec in vectors if spec.mode != "max"]
+        self._maxima = [(i, spec) for i, spec in vectors if spec.mode == "max"]
 
     def feeds(self) -> dict[str, NDArray[np.generic]]:
         """The inputs of the graph: int64 arrays and the float32 `pool_weights`."""
@@ -172,18 +180,18 @@ class Batch:
         return feeds
 
     def _token_index(self, reads: _Spread) -> Int64:
-        rows = [reads.starts[i] + _RANGE[: len(want.rows)] for i, want in self._tokens]
+        rows = [reads.starts[i] + _RANGE[: len(spec.rows)] for i, spec in self._tokens]
         return np.concatenate(rows) if rows else _NOTHING
 
     def _mask_feeds(self, reads: _Spread) -> dict[str, NDArray[np.generic]]:
         rows: list[Int64] = []
         targets: list[tuple[int, int]] = []
         count = 0
-        for i, want in self._masks:
-            rows.append(reads.starts[i] + _RANGE[: len(want.rows)])
-            targets.extend((count + row, token) for row, token in want.targets)
-            count += len(want.rows)
-        top_k = max((want.top_k for _, want in self._masks), default=0)
+        for i, spec in self._masks:
+            rows.append(reads.starts[i] + _RANGE[: len(spec.rows)])
+            targets.extend((count + row, token) for row, token in spec.targets)
+            count += len(spec.rows)
+        top_k = max((spec.top_k for _, spec in self._masks), default=0)
         return {
             "mlm_index": np.concatenate(rows) if rows else _NOTHING,
             "targets": np.array(targets, np.int64) if targets else _NO_TARGETS,
@@ -192,19 +200,19 @@ class Batch:
 
     def _pool_feeds(self, texts: _Spread, reads: _Spread) -> dict[str, NDArray[np.generic]]:
         """Rows to pool: of the last layer among the read rows, of tapped layers behind those."""
-        pools = self._sums + self._maxima
+        vectors = self._sums + self._maxima
         rows: dict[int, Int64] = {
             i: reads.starts[i] + _RANGE[: reads.counts[i]]
-            for i, want in pools
-            if want.layer == LAST_LAYER
+            for i, spec in vectors
+            if spec.layer == LAST_LAYER
         }
         feeds: dict[str, NDArray[np.generic]] = {}
         offset = int(reads.counts.sum())
         for layer in self._layers:
             tapped = [_NOTHING]
-            for i, want in pools:
-                if want.layer == layer:
-                    count = 1 if want.mode == "cls" else int(texts.counts[i])
+            for i, spec in vectors:
+                if spec.layer == layer:
+                    count = 1 if spec.mode == "cls" else int(texts.counts[i])
                     tapped.append(texts.starts[i] + _RANGE[:count])
                     rows[i] = offset + _RANGE[:count]
                     offset += count
@@ -217,28 +225,27 @@ class Batch:
         """The outputs of the run, one result per item in order."""
         results: dict[int, Result] = dict(self._split_masks(outputs))
         # Every head that reads pooled rows has computed all of them, and so with token rows.
-        for row, (i, want) in enumerate(self._pooled):
-            name = "nsp_logits" if isinstance(want, PairWant) else "sequence_logits"
-            results[i] = outputs[name][row]
+        for row, (i, pooled) in enumerate(self._pooled):
+            results[i] = outputs[pooled.head.output][row]
         start = 0
         for i, tokens in self._tokens:
             end = start + len(tokens.rows)
-            results[i] = outputs[f"{tokens.head}_logits"][start:end]
+            results[i] = outputs[tokens.head.output][start:end]
             start = end
-        for pools, name in ((self._sums, "pooled"), (self._maxima, "pooled_max")):
-            results |= dict(zip((i for i, _ in pools), outputs[name], strict=True))
+        for vectors, name in ((self._sums, "pooled"), (self._maxima, "pooled_max")):
+            results |= dict(zip((i for i, _ in vectors), outputs[name], strict=True))
         return [results[i] for i in range(len(self.items))]
 
     def _split_masks(self, outputs: Outputs) -> Iterator[tuple[int, MaskResult]]:
         row = target = 0
-        for i, want in self._masks:
-            rows = slice(row, row + len(want.rows))
-            targets = slice(target, target + len(want.targets))
+        for i, spec in self._masks:
+            rows = slice(row, row + len(spec.rows))
+            targets = slice(target, target + len(spec.targets))
             yield (
                 i,
                 MaskResult(
-                    outputs["mlm_ids"][rows, : want.top_k],
-                    outputs["mlm_log_probabilities"][rows, : want.top_k],
+                    outputs["mlm_ids"][rows, : spec.top_k],
+                    outputs["mlm_log_probabilities"][rows, : spec.top_k],
                     outputs["target_log_probabilities"][targets],
                 ),
             )
@@ -247,12 +254,12 @@ class Batch:
 
 def _rows_read(item: Item) -> Int64:
     """Rows of the last layer that the item reads; at least [CLS], so that no item has none."""
-    match item.want:
-        case MaskWant(rows=rows):
+    match item.output:
+        case MaskScores(rows=rows):
             return np.array(rows, np.int64)
-        case TokenWant(rows=rows):
+        case TokenLogits(rows=rows):
             return rows
-        case PoolWant(mode="mean" | "max", layer=-1):
+        case SentenceVector(mode="mean" | "max", layer=-1):
             return _RANGE[: len(item.encoding)]
         case _:
             return _RANGE[:1]
@@ -275,3 +282,23 @@ def _rectangle(groups: Sequence[Int64]) -> tuple[Int64, Float32]:
     weights = np.zeros(index.shape, np.float32)
     weights.reshape(-1)[spread.flat] = np.repeat(1 / spread.counts, spread.counts)
     return index, weights[:, None, :]
+
+
+def is_finite(result: Result) -> bool:
+    """Whether a result holds neither NaN nor infinity, which JSON could not carry."""
+    if isinstance(result, MaskResult):
+        ranked = np.isfinite(result.log_probabilities).all()
+        return bool(ranked and np.isfinite(result.target_log_probabilities).all())
+    return bool(np.isfinite(result).all())
+
+
+def results_as(kind: type[R], results: Sequence[Result]) -> list[R]:
+    """The results, all of which must be of one kind.
+
+    Raises:
+        TypeError: one is not, which would be a fault of ours.
+    """
+    found: list[R] = [result for result in results if isinstance(result, kind)]
+    if len(found) < len(results):
+        raise TypeError(f"expected {kind.__name__} of each item, found {set(map(type, results))}")
+    return found

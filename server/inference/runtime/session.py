@@ -11,33 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
-from numpy.typing import NDArray
 
 from models.manifest import GRAPH_FILE, ModelManifest
-from models.processor import precision_entries
+from models.opening import open_session
 from server.inference.runtime.devices import Device, confirm_device, cpu_device
-from server.inference.runtime.packing import (
-    Batch,
-    ClassWant,
-    Encoding,
-    Item,
-    MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
-    Result,
-    TokenWant,
-    Want,
-)
-
-# What the optimiser would put in is slower on the CPU provider than the operators apart.
-# On a GPU the first would normalise in float16, unlike the graph that was checked.
-DISABLED_OPTIMIZERS = ["SkipLayerNormFusion", "BiasGeluFusion"]
-# Threads of one run wait awake for its next product, which for a short text comes sooner than they
-# wake up. Between runs they would take the cores from the event loop and the other workers.
-SPINNING = {"session.intra_op.allow_spinning": "1", "session.force_spinning_stop": "1"}
-ERRORS_ONLY = 3
+from server.inference.runtime.packing import Batch, Encoding, Item, OutputSpec, Result
 
 
 @dataclass(frozen=True)
@@ -53,24 +31,14 @@ class Session:
 
     def __init__(self, folder: Path, manifest: ModelManifest, options: SessionOptions) -> None:
         """Open the graph. Raises `DeviceError` when it does not run where it must."""
-        settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.intra_op
-        settings.inter_op_num_threads = 1
-        settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        settings.log_severity_level = ERRORS_ONLY
-        for key, value in (SPINNING | precision_entries()).items():
-            settings.add_session_config_entry(key, value)
-        self._session = ort.InferenceSession(
-            str(folder / GRAPH_FILE),
-            settings,
-            providers=list(options.device.providers),
-            disabled_optimizers=DISABLED_OPTIMIZERS,
+        self._session = open_session(
+            folder / GRAPH_FILE, threads=options.intra_op, providers=options.device.providers
         )
         self.device = confirm_device(options.device, self._session.get_providers())
         self._inputs = frozenset(node.name for node in self._session.get_inputs())
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._layers = manifest.layers
-        self._manifest = manifest
+        self._max_tokens = manifest.max_tokens
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Run one batch: a result per item, in order.
@@ -82,29 +50,8 @@ class Session:
         outputs = self._session.run(self._outputs, feeds)
         return batch.split(dict(zip(self._outputs, outputs, strict=True)))
 
-    def warm(self, tokens: int) -> None:
-        """Run every head once on a batch of about `tokens`, so that memory is in place."""
-        wants: list[Want] = [PoolWant("mean")]
-        if "mlm" in self._manifest.heads:
-            wants.append(MaskWant((1,), 5))
-        if "nsp" in self._manifest.heads:
-            wants.append(PairWant())
-        if "sequence" in self._manifest.heads:
-            wants.append(ClassWant())
-        rows = np.arange(2)
-        wants += [TokenWant(head, rows) for head in ("token", "qa") if head in self._manifest.heads]
-        length = min(max(2, tokens // len(wants)), self._manifest.max_tokens)
+    def warm(self, outputs: Sequence[OutputSpec], tokens: int) -> None:
+        """Run a batch of about `tokens` once that reads `outputs`, so that memory is in place."""
+        length = min(max(2, tokens // len(outputs)), self._max_tokens)
         encoding = Encoding(np.ones(length, np.int64), np.zeros(length, np.int64))
-        self.run([Item(encoding, want) for want in wants])
-
-
-def is_finite(result: Result) -> bool:
-    """Whether a result holds neither NaN nor infinity, which JSON could not carry."""
-    if isinstance(result, MaskResult):
-        arrays: tuple[NDArray[np.generic], ...] = (
-            result.log_probabilities,
-            result.target_log_probabilities,
-        )
-    else:
-        arrays = (result,)
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+        self.run([Item(encoding, output) for output in outputs])

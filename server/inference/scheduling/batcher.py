@@ -4,7 +4,8 @@
 
 While a core is free a worker takes what waits; nothing waits for a timer. All tasks share the queue
 and the batches. A request is a `Ticket`; it is answered when its last item is done, and exactly
-once: with its results, or with the error that ended it. Knows nothing of HTTP or ONNX.
+once: with its results, or with the error that ended it. What may be submitted was admitted before
+(`server.inference.admission`). Knows nothing of HTTP or ONNX.
 
 There may be more workers than cores. While all cores are busy, another run makes theirs slower and
 is worth it in two cases only: when it is large enough to be run economically, or when a small
@@ -22,37 +23,20 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from server.alarm import Alarm
-from server.errors import ClozeError, DeadlineExceeded, Draining, QueueFull
+from server.errors import ClozeError, DeadlineExceeded
 from server.inference.runtime.packing import Item, Result
 from server.inference.scheduling.cost import CostModel
 from server.inference.scheduling.counters import BatcherStats, Counters, Outcome, snapshot
 from server.inference.scheduling.isolation import RunBatch, run_isolated
-from server.inference.scheduling.queue import Entry, ItemQueue, Line
+from server.inference.scheduling.queue import Entry, ItemQueue, PriorityClass, Ticket
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_BUDGET = 32  # tokens; the budget is not halved below this when memory runs out
 WORTH_A_RUN = 64  # tokens; a short text alone takes twice the time that it takes among several
-
-
-class Ticket:
-    """One admitted request: its items, and the future that its caller awaits."""
-
-    def __init__(
-        self, items: Sequence[Item], deadline: float, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.items = items
-        self.deadline = deadline
-        self.tokens = sum([len(item.encoding.ids) for item in items])
-        self.done: asyncio.Future[None] = loop.create_future()
-        self.results: list[Result | None] = [None] * len(items)
-        self.remaining = len(items)
-        self.queue_s = 0.0
-        self.compute_s = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +55,7 @@ class _Run:
 
     since: float
     """`time.monotonic()` seconds."""
-    line: Line
+    priority: PriorityClass
     tokens: int
 
 
@@ -85,7 +69,6 @@ class Batcher:
         *,
         workers: int,
         batch_tokens: int,
-        queue_tokens: int,
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
         run_alone: RunBatch | None = None,
@@ -93,20 +76,14 @@ class Batcher:
         self._run = run
         self._run_alone = run_alone or run
         self._queue = ItemQueue(cost, batch_tokens)
-        self._queue_tokens = queue_tokens
         self._budget = batch_tokens
         self._cores = cores or workers  # runs that keep all of them busy
         self._slots = slots or contextlib.nullcontext()
         self._ready = threading.Condition()
         self._arrived: list[tuple[Ticket, float]] = []
-        self._arrived_tokens = 0
-        self._deadlines = Alarm(self._expire)
         self._idle = 0
         self._runs: dict[int, _Run] = {}
         self._stopping = False
-        self._draining = False
-        self._unanswered = 0
-        self._drained: asyncio.Event | None = None
         self._counters = Counters()
         self._threads = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
@@ -119,52 +96,44 @@ class Batcher:
             thread.start()
 
     def weigh_by(self, cost: CostModel) -> None:
-        """Choose company by another cost from now on."""
+        """Choose batch mates by another cost from now on."""
         with self._ready:
             self._queue.cost = cost
 
-    def require_room(self, tokens: int) -> None:
-        """Raise `QueueFull` when `tokens` more would not fit, `Draining` when none are admitted.
+    def wait_s(self, tokens: int) -> float:
+        """Seconds until so many tokens will be computed, at the rate seen so far; at least 1."""
+        return self._counters.seconds_for(tokens, len(self._threads))
 
-        Cheap enough to call with an estimate before tokenising.
-        """
-        if self._draining:
-            raise Draining("The server is shutting down; send the request again elsewhere.")
-        waiting = self._queue.tokens + self._arrived_tokens
-        if waiting and waiting + tokens > self._queue_tokens:
-            raise QueueFull(
-                "Too much work is waiting; send the request again later.",
-                retry_after_s=self._counters.seconds_for(waiting, len(self._threads)),
-            )
+    async def submit(
+        self,
+        items: Sequence[Item],
+        deadline: float,
+        computed: Callable[[int], None] | None = None,
+    ) -> Completed:
+        """Queue `items` and wait for their results; `computed` hears of tokens that wait no more.
 
-    async def submit(self, items: Sequence[Item], deadline: float) -> Completed:
-        """Queue `items`, all or none, and wait for their results.
-
-        `deadline` is in `time.monotonic()` seconds. Raises `QueueFull`, `Draining`,
-        `DeadlineExceeded`, or the error of an item that failed. When the caller is cancelled, items
-        that still wait are taken out and never computed.
+        `deadline` is in `time.monotonic()` seconds. Raises `DeadlineExceeded`, or the error of an
+        item that failed. When the caller is cancelled, items that still wait are taken out and
+        never computed.
         """
         loop = asyncio.get_running_loop()
-        ticket = Ticket(items, deadline, loop)
-        self.require_room(ticket.tokens)
+        now = time.monotonic()
+        ticket = Ticket(items, deadline, loop, computed)
+        if not items:
+            return Completed([], 0, 0.0, 0.0)
         if not self._arrived:
             loop.call_soon(self._admit)
-        self._arrived.append((ticket, time.monotonic()))
-        self._arrived_tokens += ticket.tokens
-        self._unanswered += 1
-        self._deadlines.set(ticket, deadline)
+        self._arrived.append((ticket, now))
         try:
-            await ticket.done
+            async with asyncio.timeout_at(loop.time() + deadline - now):
+                await ticket.done
+        except TimeoutError:
+            self._leave(ticket, expired=True)
+            raise DeadlineExceeded from None
         except asyncio.CancelledError:
-            self._leave(ticket)
+            self._leave(ticket, expired=time.monotonic() >= deadline)
             raise
-        finally:
-            self._deadlines.drop(ticket)
-            self._unanswered -= 1
-            if self._drained is not None and not self._unanswered:
-                self._drained.set()
-        results = [result for result in ticket.results if result is not None]
-        return Completed(results, ticket.tokens, ticket.queue_s, ticket.compute_s)
+        return Completed(ticket.delivered(), ticket.tokens, ticket.queue_s, ticket.compute_s)
 
     def stats(self) -> BatcherStats:
         """A snapshot for metrics and probes."""
@@ -182,13 +151,6 @@ class Batcher:
             return math.inf
         return max((now - run.since for run in self._runs.values()), default=0.0)
 
-    async def drain(self) -> None:
-        """Admit nothing more and return when all admitted work is answered."""
-        self._draining = True
-        if self._unanswered:
-            self._drained = self._drained or asyncio.Event()
-            await self._drained.wait()
-
     def close(self) -> None:
         """Stop the workers after their present batch. Threads are daemons: a stuck one is left."""
         with self._ready:
@@ -205,19 +167,11 @@ class Batcher:
             if self._may_begin():
                 self._ready.notify(len(self._queue))
         self._arrived.clear()
-        self._arrived_tokens = 0
-
-    def _expire(self, ticket: Ticket) -> None:
-        if not ticket.done.done():
-            self._leave(ticket, expired=True)
-            ticket.done.set_exception(_too_late())
 
     def _leave(self, ticket: Ticket, *, expired: bool = False) -> None:
         before = len(self._arrived)
         self._arrived = [(other, now) for other, now in self._arrived if other is not ticket]
         arrived = len(self._arrived) < before
-        if arrived:
-            self._arrived_tokens -= ticket.tokens
         with self._ready:
             left = len(ticket.items) if arrived else self._queue.remove(ticket)
             if expired:
@@ -229,6 +183,8 @@ class Batcher:
         """Hand a batch's outcomes to their requests."""
         for entry, outcome in outcomes:
             ticket = entry.ticket
+            if ticket.computed is not None:
+                ticket.computed(entry.tokens)
             if ticket.done.done():
                 continue  # cancelled, expired, or failed by another of its items
             if isinstance(outcome, ClozeError):
@@ -263,10 +219,10 @@ class Batcher:
                 return  # another worker was faster
             started = time.monotonic()
             first = self._queue.first(started, bulk=len(self._runs) < self._cores)
-            taken = self._queue.take(first, self._share(first.line))
+            taken = self._queue.take(first, self._share(first.priority))
             tokens = sum([entry.tokens for entry in taken])
             run = self._run if self._runs or len(self._queue) else self._run_alone
-            self._runs[thread] = _Run(started, first.line, tokens)
+            self._runs[thread] = _Run(started, first.priority, tokens)
             if self._may_begin():
                 self._ready.notify()
         outcomes = self._outcomes(taken, started, run)
@@ -279,7 +235,7 @@ class Batcher:
     def _outcomes(self, taken: list[Entry], now: float, run: RunBatch) -> list[Outcome]:
         """Run what was taken, but for entries whose deadline passed while they waited."""
         entries = [entry for entry in taken if entry.ticket.deadline > now]
-        late = [(entry, _too_late()) for entry in taken if entry.ticket.deadline <= now]
+        late = [(entry, DeadlineExceeded()) for entry in taken if entry.ticket.deadline <= now]
         if not entries:
             return [*late]
         items = [entry.item for entry in entries]
@@ -293,18 +249,18 @@ class Batcher:
         waiting = self._queue.small.tokens
         if not waiting or waiting >= WORTH_A_RUN:
             return waiting > 0
-        return any(run.line is self._queue.bulk for run in self._runs.values())
+        return any(run.priority is self._queue.bulk for run in self._runs.values())
 
-    def _share(self, line: Line) -> int:
-        """Tokens to take of a line now: the budget, or less so that every core gets its part.
+    def _share(self, priority: PriorityClass) -> int:
+        """Tokens to take of a class now: the budget, or less so that every core gets its part.
 
         That is, of what waits for workers that are idle, and of all that is in hand for those that
         will soon be back: one that took all would leave them crumbs.
         """
         running = sum([run.tokens for run in self._runs.values()])
         idle = min(self._idle, max(0, self._cores - len(self._runs) - 1))
-        share = max(WORTH_A_RUN, (line.tokens + running) / self._cores)
-        return min(self._budget, math.ceil(min(share, line.tokens / (idle + 1))))
+        share = max(WORTH_A_RUN, (priority.tokens + running) / self._cores)
+        return min(self._budget, math.ceil(min(share, priority.tokens / (idle + 1))))
 
     def _call_back(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
         entry, _ = outcomes[0]
@@ -319,7 +275,3 @@ class Batcher:
         with self._ready:
             self._counters.memory_errors_total += 1
             self._budget = max(SMALLEST_BUDGET, self._budget // 2)
-
-
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded("The answer was not ready before the request's deadline.")

@@ -19,7 +19,13 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from server.inference.runtime.packing import Encoding, Item, MaskWant, PoolWant, Result
+from server.inference.runtime.packing import (
+    Encoding,
+    Item,
+    MaskScores,
+    Result,
+    SentenceVector,
+)
 
 TIME_LIMIT_S = 0.5
 ROUNDS = 5  # the quickest run of a shape counts: other programs only ever add to its time
@@ -158,4 +164,5 @@ def _in_time(shapes: Sequence[Shape], ends: float) -> Iterator[Shape]:
 
 def _items(shape: Shape) -> list[Item]:
     encoding = Encoding(np.ones(shape.length, np.int64), np.zeros(shape.length, np.int64))
-    return [Item(encoding, MaskWant((1,), 5) if shape.masked else PoolWant("mean"))] * shape.texts
+    output = MaskScores((1,), 5) if shape.masked else SentenceVector("mean")
+    return [Item(encoding, output)] * shape.texts

@@ -54,7 +54,7 @@ class BatcherStats:
     queued_items: int
     queued_tokens: int
     running_batches: int
-    worker_heartbeat_age_s: float
+    worker_heartbeat_age_seconds: float
     """Seconds since the longest-running batch began; 0 when no worker is busy, infinite when a
     worker has died."""
     batches_total: int

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from server.errors import ClozeError, InternalError, NonFiniteOutput
-from server.inference.runtime.packing import Item, Result
-from server.inference.runtime.session import is_finite
+from server.inference.runtime.packing import Item, Result, is_finite
 
 logger = logging.getLogger(__name__)
 

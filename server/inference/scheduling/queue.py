@@ -7,39 +7,68 @@ instead of the one waiting for all of the other. Of those that waited longer tha
 oldest goes before all tags, every other time: nothing waits for ever, and a list that is old before
 it is done does not hold up everybody else.
 
-Two lines. A request that needs more than one batch is bulk work: its client waits for many runs and
-gains nothing from being in an earlier one. A small request that shared a batch with it would wait
-for that whole batch, so small requests and bulk work wait in lines of their own and never share.
+Priority classes. A request that needs more than one batch is bulk work: its client waits for many
+runs and gains nothing from being in an earlier one. A small request that shared a batch with it
+would wait for that whole batch, so small requests and bulk work are classes of their own and never
+share.
 
-Company. The first item is joined by those of its line, in order, whose marginal cost in the batch
-is at most what they would cost later, in a batch of their like. Products cost the same in both.
-What decides is what an item causes here and not there, padding of attention to the longest text and
-the vocabulary for a first mask: that must not cost more than the run that it saves, of which a
-later batch would have spared it all but the part `SAVED`. Nor may an item cost more than the run
-did before it came: it can at most double the time that those before it wait, so a short text never
-waits for one very long companion. Where the first item has a mask, others with masks come before
-the rest: the vocabulary is read once for all of them.
+Batch mates. The first item is joined by those of its class, in order, whose marginal cost in the
+batch is at most what they would cost later, in a batch of their like. Products cost the same in
+both. What decides is what an item causes here and not there, padding of attention to the longest
+text and the vocabulary for a first mask: that must not cost more than the run that it saves, of
+which a later batch would have spared it all but the part `SAVED`. Nor may an item cost more than
+the run did before it came: it can at most double the time that those before it wait, so a short
+text never waits for one very long companion. Where the first item has a mask, others with masks
+come before the rest: the vocabulary is read once for all of them.
 
 Knows nothing of threads: the batcher holds its lock around every call.
 """
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right, insort
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
-from server.inference.runtime.packing import Item, MaskWant
+from server.inference.runtime.packing import Item, Result
 from server.inference.scheduling.cost import CostModel
-
-if TYPE_CHECKING:
-    from server.inference.scheduling.batcher import Ticket
 
 MAX_AGE_S = 0.5  # seconds in the queue after which an item goes first
 SAVED = 0.25  # of a run's own cost: batches of a few texts are what waits under ordinary load
 CANDIDATES = 128  # items looked at for one batch; bounds the time under the lock
+
+
+class Ticket:
+    """One admitted request: its items, and the future that its caller awaits."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        deadline: float,
+        loop: asyncio.AbstractEventLoop,
+        computed: Callable[[int], None] | None = None,
+    ) -> None:
+        self.items = items
+        self.deadline = deadline
+        """In `time.monotonic()` seconds."""
+        self.tokens = sum([len(item.encoding.ids) for item in items])
+        self.computed = computed
+        """Told of tokens that wait no more, on the event loop's thread."""
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.results: list[Result | None] = [None] * len(items)
+        self.remaining = len(items)
+        self.queue_s = 0.0
+        self.compute_s = 0.0
+
+    def delivered(self) -> list[Result]:
+        """The results, once all are there, in the items' order."""
+        results = [result for result in self.results if result is not None]
+        if len(results) != len(self.items):
+            raise RuntimeError(f"expected {len(self.items)} results, found {len(results)}")
+        return results
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +88,7 @@ class Entry:
     """Length of the item's encoding."""
     masked: bool
     """Whether the item reads the vocabulary."""
-    line: Line
+    priority: PriorityClass
     waiting: bool = True
 
 
@@ -70,7 +99,7 @@ def _without_mask(entry: Entry) -> bool:
     return not entry.masked
 
 
-class Line:
+class PriorityClass:
     """Waiting entries by tag, and how many tokens they have."""
 
     def __init__(self) -> None:
@@ -83,7 +112,7 @@ class Line:
         self.tokens += entry.tokens
 
     def drop(self, entries: list[Entry]) -> None:
-        """Take entries of this line out."""
+        """Take entries of this class out."""
         for entry in entries:
             entry.waiting = False
             self.tokens -= entry.tokens
@@ -99,7 +128,7 @@ class ItemQueue:
 
     def __init__(self, cost: CostModel, bulk_tokens: int) -> None:
         self.cost = cost
-        self.small, self.bulk = Line(), Line()
+        self.small, self.bulk = PriorityClass(), PriorityClass()
         self._bulk_tokens = bulk_tokens
         """Requests of more tokens are bulk work."""
         self._by_age: deque[Entry] = deque()
@@ -119,12 +148,12 @@ class ItemQueue:
     def add(self, ticket: Ticket, now: float) -> None:
         """Queue all items of a request; `now` in `time.monotonic()` seconds."""
         tag = self._virtual_time
-        line = self.bulk if ticket.tokens > self._bulk_tokens else self.small
+        priority = self.bulk if ticket.tokens > self._bulk_tokens else self.small
         for index, item in enumerate(ticket.items):
-            masked = isinstance(item.want, MaskWant)
+            masked = item.output.reads_vocabulary
             length = len(item.encoding)
-            entry = Entry(tag, self._arrivals, item, ticket, index, now, length, masked, line)
-            line.add(entry)
+            entry = Entry(tag, self._arrivals, item, ticket, index, now, length, masked, priority)
+            priority.add(entry)
             self._by_age.append(entry)
             self._arrivals += 1
             tag += entry.tokens
@@ -132,9 +161,9 @@ class ItemQueue:
     def remove(self, ticket: Ticket) -> int:
         """Take a request's waiting items out and return how many there were."""
         leaving = 0
-        for line in (self.small, self.bulk):
-            theirs = [entry for entry in line.entries if entry.ticket is ticket]
-            line.drop(theirs)
+        for priority in (self.small, self.bulk):
+            theirs = [entry for entry in priority.entries if entry.ticket is ticket]
+            priority.drop(theirs)
             leaving += len(theirs)
         return leaving
 
@@ -148,17 +177,17 @@ class ItemQueue:
         self._age_led = not self._age_led and now - oldest.queued_at > MAX_AGE_S
         if self._age_led:
             return oldest
-        heads = [line.entries[0] for line in (self.small, self.bulk) if line.entries]
+        heads = [each.entries[0] for each in (self.small, self.bulk) if each.entries]
         return min(heads, key=attrgetter("tag"))  # the small one of two alike
 
     def take(self, first: Entry, budget: int) -> list[Entry]:
-        """Remove and return `first` and its company, of `budget` tokens unless it has more."""
+        """Remove and return `first` and its batch mates, of `budget` tokens unless it has more."""
         cost = self.cost
         token, area, worth = cost.token, cost.area, SAVED * cost.run
         chosen, masked = [first], first.masked
         room, longest = budget - first.tokens, first.tokens
         spent = cost.cost(1, longest, longest, masked=masked)
-        candidates = first.line.entries[:CANDIDATES]
+        candidates = first.priority.entries[:CANDIDATES]
         if masked:
             candidates.sort(key=_without_mask)  # and each kind in its order
         for entry in candidates:
@@ -176,5 +205,5 @@ class ItemQueue:
                 room, longest = room - length, max(longest, length)
                 spent, masked = spent + added, masked or entry.masked
         self._virtual_time = max(self._virtual_time, first.tag)
-        first.line.drop(chosen)
+        first.priority.drop(chosen)
         return chosen

@@ -1,5 +1,27 @@
-"""What each task asks of the encoder and makes of its results: one module per task.
+"""What each task asks of the encoder and makes of its results: one module a task.
 
-A task turns checked inputs into a `Plan`: the items to run, and `finish`, which turns their results
-into the answer. The pipeline runs every plan the same way. No task knows of queues or HTTP.
+`TASKS` is the registry: `/info` lists it, models are warmed by it. No task knows of queues or HTTP.
 """
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from server.inference.tasks.embed import EMBED
+from server.inference.tasks.fill_mask import FILL_MASK
+from server.inference.tasks.nsp import NEXT_SENTENCE
+from server.inference.tasks.question_answering import QUESTION_ANSWERING
+from server.inference.tasks.task import Task
+from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
+from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION
+from server.inference.tasks.tokenization import TOKENIZATION
+
+TASKS: Final[tuple[Task[Any, Any, Any], ...]] = (
+    EMBED,
+    FILL_MASK,
+    NEXT_SENTENCE,
+    TEXT_CLASSIFICATION,
+    TOKEN_CLASSIFICATION,
+    QUESTION_ANSWERING,
+    TOKENIZATION,
+)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import LAST_LAYER, Item, MaskResult, PoolWant, Result
-from server.inference.tasks.plan import Limits, Plan
-from server.inference.tokenizer import Pieces, Tokenizer, require_known, too_long
+from server.inference.runtime.packing import LAST_LAYER, Item, Result, SentenceVector, results_as
+from server.inference.tasks.pairs import TEXT_SPECIALS, Cut, keep
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tokenizer import Pieces, require_known, too_long
 
-SPECIAL_TOKENS = 2
-POOLING_MODES = ("mean", "cls", "max")
-SMALLEST_NORM = np.float32(1e-12)
+Text = str | Sequence[int]
+"""A text, or the token ids of one."""
+
+POOLING_MODES: Final = ("mean", "cls", "max")
+SMALLEST_NORM: Final = np.float32(1e-12)
+_NUMBER_BYTES: Final = 20  # of one number, as float32 and as JSON
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
     """What an embedding request asks besides its texts; None means the model's own way."""
 
-    truncate: bool = False
-    truncation_direction: str = "right"
+    cut: Cut = field(default_factory=Cut)
     normalize: bool | None = None
     dimensions: int | None = None
     prompt_name: str | None = None
@@ -32,53 +36,68 @@ class EmbedOptions:
     layer: int | None = None
 
 
-def check_embed(options: EmbedOptions, manifest: ModelManifest) -> None:
-    """Raise `InvalidParameter` for options that the model cannot satisfy."""
-    hidden = manifest.architecture.hidden_size
-    layers = (LAST_LAYER, *manifest.layers)
-    if options.dimensions is not None and not 1 <= options.dimensions <= hidden:
-        raise InvalidParameter(f"dimensions must be from 1 to {hidden}.", param="dimensions")
-    if options.pooling is not None and options.pooling not in POOLING_MODES:
-        raise InvalidParameter(f"pooling must be one of {POOLING_MODES}.", param="pooling")
-    if options.layer is not None and options.layer not in layers:
-        raise InvalidParameter(f"This model can pool the layers {layers}.", param="layer")
-    if options.truncation_direction not in ("left", "right"):
-        raise InvalidParameter(
-            'truncation_direction must be "left" or "right".', param="truncation_direction"
-        )
-    if options.prompt_name is not None and options.prompt_name not in manifest.pooling.prompts:
-        known = ", ".join(sorted(manifest.pooling.prompts)) or "none"
-        raise InvalidParameter(f"This model's prompts are: {known}.", param="prompt_name")
+class Embed(Task[Text, EmbedOptions, NDArray[np.float32]]):
+    """A vector per text, or per list of token ids: float32 (inputs, dimensions)."""
 
+    name = "embed"
+    title = "embeddings"
 
-def plan_embed(
-    tokenizer: Tokenizer,
-    inputs: Sequence[str | Sequence[int]],
-    options: EmbedOptions,
-    manifest: ModelManifest,
-    limits: Limits,
-) -> Plan[NDArray[np.float32]]:
-    """One item per text; the answer is float32 (texts, dimensions)."""
-    want = PoolWant(options.pooling or manifest.pooling.mode, options.layer or LAST_LAYER)
-    prompt = _prompt(options, manifest)
-    room = limits.max_embed_tokens - SPECIAL_TOKENS
-    items, truncated = [], []
-    for index, text in enumerate(inputs):
-        param = f"inputs[{index}]"
-        pieces = _pieces(tokenizer, text, prompt, options, limits, param)
-        if len(pieces.ids) > room and not options.truncate:
-            raise too_long(limits.max_embed_tokens, param)
-        kept = pieces.ids[:room] if options.truncation_direction == "right" else pieces.ids[-room:]
-        items.append(Item(tokenizer.assemble(kept), want))
-        truncated.append(pieces.cut or len(pieces.ids) > room)
-    normalize = manifest.pooling.normalize if options.normalize is None else options.normalize
+    def check(self, inputs: Sequence[Text], options: EmbedOptions, model: ServedModel) -> None:
+        """Refuse what the model cannot do."""
+        manifest = model.manifest
+        hidden = manifest.architecture.hidden_size
+        layers = (LAST_LAYER, *manifest.layers)
+        if options.dimensions is not None and not 1 <= options.dimensions <= hidden:
+            raise InvalidParameter(f"dimensions must be from 1 to {hidden}.", param="dimensions")
+        if options.pooling is not None and options.pooling not in POOLING_MODES:
+            raise InvalidParameter(f"pooling must be one of {POOLING_MODES}.", param="pooling")
+        if options.layer is not None and options.layer not in layers:
+            raise InvalidParameter(f"This model can pool the layers {layers}.", param="layer")
+        if options.prompt_name is not None and options.prompt_name not in manifest.pooling.prompts:
+            known = ", ".join(sorted(manifest.pooling.prompts)) or "none"
+            raise InvalidParameter(f"This model's prompts are: {known}.", param="prompt_name")
 
-    def finish(results: list[Result]) -> NDArray[np.float32]:
-        rows = [result for result in results if not isinstance(result, MaskResult)]
-        vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
-        return shape_vectors(vectors, options.dimensions, normalize)
+    def price(self, inputs: Sequence[Text], options: EmbedOptions, model: ServedModel) -> Price:
+        """One item a text."""
+        lengths = [len(text) for text in inputs]
+        most = model.manifest.pooling.max_tokens
+        return Price.estimate(lengths, most, _answer_bytes(len(inputs), options, model))
 
-    return Plan(items, finish, tuple(truncated))
+    def plan(
+        self,
+        inputs: Sequence[Text],
+        options: EmbedOptions,
+        model: ServedModel,
+        proceed: Proceed,
+    ) -> Plan[NDArray[np.float32]]:
+        """One item a text; the answer is float32 (texts, dimensions)."""
+        pooling = model.manifest.pooling
+        output = SentenceVector(options.pooling or pooling.mode, options.layer or LAST_LAYER)
+        cut = options.cut
+        prompt = _prompt(options, model.manifest)
+        room = pooling.max_tokens - TEXT_SPECIALS
+        items, truncated = [], []
+        for index, text in enumerate(inputs):
+            proceed()
+            param = f"inputs[{index}]"
+            pieces = _pieces(text, prompt, cut, model, param)
+            if len(pieces.ids) > room and not cut.truncate:
+                raise too_long(pooling.max_tokens, param)
+            kept = keep(pieces.ids, min(room, len(pieces.ids)), cut.direction)
+            items.append(Item(model.tokenizer.assemble(kept), output))
+            truncated.append(pieces.cut or len(pieces.ids) > room)
+        normalize = pooling.normalize if options.normalize is None else options.normalize
+
+        def answer(results: Sequence[Result]) -> NDArray[np.float32]:
+            rows = results_as(np.ndarray, results)
+            vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
+            return shape_vectors(vectors, options.dimensions, normalize)
+
+        return Plan.of(items, answer, truncated, _answer_bytes(len(inputs), options, model))
+
+    def sample(self) -> SentenceVector:
+        """The mean of a text's rows."""
+        return SentenceVector("mean")
 
 
 def shape_vectors(
@@ -97,29 +116,27 @@ def shape_vectors(
     return unit
 
 
+def _answer_bytes(count: int, options: EmbedOptions, model: ServedModel) -> int:
+    dimensions = options.dimensions or model.manifest.architecture.hidden_size
+    return count * (64 + _NUMBER_BYTES * dimensions)
+
+
 def _prompt(options: EmbedOptions, manifest: ModelManifest) -> str:
     name = options.prompt_name or manifest.pooling.default_prompt
     return manifest.pooling.prompts.get(name, "") if name is not None else ""
 
 
-def _pieces(
-    tokenizer: Tokenizer,
-    text: str | Sequence[int],
-    prompt: str,
-    options: EmbedOptions,
-    limits: Limits,
-    param: str,
-) -> Pieces:
+def _pieces(text: Text, prompt: str, cut: Cut, model: ServedModel, param: str) -> Pieces:
+    tokenizer, most = model.tokenizer, model.manifest.pooling.max_tokens
     if isinstance(text, str):
         # A prompt is part of the text, as sentence-transformers has it; alone it is no text.
         if not text.strip():
-            return tokenizer.pieces(text, limits.max_embed_tokens, truncate=False, param=param)
+            return tokenizer.pieces(text, most, truncate=False, param=param)
         return tokenizer.pieces(
-            prompt + text,
-            limits.max_embed_tokens,
-            truncate=options.truncate,
-            cut=options.truncation_direction,
-            param=param,
+            prompt + text, most, truncate=cut.truncate, cut=cut.direction, param=param
         )
     require_known(text, tokenizer.vocab_size, param)
     return tokenizer.given(text, param)
+
+
+EMBED: Final = Embed()

@@ -12,18 +12,33 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from server.errors import InvalidParameter, MaskTruncated, NoMask, TooManyMasks, UnknownToken
-from server.inference.runtime.packing import Item, MaskResult, MaskWant, Result
-from server.inference.tasks.plan import Limits, Plan
-from server.inference.tokenizer import Tokenizer, require_unicode, too_long
+from models.heads import MLM
+from server.errors import (
+    EmptyText,
+    InvalidParameter,
+    MaskTruncated,
+    NoMask,
+    TooManyMasks,
+    UnknownToken,
+)
+from server.inference.runtime.packing import Item, MaskResult, MaskScores, Result, results_as
+from server.inference.tasks.pairs import TEXT_SPECIALS
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tokenizer import MASK, Tokenizer, require_unicode, too_long
 
-SPECIAL_TOKENS = 2  # [CLS] and [SEP]
-MASK = "[MASK]"
+DEFAULT_TOP_K: Final = 5
+# Memory of one candidate while an answer is put together, beside its sequence; measured at 10⁵.
+_CANDIDATE_BYTES: Final = 400
+_PIECE_BYTES: Final = 128  # and of each piece of a target, by itself and in its sequence
+_TARGETS: Final = "parameters.targets"
+
+Word = tuple[int, ...]
+"""The word pieces of one target."""
 
 
 class Filling(NamedTuple):
@@ -36,7 +51,7 @@ class Filling(NamedTuple):
     token_str: str
     sequence: str
     """The text with the candidate filled in."""
-    pieces: tuple[int, ...]
+    pieces: Word
     scored_as: str
     """"token" or "whole_word"."""
 
@@ -48,12 +63,15 @@ class FillMaskOptions:
     top_k: int | None = None
     """Candidates per mask; None for 5, or for all targets."""
     targets: Sequence[Sequence[str]] | None = None
-    """Words to score, per text."""
+    """Words to score: one list for all texts, or one per text."""
     normalize_targets: bool = False
     truncate: bool = False
 
-
-DEFAULT_TOP_K = 5
+    def of(self, index: int) -> int | None:
+        """Which list of targets text number `index` has, None without any."""
+        if self.targets is None:
+            return None
+        return index if len(self.targets) > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -63,38 +81,174 @@ class _Text:
     ids: list[int]
     masks: list[int]
     truncated: bool
-    targets: tuple[tuple[int, ...], ...]
-    """Word pieces of each target; empty when none were given."""
+    shown: int
+    """Bytes of the text as answers show it: unknown words as [UNK], blanks around punctuation."""
+    single: tuple[Word, ...]
+    """Its targets of one piece."""
+    several: tuple[Word, ...]
+    """Its targets of several pieces."""
+    targets: tuple[Word, ...]
+    """Both, as they were given; empty without any."""
 
 
-def plan_fill_mask(
-    tokenizer: Tokenizer, texts: Sequence[str], options: FillMaskOptions, limits: Limits
-) -> Plan[list[list[list[Filling]]]]:
-    """The items of a fill-mask request; its answer is text -> mask -> candidates, best first."""
-    mask_id = _mask_id(tokenizer)
-    prepared = [
-        _prepare(tokenizer, mask_id, text, index, options, limits)
-        for index, text in enumerate(texts)
-    ]
-    if sum([len(text.masks) for text in prepared]) > limits.max_masks:
-        raise TooManyMasks(
-            f"A request may hold {limits.max_masks} masks; split it.", param="inputs"
-        )
-    items: list[Item] = []
-    ends: list[int] = []
-    for index, text in enumerate(prepared):
-        items.extend(_items(tokenizer, mask_id, text, options, limits, f"inputs[{index}]"))
-        ends.append(len(items))
+class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
+    """Candidates, best first, for each mask of each text: text -> mask -> candidates."""
 
-    def finish(results: list[Result]) -> list[list[list[Filling]]]:
-        masks = [result for result in results if isinstance(result, MaskResult)]
-        starts = [0, *ends[:-1]]
-        return [
-            _candidates(tokenizer, text, masks[start:end], options)
-            for text, start, end in zip(prepared, starts, ends, strict=True)
+    name = "fill-mask"
+    title = MLM.title
+    head = MLM
+
+    def check(self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel) -> None:
+        """Refuse options that no text could satisfy, and more targets than are allowed."""
+        most = min(model.limits.max_top_k, model.tokenizer.vocab_size)
+        if options.top_k is not None and not 1 <= options.top_k <= most:
+            raise InvalidParameter(f"top_k must be from 1 to {most}.", param="parameters.top_k")
+        if options.targets is None:
+            return
+        if len(options.targets) not in {1, len(inputs)}:
+            raise InvalidParameter(
+                f"targets has {len(options.targets)} lists for {len(inputs)} texts; send one list "
+                "for all texts, or one for each.",
+                param=_TARGETS,
+            )
+        if any(not targets for targets in options.targets):
+            raise InvalidParameter("A list of targets is empty.", param=_TARGETS)
+        if sum([len(targets) for targets in options.targets]) > model.limits.max_targets:
+            raise InvalidParameter(
+                f"A request may have {model.limits.max_targets} targets, those of all its lists "
+                "together.",
+                param=_TARGETS,
+            )
+
+    def price(self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel) -> Price:
+        """One item a text, at least; what words of several pieces add only their pieces tell."""
+        lengths = [len(text) for text in inputs]
+        masks = [text.count(MASK) for text in inputs]
+        words = [0] * len(inputs)
+        characters = sum(lengths)
+        if options.targets is not None:
+            words = [len(options.targets[options.of(index) or 0]) for index in range(len(inputs))]
+            characters += sum([len(word) for targets in options.targets for word in targets])
+        size = sum(map(_answer_bytes, masks, (_shown(count, options) for count in words), lengths))
+        estimate = Price.estimate(lengths, model.manifest.max_tokens, size)
+        return replace(estimate, characters=characters)
+
+    def plan(
+        self,
+        inputs: Sequence[str],
+        options: FillMaskOptions,
+        model: ServedModel,
+        proceed: Proceed,
+    ) -> Plan[list[list[list[Filling]]]]:
+        """One item a text for what single pieces score, and one for each piece of longer words."""
+        lists = options.targets or ()
+        words = [
+            _words(model, targets, _TARGETS + (f"[{number}]" if len(lists) > 1 else ""), proceed)
+            for number, targets in enumerate(lists)
         ]
+        texts = []
+        for index, text in enumerate(inputs):
+            proceed()
+            own = options.of(index)
+            targets = () if own is None else words[own]
+            texts.append(_read(text, targets, options, model, f"inputs[{index}]"))
+        if sum([len(text.masks) for text in texts]) > model.limits.max_masks:
+            raise TooManyMasks(
+                f"A request may hold {model.limits.max_masks} masks; split it.", param="inputs"
+            )
 
-    return Plan(items, finish, tuple([text.truncated for text in prepared]))
+        def items() -> list[Item]:
+            return [item for text in texts for item in _items(text, options, model.tokenizer)]
+
+        def answer(results: Sequence[Result]) -> list[list[list[Filling]]]:
+            stream = iter(results_as(MaskResult, results))
+            return [
+                _candidates(model.tokenizer, text, [next(stream) for _ in range(count)], options)
+                for text, count in zip(texts, map(_item_count, texts), strict=True)
+            ]
+
+        size = sum([_answer_bytes_of(text, options) for text in texts])
+        price = Price(0, sum(map(_token_count, texts)), size)
+        return Plan(price, items, answer, [text.truncated for text in texts])
+
+    def sample(self) -> MaskScores:
+        """The usual candidates of one mask."""
+        return MaskScores((1,), DEFAULT_TOP_K)
+
+
+# --- what it takes ----------------------------------------------------------------------------
+
+
+def _shown(targets: int, options: FillMaskOptions) -> int:
+    """Candidates that are put together for each mask; of targets all, to be ranked."""
+    return targets or options.top_k or DEFAULT_TOP_K
+
+
+def _answer_bytes(masks: int, candidates: int, shown: int) -> int:
+    """Memory of the candidates of one text; each shows the whole text, as str and as JSON."""
+    return masks * candidates * (_CANDIDATE_BYTES + 2 * shown)
+
+
+def _answer_bytes_of(text: _Text, options: FillMaskOptions) -> int:
+    """The same of a text that was read, with the words that it is to be filled with."""
+    masks = len(text.masks)
+    pieces = masks * sum([len(word) for word in text.targets])
+    candidates = _shown(len(text.targets), options)
+    return _answer_bytes(masks, candidates, text.shown) + pieces * _PIECE_BYTES
+
+
+def _item_count(text: _Text) -> int:
+    """Items of one text.
+
+    >>> _item_count(_Text([7, 8], [0, 1], False, 9, (), ((5, 6), (5, 6, 7)), ()))
+    11
+    """
+    return 1 + len(text.masks) * sum([len(word) for word in text.several])
+
+
+def _token_count(text: _Text) -> int:
+    """Tokens of all its items, which are not made yet: a mask becomes as many as a word has pieces.
+
+    >>> _token_count(_Text([7, 8], [0, 1], False, 9, (), ((5, 6), (5, 6, 7)), ()))
+    60
+    """
+    alone = len(text.ids) + TEXT_SPECIALS
+    steps = sum([len(word) * (alone + len(word) - 1) for word in text.several])
+    return alone + len(text.masks) * steps
+
+
+# --- texts -> items ---------------------------------------------------------------------------
+
+
+def _words(
+    model: ServedModel, targets: Sequence[str], param: str, proceed: Proceed
+) -> tuple[Word, ...]:
+    """Word pieces of each target, duplicates dropped."""
+    found: dict[Word, None] = {}
+    for number, target in enumerate(targets):
+        proceed()
+        found[_word(model, target, f"{param}[{number}]")] = None
+    return tuple(found)
+
+
+def _word(model: ServedModel, target: str, param: str) -> Word:
+    """The pieces of a target: itself where the vocabulary has it, as transformers takes it."""
+    tokenizer = model.tokenizer
+    require_unicode(target, param)
+    exact = tokenizer.token_id(target)
+    if exact is not None and exact != tokenizer.special.unk:
+        return (exact,)
+    try:
+        pieces = tokenizer.pieces(target, model.manifest.max_tokens, truncate=False, param=param)
+    except EmptyText:
+        raise _unknown(param) from None
+    if tokenizer.special.unk in pieces.ids:
+        raise _unknown(param)
+    return tuple(pieces.ids)
+
+
+def _unknown(param: str) -> UnknownToken:
+    return UnknownToken("The vocabulary cannot spell this target.", param=param)
 
 
 def _mask_id(tokenizer: Tokenizer) -> int:
@@ -106,76 +260,57 @@ def _mask_id(tokenizer: Tokenizer) -> int:
     return mask_id
 
 
-def _prepare(
-    tokenizer: Tokenizer,
-    mask_id: int,
+def _read(
     text: str,
-    index: int,
+    targets: tuple[Word, ...],
     options: FillMaskOptions,
-    limits: Limits,
+    model: ServedModel,
+    param: str,
 ) -> _Text:
     """Tokenise, find the masks, and truncate without dropping one."""
-    param = f"inputs[{index}]"
-    pieces = tokenizer.pieces(text, limits.max_tokens, truncate=options.truncate, param=param)
-    room = limits.max_tokens - SPECIAL_TOKENS
+    most, mask_id = model.manifest.max_tokens, _mask_id(model.tokenizer)
+    special = model.tokenizer.special
+    pieces = model.tokenizer.pieces(text, most, truncate=options.truncate, param=param)
+    room = most - TEXT_SPECIALS
+    longest = max([len(word) for word in targets], default=1)
     if len(pieces.ids) > room and not options.truncate:
-        raise too_long(limits.max_tokens, param)
+        raise too_long(most, param)
     kept = pieces.ids[:room]
     masks = [position for position, token in enumerate(kept) if token == mask_id]
-    # A mask that the cut went through stands in neither part: look from just before the cut on.
-    cut_off = text[-len(pieces.rest) - len(MASK) + 1 :] if pieces.cut else ""
-    if mask_id in pieces.ids[room:] or MASK in cut_off:
+    if mask_id in pieces.ids[room:] or MASK in pieces.rest:
         raise MaskTruncated(
-            f"A mask beyond {limits.max_tokens} tokens would be cut off; shorten the text.",
-            param=param,
+            f"A mask beyond {most} tokens would be cut off; shorten the text.", param=param
         )
     if not masks:
         raise NoMask("The text holds no [MASK]; write [MASK] where a word is wanted.", param=param)
-    targets = options.targets[index] if options.targets is not None else ()
-    truncated = pieces.cut or len(pieces.ids) > room
-    return _Text(kept, masks, truncated, _target_pieces(tokenizer, targets))
+    if len(kept) + longest - 1 > room:
+        raise too_long(most, param)
+    return _Text(
+        ids=kept,
+        masks=masks,
+        truncated=pieces.cut or len(pieces.ids) > room,
+        shown=len(model.tokenizer.decode([special.cls, *kept, special.sep]).encode()),
+        single=tuple([word for word in targets if len(word) == 1]),
+        several=tuple([word for word in targets if len(word) > 1]),
+        targets=targets,
+    )
 
 
-def _target_pieces(tokenizer: Tokenizer, targets: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Word pieces of each target, duplicates dropped."""
-    found: dict[tuple[int, ...], None] = {}
-    for number, target in enumerate(targets):
-        param = f"parameters.targets[{number}]"
-        require_unicode(target, param)
-        exact = tokenizer.token_id(target)
-        pieces = (exact,) if exact is not None else tokenizer.word(target)
-        if not pieces or tokenizer.special.unk in pieces:
-            raise UnknownToken("The vocabulary cannot spell this target.", param=param)
-        found[pieces] = None
-    return tuple(found)
-
-
-def _items(
-    tokenizer: Tokenizer,
-    mask_id: int,
-    text: _Text,
-    options: FillMaskOptions,
-    limits: Limits,
-    param: str,
-) -> list[Item]:
+def _items(text: _Text, options: FillMaskOptions, tokenizer: Tokenizer) -> list[Item]:
     """First the item that scores single tokens at all masks, then those of whole words."""
     rows = tuple([position + 1 for position in text.masks])
+    whole = tokenizer.assemble(text.ids)
     if not text.targets:
-        want = MaskWant(rows, options.top_k or DEFAULT_TOP_K)
-        return [Item(tokenizer.assemble(text.ids), want)]
-    single = [pieces[0] for pieces in text.targets if len(pieces) == 1]
-    targets = tuple((row, token) for row in range(len(rows)) for token in single)
-    items = [Item(tokenizer.assemble(text.ids), MaskWant(rows, 1, targets))]
+        return [Item(whole, MaskScores(rows, options.top_k or DEFAULT_TOP_K))]
+    targets = tuple([(row, token) for row in range(len(rows)) for (token,) in text.single])
+    items = [Item(whole, MaskScores(rows, 1, targets))]
+    mask_id = _mask_id(tokenizer)
     for position in text.masks:
-        for pieces in text.targets:
-            if len(pieces) == 1:
-                continue
-            if len(text.ids) + len(pieces) - 1 > limits.max_tokens - SPECIAL_TOKENS:
-                raise too_long(limits.max_tokens, param)
-            for filled in range(len(pieces)):
-                word = [*pieces[:filled], *[mask_id] * (len(pieces) - filled)]
-                ids = _replace(text.ids, position, word)
-                step = MaskWant((position + filled + 1,), 1, ((0, pieces[filled]),))
+        for word in text.several:
+            for filled, piece in enumerate(word):
+                begun = [*word[:filled], *[mask_id] * (len(word) - filled)]
+                ids = _replace(text.ids, position, begun)
+                step = MaskScores((position + filled + 1,), 1, ((0, piece),))
                 items.append(Item(tokenizer.assemble(ids), step))
     return items
 
@@ -187,6 +322,9 @@ def _replace(ids: list[int], position: int, word: Sequence[int]) -> list[int]:
     [5, 8, 9, 7]
     """
     return [*ids[:position], *word, *ids[position + 1 :]]
+
+
+# --- results -> candidates --------------------------------------------------------------------
 
 
 def _candidates(
@@ -205,14 +343,10 @@ def _candidates(
     answer = []
     for position in text.masks:
         # Singles were asked for mask by mask, and so were words: both streams are in this order.
-        singles = [next(single) for pieces in text.targets if len(pieces) == 1]
-        words = [
-            sum(float(next(chain).target_log_probabilities[0]) for _ in pieces)
-            for pieces in text.targets
-            if len(pieces) > 1
-        ]
-        one, many = iter(singles), iter(words)
-        logs = np.array([next(one if len(p) == 1 else many) for p in text.targets])
+        logs_of = {word: next(single) for word in text.single}
+        for word in text.several:
+            logs_of[word] = sum([float(next(chain).target_log_probabilities[0]) for _ in word])
+        logs = np.array([logs_of[word] for word in text.targets])
         if options.normalize_targets:
             logs -= np.logaddexp.reduce(logs)
         fillings = _fillings(tokenizer, text, position, text.targets, np.exp(logs).tolist())
@@ -225,7 +359,7 @@ def _fillings(
     tokenizer: Tokenizer,
     text: _Text,
     position: int,
-    candidates: Sequence[tuple[int, ...]],
+    candidates: Sequence[Word],
     scores: Sequence[float],
 ) -> list[Filling]:
     """The candidates at one mask, each shown in its text."""
@@ -249,23 +383,4 @@ def _fillings(
     ]
 
 
-def check_fill_mask(options: FillMaskOptions, count: int, limits: Limits) -> None:
-    """Raise `InvalidParameter` for options that no text could satisfy."""
-    top_k = options.top_k
-    if top_k is not None and not 1 <= top_k <= limits.max_top_k:
-        raise InvalidParameter(
-            f"top_k must be from 1 to {limits.max_top_k}.", param="parameters.top_k"
-        )
-    if options.targets is None:
-        return
-    if len(options.targets) != count:
-        raise InvalidParameter(
-            "Give one list of targets for all texts, or one list per text.",
-            param="parameters.targets",
-        )
-    if any(not targets for targets in options.targets):
-        raise InvalidParameter("A list of targets is empty.", param="parameters.targets")
-    if max(len(targets) for targets in options.targets) > limits.max_targets:
-        raise InvalidParameter(
-            f"A mask may have {limits.max_targets} targets.", param="parameters.targets"
-        )
+FILL_MASK: Final = FillMask()

@@ -6,61 +6,59 @@ BERT's label 0 is IsNext (Devlin et al. 2018, section 3.1); the probability give
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
-from server.errors import TooLong
-from server.inference.runtime.packing import Item, MaskResult, PairWant, Result
-from server.inference.tasks.plan import Limits, Plan
-from server.inference.tokenizer import Tokenizer
+from models.heads import NSP
+from models.probabilities import softmax
+from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
+from server.inference.tasks.pairs import Cut, length_of, read_pair
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 
-SPECIAL_TOKENS = 3  # [CLS] a [SEP] b [SEP]
-IS_NEXT = 0
-
-
-def plan_nsp(
-    tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], truncate: bool, limits: Limits
-) -> Plan[list[float]]:
-    """One item per pair; the answer is P(IsNext) per pair."""
-    items, truncated = [], []
-    room = limits.max_tokens - SPECIAL_TOKENS
-    for index, (first, second) in enumerate(pairs):
-        param = f"inputs[{index}]"
-        a, b = (
-            tokenizer.pieces(text, limits.max_tokens, truncate=truncate, param=param)
-            for text in (first, second)
-        )
-        over = len(a.ids) + len(b.ids) > room
-        if over and not truncate:
-            raise TooLong(
-                f"The pair is longer than {limits.max_tokens} tokens; shorten it, "
-                "or set `truncate` to true.",
-                param=param,
-            )
-        left, right = longest_first(len(a.ids), len(b.ids), room)
-        items.append(Item(tokenizer.assemble(a.ids[:left], b.ids[:right]), PairWant()))
-        truncated.append(over or a.cut or b.cut)
-    return Plan(items, _probabilities, tuple(truncated))
+IS_NEXT: Final = 0
+_ANSWER_BYTES: Final = 256  # of one pair
 
 
-def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Lengths after dropping tokens from the longer text until both fit into `room`.
+class NextSentence(Task[tuple[str, str], Cut, list[float]]):
+    """The probability, for each pair, that the second text follows the first."""
 
-    >>> longest_first(10, 4, 12), longest_first(10, 9, 12)
-    ((8, 4), (6, 6))
-    """
-    if first + second <= room:
-        return first, second
-    shorter = min(first, second, room // 2)
-    if first >= second:
-        return room - shorter, shorter
-    return shorter, room - shorter
+    name = "nsp"
+    title = NSP.title
+    head = NSP
+
+    def price(self, inputs: Sequence[tuple[str, str]], options: Cut, model: ServedModel) -> Price:
+        """One item a pair."""
+        lengths = [length_of(pair) for pair in inputs]
+        most = model.manifest.max_tokens
+        return Price.estimate(lengths, most, _ANSWER_BYTES * len(inputs))
+
+    def plan(
+        self,
+        inputs: Sequence[tuple[str, str]],
+        options: Cut,
+        model: ServedModel,
+        proceed: Proceed,
+    ) -> Plan[list[float]]:
+        """One item a pair; the answer is P(IsNext) of each."""
+        items, truncated = [], []
+        for index, pair in enumerate(inputs):
+            proceed()
+            encoding, cut = read_pair(pair, options, model, f"inputs[{index}]")
+            items.append(Item(encoding, self.sample()))
+            truncated.append(cut)
+        return Plan.of(items, _probabilities, truncated, _ANSWER_BYTES * len(inputs))
+
+    def sample(self) -> PooledLogits:
+        """The two logits of a pair."""
+        return PooledLogits(NSP)
 
 
-def _probabilities(results: list[Result]) -> list[float]:
+def _probabilities(results: Sequence[Result]) -> list[float]:
     """Softmax over (IsNext, NotNext), of which IsNext is kept."""
-    rows = [result for result in results if not isinstance(result, MaskResult)]
-    logits = np.stack(rows).astype(np.float64)
-    scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: list[float] = (scores[:, IS_NEXT] / scores.sum(axis=1)).tolist()
+    logits = np.stack(results_as(np.ndarray, results))
+    probabilities: list[float] = softmax(logits)[:, IS_NEXT].tolist()
     return probabilities
+
+
+NEXT_SENTENCE: Final = NextSentence()

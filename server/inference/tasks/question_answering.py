@@ -14,22 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from models.heads import QA
+from models.probabilities import Float64, softmax
+from models.spans import best_spans
 from server.errors import InvalidParameter, TooLong
-from server.inference.runtime.packing import Float32, Item, MaskResult, Result, TokenWant
-from server.inference.tasks.plan import Limits, Plan
-from server.inference.tasks.probabilities import Float64, softmax
-from server.inference.tasks.spans import best_spans
-from server.inference.tasks.windows import Window, require_few, windows
+from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
+from server.inference.tasks.pairs import PAIR_SPECIALS
+from server.inference.tasks.task import (
+    CHARACTER_BYTES,
+    CHARACTERS_PER_TOKEN,
+    Plan,
+    Price,
+    Proceed,
+    ServedModel,
+    Task,
+)
+from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer
 
-SPECIAL_TOKENS = 3  # [CLS] question [SEP] context [SEP]
-USUAL_TOKENS = 384  # of question and part together, as most models were trained with
-USUAL_OVERLAP = 128  # tokens
-USUAL_ANSWER = 15  # tokens
+USUAL_TOKENS: Final = 384  # of question and part together, as most models were trained with
+USUAL_OVERLAP: Final = 128  # tokens
+USUAL_ANSWER: Final = 15  # tokens
+_FOUND_BYTES: Final = 512  # of one answer of one part, while the best are looked for
 
 
 class Question(NamedTuple):
@@ -68,60 +78,119 @@ class AnswerOptions:
 
 @dataclass(frozen=True)
 class _Context:
-    """One tokenised question with its context and the parts in which that is read."""
+    """One tokenised question with its context, and how that falls into parts."""
 
     text: str
     question: list[int]
     pieces: Located
-    parts: list[Window]
+    room: int
+    """Tokens of a part."""
+    overlap: int
     truncated: bool
 
+    @property
+    def count(self) -> int:
+        """Parts."""
+        return count_windows(len(self.pieces.ids), self.room, self.overlap)
 
-def check_answer(options: AnswerOptions, limits: Limits) -> None:
-    """Raise `InvalidParameter` for options that no question could satisfy."""
-    if options.top_k > limits.max_top_k:
-        raise InvalidParameter(
-            f"top_k must be from 1 to {limits.max_top_k}.", param="parameters.top_k"
-        )
-    if options.max_tokens is not None and options.max_tokens > limits.max_tokens:
-        raise InvalidParameter(
-            f"max_seq_len must be from 1 to {limits.max_tokens}, which this model can read.",
-            param="parameters.max_seq_len",
-        )
+    @property
+    def parts(self) -> list[Window]:
+        """The parts themselves."""
+        return windows(len(self.pieces.ids), self.room, self.overlap)
 
 
-def plan_answers(
-    tokenizer: Tokenizer, questions: Sequence[Question], options: AnswerOptions, limits: Limits
-) -> Plan[list[list[Found]]]:
-    """One item per part of a context; the answer is question -> answers, best first."""
-    prepared = [
-        _prepare(tokenizer, question, options, limits, f"inputs[{index}]")
-        for index, question in enumerate(questions)
-    ]
-    require_few([context.parts for context in prepared], limits.max_items)
-    items = [_item(tokenizer, context, part) for context in prepared for part in context.parts]
+class QuestionAnswering(Task[Question, AnswerOptions, list[list[Found]]]):
+    """The passages that answer each question, best first."""
 
-    def finish(results: list[Result]) -> list[list[Found]]:
-        logits = iter([result for result in results if not isinstance(result, MaskResult)])
-        return [
-            _answers(context, [next(logits) for _ in context.parts], options)
-            for context in prepared
+    name = "question-answering"
+    title = QA.title
+    head = QA
+
+    def check(self, inputs: Sequence[Question], options: AnswerOptions, model: ServedModel) -> None:
+        """Refuse options that no question could satisfy."""
+        if options.top_k > model.limits.max_top_k:
+            raise InvalidParameter(
+                f"top_k must be from 1 to {model.limits.max_top_k}.", param="parameters.top_k"
+            )
+        most = model.manifest.max_tokens
+        if options.max_tokens is not None and options.max_tokens > most:
+            raise InvalidParameter(
+                f"max_seq_len must be from 1 to {most}, which this model can read.",
+                param="parameters.max_seq_len",
+            )
+
+    def price(
+        self, inputs: Sequence[Question], options: AnswerOptions, model: ServedModel
+    ) -> Price:
+        """Every token of each context, with some of its question."""
+        lengths = [len(asked.question) + len(asked.context) for asked in inputs]
+        usual = options.max_answer_tokens * CHARACTERS_PER_TOKEN
+        return Price.estimate(lengths, sum(lengths), _answer_bytes(len(inputs), options, usual))
+
+    def plan(
+        self,
+        inputs: Sequence[Question],
+        options: AnswerOptions,
+        model: ServedModel,
+        proceed: Proceed,
+    ) -> Plan[list[list[Found]]]:
+        """One item per part of a context; the answer is question -> answers, best first."""
+        contexts = []
+        for index, question in enumerate(inputs):
+            proceed()
+            contexts.append(_read(question, options, model, f"inputs[{index}]"))
+        require_few([context.count for context in contexts], model.limits.max_inputs)
+        items = [
+            _item(model.tokenizer, context, part) for context in contexts for part in context.parts
         ]
 
-    return Plan(items, finish, tuple(context.truncated for context in prepared))
+        def answer(results: Sequence[Result]) -> list[list[Found]]:
+            logits = iter(results_as(np.ndarray, results))
+            return [
+                _answers(context, [next(logits) for _ in context.parts], options)
+                for context in contexts
+            ]
+
+        truncated = [context.truncated for context in contexts]
+        longest = max([_longest_answer(context.pieces, options) for context in contexts])
+        return Plan.of(items, answer, truncated, _answer_bytes(len(items), options, longest))
+
+    def sample(self) -> TokenLogits:
+        """The logits of two tokens."""
+        return TokenLogits(QA, np.arange(2))
 
 
-def _prepare(
-    tokenizer: Tokenizer, asked: Question, options: AnswerOptions, limits: Limits, param: str
-) -> _Context:
+def _answer_bytes(parts: int, options: AnswerOptions, longest: int) -> int:
+    """Memory of the answers of all parts; the longest has so many characters."""
+    return parts * _spans(options) * (_FOUND_BYTES + longest * CHARACTER_BYTES)
+
+
+def _longest_answer(pieces: Located, options: AnswerOptions) -> int:
+    """Characters of the longest passage of as many tokens as an answer may have."""
+    starts, ends = np.array(pieces.spans).T
+    words = np.array(pieces.words)
+    if options.whole_words:  # as far as the words that a span touches
+        starts = starts[np.searchsorted(words, words)]
+        ends = ends[np.searchsorted(words, words, "right") - 1]
+    more = min(options.max_answer_tokens, len(words)) - 1
+    return int((ends[more:] - starts[: len(starts) - more]).max())
+
+
+def _spans(options: AnswerOptions) -> int:
+    """How many of a part's spans are looked at: more than wanted, as several may be one answer."""
+    return 2 * options.top_k + 10 if options.whole_words else options.top_k
+
+
+def _read(asked: Question, options: AnswerOptions, model: ServedModel, param: str) -> _Context:
     """Tokenise, and decide in which parts the context is read."""
+    tokenizer, readable = model.tokenizer, model.manifest.max_tokens
     most = options.max_question_tokens
     question = tokenizer.pieces(
-        asked.question, limits.max_tokens, truncate=most is not None, param=f"{param}.question"
+        asked.question, readable, truncate=most is not None, param=f"{param}.question"
     )
     kept = question.ids[:most]
     context = tokenizer.located(asked.context, None, truncate=False, param=f"{param}.context")
-    room = (options.max_tokens or min(USUAL_TOKENS, limits.max_tokens)) - SPECIAL_TOKENS - len(kept)
+    room = (options.max_tokens or min(USUAL_TOKENS, readable)) - PAIR_SPECIALS - len(kept)
     if room < 1:
         raise TooLong(
             "The question leaves the context no room; shorten it, or set max_question_len.",
@@ -133,8 +202,8 @@ def _prepare(
             f"doc_stride must be below the {room} tokens that the question leaves the context.",
             param="parameters.doc_stride",
         )
-    parts = windows(len(context.ids), room, overlap)
-    return _Context(asked.context, kept, context, parts, question.cut or kept != question.ids)
+    truncated = question.cut or kept != question.ids
+    return _Context(asked.context, kept, context, room, overlap, truncated)
 
 
 def _item(tokenizer: Tokenizer, context: _Context, part: Window) -> Item:
@@ -142,7 +211,7 @@ def _item(tokenizer: Tokenizer, context: _Context, part: Window) -> Item:
     first = len(context.question) + 2
     rows = np.array([0, *range(first, first + end - start)])  # [CLS] and the context
     encoding = tokenizer.assemble(context.question, context.pieces.ids[start:end])
-    return Item(encoding, TokenWant("qa", rows))
+    return Item(encoding, TokenLogits(QA, rows))
 
 
 def _answers(context: _Context, logits: Sequence[Float32], options: AnswerOptions) -> list[Found]:
@@ -165,11 +234,9 @@ def _in_part(
     context: _Context, part: Window, probabilities: Float64, options: AnswerOptions
 ) -> list[Found]:
     """The best answers of one part; `probabilities` are float64 (2, tokens), of starts and ends."""
-    # Several spans may come to the same words.
-    count = 2 * options.top_k + 10 if options.whole_words else options.top_k
     found: dict[str, Found] = {}
     starts, ends = probabilities
-    for span in best_spans(starts, ends, options.max_answer_tokens, count):
+    for span in best_spans(starts, ends, options.max_answer_tokens, _spans(options)):
         first, last = part[0] + span.first, part[0] + span.last
         if options.whole_words:
             first, last = _whole_words(context.pieces.words, first, last)
@@ -191,3 +258,6 @@ def _whole_words(words: Sequence[int], first: int, last: int) -> tuple[int, int]
     while last + 1 < len(words) and words[last + 1] == words[last]:
         last += 1
     return first, last
+
+
+QUESTION_ANSWERING: Final = QuestionAnswering()

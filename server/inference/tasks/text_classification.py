@@ -8,30 +8,28 @@ them a model was trained for stands in its manifest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.heads import SEQUENCE
 from models.manifest import ModelManifest
-from server.errors import InvalidParameter, TooLong
-from server.inference.runtime.packing import ClassWant, Item, MaskResult, Result
-from server.inference.tasks.nsp import longest_first
-from server.inference.tasks.plan import Limits, Plan
-from server.inference.tasks.probabilities import sigmoid, softmax, unchanged
-from server.inference.tokenizer import Tokenizer, too_long
-
-TEXT_SPECIALS, PAIR_SPECIALS = 2, 3  # [CLS] a [SEP], and b [SEP]
+from models.probabilities import sigmoid, softmax, unchanged
+from server.errors import InvalidParameter
+from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
+from server.inference.tasks.pairs import Cut, TextOrPair, length_of, read_pair
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 
 Function = Literal["softmax", "sigmoid", "none"]
-Direction = Literal["left", "right"]
 
 _FUNCTIONS: Final[Mapping[Function, Callable[[NDArray[np.float32]], NDArray[np.float64]]]] = {
     "softmax": softmax,
     "sigmoid": sigmoid,
     "none": unchanged,
 }
+_LABEL_BYTES: Final = 320  # of one label of one text
 
 
 class Label(NamedTuple):
@@ -49,23 +47,64 @@ class PredictOptions:
     """Logits -> scores; None for what the model was trained for."""
     top_k: int | None = None
     """Labels per text; None for all."""
-    truncate: bool = False
-    truncation_direction: Direction = "right"
+    cut: Cut = field(default_factory=Cut)
 
 
-def check_predict(
-    options: PredictOptions, inputs: Sequence[tuple[str, str | None]], manifest: ModelManifest
-) -> None:
-    """Raise `InvalidParameter` for what the model cannot do."""
-    if options.top_k is not None and options.top_k < 1:
-        raise InvalidParameter("top_k must be at least 1.", param="parameters.top_k")
-    if manifest.architecture.type_vocab_size > 1:
-        return
-    for index, (_, second) in enumerate(inputs):
-        if second is not None:
-            raise InvalidParameter(
-                "This model reads single texts, no pairs.", param=f"inputs[{index}]"
-            )
+class TextClassification(Task[TextOrPair, PredictOptions, list[list[Label]]]):
+    """The labels of each text or pair with their scores, best first."""
+
+    name = "predict"
+    title = SEQUENCE.title
+    head = SEQUENCE
+
+    def check(
+        self, inputs: Sequence[TextOrPair], options: PredictOptions, model: ServedModel
+    ) -> None:
+        """Refuse what the model cannot do."""
+        if options.top_k is not None and options.top_k < 1:
+            raise InvalidParameter("top_k must be at least 1.", param="parameters.top_k")
+        if model.manifest.architecture.type_vocab_size > 1:
+            return
+        for index, (_, second) in enumerate(inputs):
+            if second is not None:
+                raise InvalidParameter(
+                    "This model reads single texts, no pairs.", param=f"inputs[{index}]"
+                )
+
+    def price(
+        self, inputs: Sequence[TextOrPair], options: PredictOptions, model: ServedModel
+    ) -> Price:
+        """One item a text or pair."""
+        lengths = [length_of(pair) for pair in inputs]
+        most = model.manifest.max_tokens
+        return Price.estimate(lengths, most, _answer_bytes(len(inputs), model))
+
+    def plan(
+        self,
+        inputs: Sequence[TextOrPair],
+        options: PredictOptions,
+        model: ServedModel,
+        proceed: Proceed,
+    ) -> Plan[list[list[Label]]]:
+        """One item a text or pair; the answer is text -> labels, best first."""
+        items, truncated = [], []
+        for index, pair in enumerate(inputs):
+            proceed()
+            encoding, cut = read_pair(pair, options.cut, model, f"inputs[{index}]")
+            items.append(Item(encoding, self.sample()))
+            truncated.append(cut)
+        manifest = model.manifest
+        function = _FUNCTIONS[options.function or usual_function(manifest)]
+
+        def answer(results: Sequence[Result]) -> list[list[Label]]:
+            scores = function(np.stack(results_as(np.ndarray, results)))  # (texts, labels)
+            return [_ranked(row, manifest.labels, options.top_k) for row in scores]
+
+        return Plan.of(items, answer, truncated, _answer_bytes(len(inputs), model))
+
+    def sample(self) -> PooledLogits:
+        """The logits of a text."""
+        return PooledLogits(SEQUENCE)
 
 
 def usual_function(manifest: ModelManifest) -> Function:
@@ -75,27 +114,8 @@ def usual_function(manifest: ModelManifest) -> Function:
     return "sigmoid" if manifest.multi_label or len(manifest.labels) == 1 else "softmax"
 
 
-def plan_predict(
-    tokenizer: Tokenizer,
-    inputs: Sequence[tuple[str, str | None]],
-    options: PredictOptions,
-    manifest: ModelManifest,
-    limits: Limits,
-) -> Plan[list[list[Label]]]:
-    """One item per text or pair; the answer is text -> labels, best first."""
-    items, truncated = [], []
-    for index, (first, second) in enumerate(inputs):
-        item, cut = _item(tokenizer, first, second, options, limits, f"inputs[{index}]")
-        items.append(item)
-        truncated.append(cut)
-    function = _FUNCTIONS[options.function or usual_function(manifest)]
-
-    def finish(results: list[Result]) -> list[list[Label]]:
-        rows = [result for result in results if not isinstance(result, MaskResult)]
-        scores = function(np.stack(rows))  # (texts, labels)
-        return [_ranked(row, manifest.labels, options.top_k) for row in scores]
-
-    return Plan(items, finish, tuple(truncated))
+def _answer_bytes(count: int, model: ServedModel) -> int:
+    return count * (64 + _LABEL_BYTES * len(model.manifest.labels))
 
 
 def _ranked(scores: NDArray[np.float64], labels: Sequence[str], top_k: int | None) -> list[Label]:
@@ -104,47 +124,4 @@ def _ranked(scores: NDArray[np.float64], labels: Sequence[str], top_k: int | Non
     return [Label(float(scores[index]), labels[index]) for index in order]
 
 
-def _item(
-    tokenizer: Tokenizer,
-    first: str,
-    second: str | None,
-    options: PredictOptions,
-    limits: Limits,
-    param: str,
-) -> tuple[Item, bool]:
-    """One text or pair, cut where that was asked for, and whether it was."""
-    cut_end = options.truncation_direction
-    parts = [
-        tokenizer.pieces(
-            text, limits.max_tokens, truncate=options.truncate, cut=cut_end, param=param
-        )
-        for text in ((first,) if second is None else (first, second))
-    ]
-    room = limits.max_tokens - (TEXT_SPECIALS if second is None else PAIR_SPECIALS)
-    counts = [len(part.ids) for part in parts]
-    over = sum(counts) > room
-    if over and not options.truncate:
-        raise (
-            too_long(limits.max_tokens, param)
-            if second is None
-            else _pair_too_long(limits.max_tokens, param)
-        )
-    kept = (min(counts[0], room),) if second is None else longest_first(counts[0], counts[1], room)
-    ids = [_keep(part.ids, count, cut_end) for part, count in zip(parts, kept, strict=True)]
-    return Item(tokenizer.assemble(*ids), ClassWant()), over or any(part.cut for part in parts)
-
-
-def _keep(ids: list[int], count: int, cut_end: Direction) -> list[int]:
-    """The first `count` of `ids`, or the last where the left end is cut.
-
-    >>> _keep([5, 6, 7], 2, "right"), _keep([5, 6, 7], 2, "left")
-    ([5, 6], [6, 7])
-    """
-    return ids[:count] if cut_end == "right" else ids[len(ids) - count :]
-
-
-def _pair_too_long(max_tokens: int, param: str) -> TooLong:
-    return TooLong(
-        f"The pair is longer than {max_tokens} tokens; shorten it, or set `truncate` to true.",
-        param=param,
-    )
+TEXT_CLASSIFICATION: Final = TextClassification()

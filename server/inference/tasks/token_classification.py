@@ -7,14 +7,15 @@ parts. How tokens become entities is told in `entities`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from models.manifest import ModelManifest
+from models.heads import TOKEN
+from models.probabilities import softmax
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import Float32, Item, MaskResult, Result, TokenWant
+from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
 from server.inference.tasks.entities import (
     Entity,
     Strategy,
@@ -22,13 +23,15 @@ from server.inference.tasks.entities import (
     find_entities,
     without_overlaps,
 )
-from server.inference.tasks.plan import Limits, Plan
-from server.inference.tasks.probabilities import softmax
-from server.inference.tasks.windows import Window, require_few, windows
+from server.inference.tasks.pairs import TEXT_SPECIALS
+from server.inference.tasks.task import CHARACTER_BYTES, Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer, too_long
 
-SPECIAL_TOKENS: Final = 2  # [CLS] and [SEP]
 OUTSIDE: Final = "O"
+_TOKEN_BYTES: Final = (
+    640  # of one token's scores, place and entity, while an answer is put together
+)
 
 
 @dataclass(frozen=True)
@@ -45,75 +48,119 @@ class EntityOptions:
 
 @dataclass(frozen=True)
 class _Text:
-    """One tokenised text and the parts in which it is read."""
+    """One tokenised text and how it falls into the parts in which it is read."""
 
     text: str
     pieces: Located
-    parts: list[Window]
-    truncated: bool = False
+    room: int
+    """Tokens of a part."""
+    overlap: int
+    read: int
+    """Tokens that are read, from the first on."""
+
+    @property
+    def count(self) -> int:
+        """Parts."""
+        return count_windows(self.read, self.room, self.overlap)
+
+    @property
+    def parts(self) -> list[Window]:
+        """The parts themselves."""
+        return windows(self.read, self.room, self.overlap)
+
+    @property
+    def characters(self) -> int:
+        """What is read; an unknown word of any length is one token."""
+        return self.pieces.spans[self.read - 1][1]
+
+    @property
+    def truncated(self) -> bool:
+        """Whether something of the text is not read."""
+        return self.pieces.cut or self.read < len(self.pieces.ids)
 
 
-def check_entities(options: EntityOptions, limits: Limits) -> None:
-    """Raise `InvalidParameter` for options that no text could satisfy."""
-    if options.stride is None:
-        return
-    room = limits.max_tokens - SPECIAL_TOKENS
-    if not 0 <= options.stride < room:
-        raise InvalidParameter(
-            f"stride must be from 0 to {room - 1}: the model reads {room} tokens at a time.",
-            param="parameters.stride",
-        )
-    if options.strategy == "none":
-        raise InvalidParameter(
-            "A stride needs an aggregation_strategy other than none, as tokens that two parts "
-            "share would be listed twice.",
-            param="parameters.stride",
-        )
+class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
+    """What of each text has a label: words or runs of words, in their order."""
+
+    name = "token-classification"
+    title = TOKEN.title
+    head = TOKEN
+
+    def check(self, inputs: Sequence[str], options: EntityOptions, model: ServedModel) -> None:
+        """Refuse options that no text could satisfy."""
+        if options.stride is None:
+            return
+        room = model.manifest.max_tokens - TEXT_SPECIALS
+        if not 0 <= options.stride < room:
+            raise InvalidParameter(
+                f"stride must be from 0 to {room - 1}: the model reads {room} tokens at a time.",
+                param="parameters.stride",
+            )
+        if options.strategy == "none":
+            raise InvalidParameter(
+                "A stride needs an aggregation_strategy other than none, as tokens that two parts "
+                "share would be listed twice.",
+                param="parameters.stride",
+            )
+
+    def price(self, inputs: Sequence[str], options: EntityOptions, model: ServedModel) -> Price:
+        """Every token of a text, or those that the model reads at once."""
+        lengths = [len(text) for text in inputs]
+        longest = max(lengths, default=0)
+        most = model.manifest.max_tokens if options.stride is None else longest
+        estimate = Price.estimate(lengths, most, 0)
+        return replace(estimate, answer_bytes=estimate.tokens * _TOKEN_BYTES)
+
+    def plan(
+        self,
+        inputs: Sequence[str],
+        options: EntityOptions,
+        model: ServedModel,
+        proceed: Proceed,
+    ) -> Plan[list[list[Entity]]]:
+        """One item per part of a text; the answer is text -> entities in their order."""
+        tokenizer = model.tokenizer
+        texts = []
+        for index, text in enumerate(inputs):
+            proceed()
+            texts.append(_read(text, options, model, f"inputs[{index}]"))
+        require_few([text.count for text in texts], model.limits.max_inputs)
+        items = [_item(tokenizer, text.pieces, part) for text in texts for part in text.parts]
+
+        def answer(results: Sequence[Result]) -> list[list[Entity]]:
+            logits = iter(results_as(np.ndarray, results))
+            labels = model.manifest.labels
+            return [
+                _entities(tokenizer, text, [next(logits) for _ in text.parts], labels, options)
+                for text in texts
+            ]
+
+        size = sum([len(item.encoding) for item in items]) * _TOKEN_BYTES
+        size += sum([text.characters for text in texts]) * CHARACTER_BYTES
+        return Plan.of(items, answer, [text.truncated for text in texts], size)
+
+    def sample(self) -> TokenLogits:
+        """The logits of two tokens."""
+        return TokenLogits(TOKEN, np.arange(2))
 
 
-def plan_entities(
-    tokenizer: Tokenizer,
-    texts: Sequence[str],
-    options: EntityOptions,
-    manifest: ModelManifest,
-    limits: Limits,
-) -> Plan[list[list[Entity]]]:
-    """One item per part of a text; the answer is text -> entities in their order."""
-    prepared = [
-        _prepare(tokenizer, text, options, limits, f"inputs[{index}]")
-        for index, text in enumerate(texts)
-    ]
-    require_few([text.parts for text in prepared], limits.max_items)
-    items = [_item(tokenizer, text.pieces, part) for text in prepared for part in text.parts]
-
-    def finish(results: list[Result]) -> list[list[Entity]]:
-        logits = iter([result for result in results if not isinstance(result, MaskResult)])
-        return [
-            _entities(tokenizer, text, [next(logits) for _ in text.parts], manifest.labels, options)
-            for text in prepared
-        ]
-
-    return Plan(items, finish, tuple(text.truncated for text in prepared))
-
-
-def _prepare(
-    tokenizer: Tokenizer, text: str, options: EntityOptions, limits: Limits, param: str
-) -> _Text:
+def _read(text: str, options: EntityOptions, model: ServedModel, param: str) -> _Text:
     """Tokenise, and decide in which parts the text is read."""
-    at_once = limits.max_tokens if options.stride is None else None
-    pieces = tokenizer.located(text, at_once, truncate=options.truncate, param=param)
-    count, room = len(pieces.ids), limits.max_tokens - SPECIAL_TOKENS
+    most = model.manifest.max_tokens
+    at_once = most if options.stride is None else None
+    pieces = model.tokenizer.located(text, at_once, truncate=options.truncate, param=param)
+    count, room = len(pieces.ids), most - TEXT_SPECIALS
     if options.stride is not None:
-        return _Text(text, pieces, windows(count, room, options.stride))
+        return _Text(text, pieces, room, options.stride, count)
     if count > room and not options.truncate:
-        raise too_long(limits.max_tokens, param)
-    return _Text(text, pieces, [(0, min(count, room))], count > room or pieces.cut)
+        raise too_long(most, param)
+    return _Text(text, pieces, room, 0, min(count, room))
 
 
 def _item(tokenizer: Tokenizer, pieces: Located, part: Window) -> Item:
     start, end = part
     rows = np.arange(1, end - start + 1)  # all but [CLS] and [SEP]
-    return Item(tokenizer.assemble(pieces.ids[start:end]), TokenWant("token", rows))
+    return Item(tokenizer.assemble(pieces.ids[start:end]), TokenLogits(TOKEN, rows))
 
 
 def _entities(
@@ -147,3 +194,6 @@ def _tokens(tokenizer: Tokenizer, text: _Text, start: int, end: int) -> Tokens:
         for token_id, span in zip(ids, spans, strict=True)
     ]
     return Tokens(shown, spans, text.pieces.words[start:end])
+
+
+TOKEN_CLASSIFICATION: Final = TokenClassification()

@@ -10,6 +10,15 @@ Window = tuple[int, int]
 """First piece, and the one after the last."""
 
 
+def count_windows(length: int, room: int, overlap: int) -> int:
+    """How many parts there will be.
+
+    >>> count_windows(10, 4, 1), count_windows(3, 4, 1)
+    (3, 1)
+    """
+    return 1 + max(0, -(-(length - room) // (room - overlap)))
+
+
 def windows(length: int, room: int, overlap: int) -> list[Window]:
     """Parts of `room` pieces, each sharing `overlap` of them with the one before.
 
@@ -20,13 +29,13 @@ def windows(length: int, room: int, overlap: int) -> list[Window]:
     ([(0, 4), (3, 7), (6, 10)], [(0, 3)])
     """
     step = room - overlap
-    count = 1 + max(0, -(-(length - room) // step))
+    count = count_windows(length, room, overlap)
     return [(start, min(start + room, length)) for start in range(0, count * step, step)]
 
 
-def require_few(parts: Sequence[Sequence[Window]], most: int) -> None:
+def require_few(counts: Sequence[int], most: int) -> None:
     """Raise `TooManyInputs` when the texts of a request fall into more than `most` parts."""
-    if sum(len(own) for own in parts) > most:
+    if sum(counts) > most:
         raise TooManyInputs(
             f"The texts fall into more than {most} overlapping parts; send fewer, shorter ones, "
             "or let the parts overlap less.",

@@ -15,9 +15,10 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from export.__main__ import main as export
-from export.checkpoint import read_checkpoint
+from export.read.checkpoint import read_checkpoint
 from export.restore.__main__ import BAD_INPUT, main
 from models.manifest import load_manifest
+from tests.export.test_main import with_small_files
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, tiny_texts
 from tests.running_server import REPOSITORY
 from training.checkpoint import load_pretraining
@@ -113,7 +114,7 @@ def test_int8_exported_again_is_the_same_int8(bert: Path, tmp_path: Path, out: P
     assert float(cosine.min()) > INT8_COSINE
 
 
-def test_labels_pooling_prompts_and_licence_survive(
+def test_labels_pooling_prompts_and_license_survive(
     save: Save, tmp_path: Path, out: Path, edit: Edit
 ) -> None:
     source = save("BertForSequenceClassification", num_labels=3)
@@ -124,7 +125,7 @@ def test_labels_pooling_prompts_and_licence_survive(
     again = read_checkpoint(restored(model, out))
     assert again.config.labels == ("no", "maybe", "yes")
     assert again.config.multi_label
-    assert again.licence == "mit"
+    assert again.license == "mit"
     first = out / "README.md"
     assert "> Restored from the model folder `tiny` in fp16." in first.read_text(encoding="utf-8")
 
@@ -133,8 +134,7 @@ def test_default_model_goes_back_to_a_checkpoint(default_model: Path, out: Path)
     again = read_checkpoint(restored(default_model, out))
     manifest = load_manifest(default_model)
     assert again.heads == manifest.heads
-    assert again.pooling.declared
-    assert (again.pooling.mode, again.pooling.max_tokens) == ("mean", 512)
+    assert again.pooling == manifest.pooling
     theirs = transformers.BertForPreTraining.from_pretrained(out)
     assert sum(p.numel() for p in theirs.parameters()) == manifest.parameters["total"]
     ours = load_pretraining(out)  # refuses a tensor that is missing or left over
@@ -173,7 +173,7 @@ def test_graph_of_another_model_leaves_nothing(
     assert_refused(capsys, model, out, "which no weight is made of")
     manifest["heads"] = ["mlm", "tail"]
     (model / "manifest.json").write_text(json.dumps(manifest))
-    assert_refused(capsys, model, out, "a head that BERT does not have: tail")
+    assert_refused(capsys, model, out, "a head that Cloze does not know: tail")
     assert list(out.parent.iterdir()) == []
 
 
@@ -200,3 +200,28 @@ def test_command_prints_what_it_made(bert: Path, tmp_path: Path, out: Path) -> N
     )
     assert (child.returncode, child.stderr) == (0, "")
     assert child.stdout == f"{out} (BertForPreTraining in float32, from tiny in fp32)\n"
+
+
+def test_file_in_the_place_of_a_folder_is_named(
+    capsys: pytest.CaptureFixture[str], bert: Path, tmp_path: Path, out: Path
+) -> None:
+    model = exported(bert, tmp_path / "models" / "tiny")
+    out.parent.write_text("precious")
+    assert_refused(capsys, model, out, f"{out} cannot be written: File exists ({out.parent}).")
+    assert out.parent.read_text() == "precious"
+
+
+def test_disk_that_takes_no_more_leaves_nothing(bert: Path, tmp_path: Path, out: Path) -> None:
+    model = exported(bert, tmp_path / "models" / "tiny")
+    child = subprocess.run(
+        [sys.executable, "-m", "export.restore", model, out],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=with_small_files,
+    )
+    assert child.returncode == BAD_INPUT
+    assert child.stderr.startswith("restore: model.safetensors cannot be written: ")
+    assert child.stderr.count("\n") == 1
+    assert list(out.parent.iterdir()) == []

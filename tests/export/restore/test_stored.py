@@ -8,15 +8,15 @@ import numpy as np
 import onnx
 import pytest
 
-from export.builder import GRAPH_FILE
-from export.checkpoint import Checkpoint, read_checkpoint
+from export.check.layers import Float32
 from export.errors import ExportError
-from export.folder import LINEARS
-from export.layout import canonical_shapes
-from export.quantize import quantise_rows
-from export.reference import Float32
+from export.graph.builder import GRAPH_FILE
+from export.graph.quantize import quantise_rows
+from export.graph.smoothing import SmoothedWeights, factor_name, smoothed
+from export.read.checkpoint import Checkpoint, read_checkpoint
+from export.read.weight_shapes import canonical_shapes
 from export.restore.stored import StoredModel, open_stored
-from export.smoothing import SmoothedWeights, factor_name, smoothed
+from export.write.model_folder import LINEARS
 from tests.export.built_graph import MemoryWeights, build_graph
 
 HALF_A_STEP = 0.5 + 1e-4  # of an int8 scale; the rest is float32's rounding of the product

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import transformers
 
-from models.manifest import load_manifest
-from server.inference.options import InferenceOptions
-from server.inference.pipeline import Pipeline
+from models.manifest import TOKENIZER_FILE, load_manifest
+from server.inference.pipeline import Answered, Pipeline, Resources
 from server.inference.runtime.session import Session, SessionOptions
+from server.inference.tasks.task import Task
 from server.inference.tokenizer import Tokenizer
+from server.settings import InferenceOptions, Limits
+from tests.pretrained import write_pretraining_checkpoint
 from tests.running_server import REPOSITORY
+
+In = TypeVar("In")
+Options = TypeVar("Options")
+Out = TypeVar("Out")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,19 +37,54 @@ def load_session(folder: Path, intra_op: int = 1) -> Session:
     return Session(folder, load_manifest(folder), SessionOptions(intra_op))
 
 
+def resources(**settings: Any) -> Resources:
+    """What the models of a test share; `settings` are options and limits by their names."""
+    unknown = settings.keys() - InferenceOptions.model_fields.keys() - Limits.model_fields.keys()
+    assert not unknown
+    return Resources(InferenceOptions(**settings), Limits(**settings))
+
+
+def run_task(
+    pipeline: Pipeline, task: Task[In, Options, Out], inputs: Sequence[In], options: Options
+) -> Answered[Out]:
+    """What a pipeline makes of one request."""
+    return asyncio.run(pipeline.run(task, inputs, options))
+
+
+def value_of(
+    pipeline: Pipeline, task: Task[In, Options, Out], inputs: Sequence[In], options: Options
+) -> Out:
+    """The answer alone."""
+    return run_task(pipeline, task, inputs, options).value
+
+
+def proceed() -> None:
+    """Nobody gives up."""
+
+
 def run_pipeline(folder: Path) -> Iterator[Pipeline]:
-    pipeline = Pipeline(folder, InferenceOptions(threads=2))
+    pipeline = Pipeline(folder, resources(threads=2))
     pipeline.start()
     yield pipeline
     pipeline.close()
 
 
 @pytest.fixture(scope="session")
-def standin_model(standin_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder made from the stand-in, in float32."""
-    folder = tmp_path_factory.mktemp("models") / "standin"
+def pretraining_checkpoint(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random BERT with both pretraining heads."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "pretraining"
+    write_pretraining_checkpoint(folder, default_model / TOKENIZER_FILE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretraining_model(
+    pretraining_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model folder made from it, in float32."""
+    folder = tmp_path_factory.mktemp("models") / "pretraining"
     subprocess.run(
-        [sys.executable, "-m", "export", standin_checkpoint, folder, "--precision", "fp32"],
+        [sys.executable, "-m", "export", pretraining_checkpoint, folder, "--precision", "fp32"],
         cwd=REPOSITORY,
         check=True,
     )
@@ -85,9 +128,9 @@ def minilm(minilm_model: Path) -> Iterator[Pipeline]:
 
 
 @pytest.fixture(scope="session")
-def standin(standin_model: Path) -> Iterator[Pipeline]:
-    """The stand-in in float32, with its workers running."""
-    yield from run_pipeline(standin_model)
+def pretraining(pretraining_model: Path) -> Iterator[Pipeline]:
+    """The random model with both pretraining heads in float32, with its workers running."""
+    yield from run_pipeline(pretraining_model)
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +140,7 @@ def classifier(classifiers: Path) -> Iterator[Callable[[str], Pipeline]]:
 
     def load(name: str) -> Pipeline:
         if name not in running:
-            running[name] = Pipeline(classifiers / "models" / name, InferenceOptions(threads=1))
+            running[name] = Pipeline(classifiers / "models" / name, resources(threads=1))
             running[name].start()
         return running[name]
 

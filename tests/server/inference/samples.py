@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.heads import NSP, QA, SEQUENCE, TOKEN
 from server.inference.runtime.packing import (
-    ClassWant,
     Encoding,
     Item,
-    MaskWant,
-    PairWant,
-    PoolWant,
-    TokenWant,
-    Want,
+    MaskScores,
+    PooledLogits,
+    SentenceVector,
+    TokenLogits,
 )
 
 CLS, SEP, MASK = 101, 102, 103
@@ -52,7 +51,7 @@ def encoding(rng: np.random.Generator, length: int, *, pair: bool = False) -> En
 
 def pooled(length: int, mode: str = "mean", seed: int = 0) -> Item:
     """A text of `length` random tokens to be pooled."""
-    return Item(encoding(np.random.default_rng([seed, length]), length), PoolWant(mode))
+    return Item(encoding(np.random.default_rng([seed, length]), length), SentenceVector(mode))
 
 
 def random_length(rng: np.random.Generator) -> int:
@@ -63,27 +62,27 @@ def random_length(rng: np.random.Generator) -> int:
 
 
 def random_item(rng: np.random.Generator, *, heads: bool = True) -> Item:
-    """A text or pair of random length that wants anything; masks and pairs only with `heads`."""
+    """A text or pair of random length with any output; masks and pairs only with `heads`."""
     length = random_length(rng)
     tokens = encoding(rng, length, pair=bool(rng.random() < 0.3))
     if heads and rng.random() < 0.5:
-        want = _mask_want(rng, tokens) if rng.random() < 0.6 else PairWant()
-        return Item(tokens, want)
+        output = _mask_scores(rng, tokens) if rng.random() < 0.6 else PooledLogits(NSP)
+        return Item(tokens, output)
     mode = ("mean", "cls", "max")[rng.integers(3)]
-    return Item(tokens, PoolWant(mode, int(rng.choice((-1, -2)))))
+    return Item(tokens, SentenceVector(mode, int(rng.choice((-1, -2)))))
 
 
 def classified(rng: np.random.Generator) -> Item:
-    """A text or pair of which the logits of one of the classifiers are wanted."""
+    """A text or pair of which the logits of one of the classifiers are read."""
     length = random_length(rng)
     tokens = encoding(rng, length, pair=bool(rng.random() < 0.3))
     rows = np.flatnonzero(rng.random(length) < 0.6)
     if rng.random() < 0.3 or not len(rows):
-        return Item(tokens, ClassWant())
-    return Item(tokens, TokenWant("token" if rng.random() < 0.5 else "qa", rows))
+        return Item(tokens, PooledLogits(SEQUENCE))
+    return Item(tokens, TokenLogits(TOKEN if rng.random() < 0.5 else QA, rows))
 
 
-def _mask_want(rng: np.random.Generator, tokens: Encoding) -> Want:
+def _mask_scores(rng: np.random.Generator, tokens: Encoding) -> MaskScores:
     """Up to three rows in order, masked in `tokens`, with up to four targets."""
     count = int(rng.integers(1, 4))
     rows = sorted({int(row) for row in rng.integers(1, len(tokens) - 1, count)})
@@ -92,4 +91,4 @@ def _mask_want(rng: np.random.Generator, tokens: Encoding) -> Want:
         (int(rng.integers(len(rows))), int(rng.integers(VOCABULARY)))
         for _ in range(rng.integers(5))
     )
-    return MaskWant(tuple(rows), int(rng.integers(1, 8)), targets)
+    return MaskScores(tuple(rows), int(rng.integers(1, 8)), targets)

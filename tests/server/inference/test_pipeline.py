@@ -1,11 +1,11 @@
-"""The whole flow of a request on real models, against sentence-transformers."""
+"""The whole flow of a request on real models: the same for every task."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +18,48 @@ from server.errors import (
     DeadlineExceeded,
     Draining,
     EmptyText,
+    InvalidParameter,
     MissingHead,
     QueueFull,
     TooLong,
     TooManyInputs,
+    TooManyTokens,
 )
-from server.inference.options import InferenceOptions, batch_tokens, worker_count
-from server.inference.pipeline import INLINE_CHARACTERS, Pipeline, load_pipeline
+from server.inference.admission import Admission
+from server.inference.options import batch_tokens, worker_count
+from server.inference.pipeline import SMALL, Pipeline
 from server.inference.runtime.devices import choose_device, cpu_device
-from server.inference.tasks.nsp import plan_nsp
-from server.inference.tasks.plan import Plan
+from server.inference.runtime.packing import OutputSpec, Result
+from server.inference.runtime.sessions import Sessions
+from server.inference.tasks import TASKS
+from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions
+from server.inference.tasks.nsp import NEXT_SENTENCE
+from server.inference.tasks.pairs import Cut, TextOrPair
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, supports
+from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer
+from server.settings import InferenceOptions
+from tests.server.inference.conftest import resources, run_task, value_of
 from tests.server.inference.samples import TEXTS
 
 PARITY = 1e-4  # largest difference of a number of a vector from sentence-transformers in float32
 SAMENESS = 1e-5  # and from the same text in another request
 HALF = 0.002  # of a number of a normalised vector in float16 from float32; 0.0003 was measured
 GPU = choose_device("cuda", ["CUDAExecutionProvider"])
+CUT = EmbedOptions(Cut(truncate=True))
+HELLO = ["hello world"]  # 4 tokens
 
 Load = Callable[..., Pipeline]
 
 
 @pytest.fixture
 def load(default_model: Path) -> Iterator[Load]:
-    """`load(queue_tokens=50)`: the committed model with these options; not started."""
+    """`load(queue_tokens=50)`: the committed model with these settings; not started."""
     loaded: list[Pipeline] = []
 
     def load(**options: Any) -> Pipeline:
-        loaded.append(load_pipeline(default_model, InferenceOptions(**options)))
+        loaded.append(Pipeline(default_model, resources(**options)))
         return loaded[-1]
 
     yield load
@@ -57,7 +72,7 @@ def test_embeddings_equal_those_of_sentence_transformers(
 ) -> None:
     model = sentence_transformers.SentenceTransformer(str(minilm_checkpoint), device="cpu")
     texts = [*TEXTS, "cut off at the end, " * 200, "\u6771" * 300]
-    answer = asyncio.run(minilm.embed(texts, truncate=True))
+    answer = run_task(minilm, EMBED, texts, CUT)
     np.testing.assert_allclose(answer.value, model.encode(texts), atol=PARITY)
     assert answer.value.dtype == np.float32
     assert answer.usage.truncated[-2:] == (True, True)
@@ -66,30 +81,30 @@ def test_embeddings_equal_those_of_sentence_transformers(
 def test_float16_embeds_nearly_as_float32_does(
     minilm: Pipeline, minilm_half_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pipeline = load_pipeline(minilm_half_model, InferenceOptions(threads=1))
+    pipeline = Pipeline(minilm_half_model, resources(threads=1))
     assert "minilm-half is float16" in caplog.text
     pipeline.start()
-    half, whole = (asyncio.run(each.embed(TEXTS, truncate=True)) for each in (pipeline, minilm))
+    half, whole = (value_of(each, EMBED, TEXTS, CUT) for each in (pipeline, minilm))
     pipeline.close()
-    assert half.value.dtype == np.float32
-    assert 0 < np.abs(half.value - whole.value).max() <= HALF
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - whole).max() <= HALF
 
 
 def test_tasks_that_run_together_get_the_answers_that_they_get_alone(cloze: Pipeline) -> None:
     pairs = [("He went home.", "It was late."), ("One.", "Two.")]
     masked = ["Paris is the [MASK] of France.", "[MASK] [MASK]"]
-    vectors = asyncio.run(cloze.embed(TEXTS, truncate=True)).value
-    probabilities = asyncio.run(cloze.nsp(pairs)).value
-    fillings = asyncio.run(cloze.fill_mask(masked)).value
+    vectors = value_of(cloze, EMBED, TEXTS, CUT)
+    probabilities = value_of(cloze, NEXT_SENTENCE, pairs, Cut())
+    fillings = value_of(cloze, FILL_MASK, masked, FillMaskOptions())
 
     async def together() -> None:
         requests = [
             work
             for _ in range(5)
             for work in (
-                cloze.embed(TEXTS, truncate=True),
-                cloze.nsp(pairs),
-                cloze.fill_mask(masked),
+                cloze.run(EMBED, TEXTS, CUT),
+                cloze.run(NEXT_SENTENCE, pairs, Cut()),
+                cloze.run(FILL_MASK, masked, FillMaskOptions()),
             )
         ]
         answers: list[Any] = await asyncio.gather(*requests)
@@ -108,8 +123,8 @@ def scores(texts: Any) -> list[float]:
 
 
 def test_what_a_request_cost_is_told(cloze: Pipeline) -> None:
-    answer = asyncio.run(cloze.embed(["hello world", "hello"]))
-    assert answer.usage.tokens == 4 + 3
+    answer = run_task(cloze, EMBED, ["hello world", "hello"], EmbedOptions())
+    assert answer.usage.tokens == answer.price.tokens == 4 + 3
     assert answer.usage.truncated == (False, False)
     assert answer.usage.compute_s > 0
     assert answer.usage.tokenise_s > 0
@@ -118,107 +133,214 @@ def test_what_a_request_cost_is_told(cloze: Pipeline) -> None:
 
 def test_short_and_long_requests_are_tokenised_alike(cloze: Pipeline) -> None:
     text = "A sentence of some length, for a request that is tokenised on a thread. "
-    few, many = [text], [text] * (INLINE_CHARACTERS // len(text) + 5)
-    alone = asyncio.run(cloze.embed(few)).value
-    together = asyncio.run(cloze.embed(many)).value
+    few, many = [text], [text] * (SMALL.characters // len(text) + 5)
+    alone, together = (value_of(cloze, EMBED, texts, EmbedOptions()) for texts in (few, many))
     np.testing.assert_allclose(together, np.repeat(alone, len(many), axis=0), atol=SAMENESS)
-    assert asyncio.run(cloze.tokenize(many)) == asyncio.run(cloze.tokenize(few)) * len(many)
+    (shown,) = value_of(cloze, TOKENIZATION, [(text, None)], True)
+    assert value_of(cloze, TOKENIZATION, [(text, None)] * len(many), True) == [shown] * len(many)
 
 
-def test_the_event_loop_is_free_while_a_large_request_is_tokenised(cloze: Pipeline) -> None:
+def test_the_event_loop_is_free_while_a_large_request_is_tokenised(load: Load) -> None:
+    pipeline = load(max_answer_bytes=10**9, pending_answer_bytes=10**9)
+    text = "word " * (pipeline.manifest.max_tokens * CHARACTERS_PER_TOKEN // 5)
+
     async def work() -> float:
-        longest_text = "word " * (cloze.limits.max_chars // 5)
-        request = asyncio.create_task(cloze.tokenize([longest_text] * 60))
+        many: list[TextOrPair] = [(text, None)] * 60
+        request = asyncio.create_task(pipeline.run(TOKENIZATION, many, True))
         longest, last = 0.0, time.perf_counter()
         while not request.done():
             await asyncio.sleep(0.001)
             longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
-        assert len(await request) == 60
+        assert len((await request).value) == 60
         begun = time.perf_counter()
-        await cloze.tokenize(["word"])
+        await pipeline.run(TOKENIZATION, [("word", None)], True)
         assert time.perf_counter() - begun < 0.1
         return longest
 
     assert asyncio.run(work()) < 0.75
 
 
-def test_answers_to_large_requests_are_put_together_beside_the_event_loop(
-    cloze: Pipeline,
+class Places(Task[Price, None, list[str]]):
+    """Inputs are the prices that it claims, at first and exactly; answers where each step ran."""
+
+    name = title = "places"
+
+    def price(self, inputs: Sequence[Price], options: None, model: ServedModel) -> Price:
+        return inputs[0]
+
+    def plan(
+        self, inputs: Sequence[Price], options: None, model: ServedModel, proceed: Proceed
+    ) -> Plan[list[str]]:
+        places = [threading.current_thread().name]
+
+        def items() -> list[Any]:
+            places.append(threading.current_thread().name)
+            return []
+
+        def answer(_: Sequence[Result]) -> list[str]:
+            return [*places, threading.current_thread().name]
+
+        return Plan(inputs[-1], items, answer, (False,))
+
+
+@pytest.mark.parametrize("step", range(3), ids=["plan", "items", "answer"])
+def test_each_step_of_a_large_request_is_done_beside_the_event_loop(
+    cloze: Pipeline, step: int
 ) -> None:
-    def plan() -> Plan[str]:
-        (item,) = plan_nsp(cloze._tokenizer, [("a", "b")], False, cloze.limits).items
-        return Plan([item], lambda _: threading.current_thread().name, (False,))
+    for large in (False, True):
+        over = [0, 0, 0]
+        over[step] += large
+        price = Price(
+            SMALL.characters + over[0], SMALL.tokens + over[1], SMALL.answer_bytes + over[2]
+        )
+        places = value_of(cloze, Places(), [price], None)
+        beside = [not place.startswith(threading.main_thread().name) for place in places]
+        assert beside == [large and number == step for number in range(3)]
+        assert all(place.startswith("offload") for place in places if beside[places.index(place)])
 
-    def place(characters: int) -> str:
-        return asyncio.run(cloze._run(plan, [characters], None)).value
 
-    assert place(INLINE_CHARACTERS) == threading.main_thread().name
-    assert place(INLINE_CHARACTERS + 1).startswith("tokenise")
-
-
-def test_a_text_beyond_the_character_limit_is_not_tokenised(cloze: Pipeline) -> None:
-    too_long = "x" * (cloze.limits.max_chars + 1)
+def test_a_text_beyond_the_character_limit_is_not_tokenised(
+    cloze: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tokenizer, "show", None)
+    too_long = "x" * (cloze.manifest.max_tokens * CHARACTERS_PER_TOKEN + 1)
     with pytest.raises(TooLong) as refused:
-        asyncio.run(cloze.tokenize(["fine", too_long]))
+        value_of(cloze, TOKENIZATION, [("fine", None), (too_long, None)], True)
     assert refused.value.param == "inputs[1]"
 
 
 def test_an_empty_part_of_a_pair_is_refused_by_tokenize(cloze: Pipeline) -> None:
-    with pytest.raises(EmptyText):
-        asyncio.run(cloze.tokenize([("hello", "")]))
+    with pytest.raises(EmptyText) as error:
+        value_of(cloze, TOKENIZATION, [("a", "b"), ("hello", "")], True)
+    assert error.value.param == "inputs[1]"
 
 
 def test_pairs_are_tokenised_with_segments(cloze: Pipeline) -> None:
-    single, pair = asyncio.run(cloze.tokenize(["hello", ("hello", "world")]))
+    texts: list[TextOrPair] = [("hello", None), ("hello", "world")]
+    single, pair = value_of(cloze, TOKENIZATION, texts, True)
     assert single.tokens == ("[CLS]", "hello", "[SEP]")
     assert pair.token_type_ids == (0, 0, 0, 1, 1)
 
 
 def test_a_model_without_a_head_refuses_its_task(minilm: Pipeline) -> None:
-    with pytest.raises(MissingHead):
-        asyncio.run(minilm.fill_mask(["a [MASK]"]))
-    with pytest.raises(MissingHead):
-        asyncio.run(minilm.nsp([("a", "b")]))
+    lacking = [task for task in TASKS if task.head is not None]
+    assert len(lacking) == 5
+    for task in lacking:
+        with pytest.raises(MissingHead, match=task.title):
+            value_of(minilm, task, ["a [MASK]"], None)
 
 
 def test_lists_of_none_and_of_too_many_are_refused(load: Load) -> None:
-    pipeline = load(max_items=3)
-    for work in (pipeline.embed, pipeline.nsp, pipeline.fill_mask, pipeline.tokenize):
-        with pytest.raises(EmptyText) as empty:
-            asyncio.run(work([]))
-        assert empty.value.param == "inputs"
-        many: Any = [("a", "b")] * 4 if work == pipeline.nsp else ["[MASK]"] * 4
-        with pytest.raises(TooManyInputs):
-            asyncio.run(work(many))
+    pipeline = load(max_inputs=3)
+    for task in TASKS:
+        if supports(task, pipeline.manifest):
+            with pytest.raises(EmptyText) as empty:
+                value_of(pipeline, task, [], None)
+            assert empty.value.param == "inputs"
+            with pytest.raises(TooManyInputs):
+                value_of(pipeline, task, [None] * 4, None)  # nobody has looked at one of them
 
 
 def test_a_request_beyond_the_whole_queue_is_refused_for_good(load: Load) -> None:
     pipeline = load(queue_tokens=50)
     pipeline.start()
-    with pytest.raises(TooManyInputs):
-        asyncio.run(pipeline.embed(["hello world"] * 20))
+    with pytest.raises(TooManyTokens):
+        value_of(pipeline, EMBED, HELLO * 20, EmbedOptions())
     # Whole words cost a run per piece: they count as what they cost.
-    with pytest.raises(TooManyInputs):
-        asyncio.run(pipeline.fill_mask(["a [MASK]"], targets=[["antidisestablishmentarianism"]]))
-    assert asyncio.run(pipeline.embed(["hello world"] * 10)).usage.tokens == 40
+    whole_word = FillMaskOptions(targets=[["antidisestablishmentarianism"]])
+    with pytest.raises(TooManyTokens):
+        value_of(pipeline, FILL_MASK, ["a [MASK]"], whole_word)
+    assert run_task(pipeline, EMBED, HELLO * 10, EmbedOptions()).usage.tokens == 40
 
 
-def test_a_full_queue_refuses_before_tokenising(load: Load) -> None:
-    pipeline = load(queue_tokens=5000)  # its workers are not started: what is queued stays
+def test_a_full_queue_refuses_before_tokenising(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = load(queue_tokens=4800)  # its workers are not started: what is queued stays
 
     async def work() -> None:
-        waiting = asyncio.create_task(pipeline.embed(["hello " * 400]))
-        await asyncio.sleep(0.2)  # it is tokenised on a thread
-        assert pipeline.stats().queued_tokens == 402
+        waiting = asyncio.create_task(pipeline.run(EMBED, ["hello " * 400], EmbedOptions()))
+        await queued(pipeline, 402)
+        monkeypatch.setattr(Tokenizer, "pieces", None)
         begun = time.perf_counter()
         with pytest.raises(QueueFull) as full:
-            await pipeline.embed(["word " * 400] * 300, truncate=True)
+            await pipeline.run(EMBED, ["word " * 400] * 9, CUT)
         assert time.perf_counter() - begun < 0.05
         assert full.value.retry_after_s is not None
         assert full.value.retry_after_s >= 1
+        assert admission_of(pipeline).tokens == 402  # nothing of it was kept
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert pipeline.stats().queued_tokens == 0
+        assert is_empty(admission_of(pipeline))
+
+    asyncio.run(work())
+
+
+def admission_of(pipeline: Pipeline) -> Admission:
+    return pipeline._resources.admission
+
+
+def is_empty(admission: Admission) -> bool:
+    held = (admission.tokens, admission.answer_bytes, admission.body_bytes, admission.requests)
+    return held == (0, 0, 0, 0)
+
+
+async def queued(pipeline: Pipeline, tokens: int) -> None:
+    """Wait until so many tokens are in the queue."""
+    async with asyncio.timeout(30):
+        while pipeline.stats().queued_tokens != tokens:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+
+
+def test_requests_of_one_turn_of_the_loop_count_against_each_other(load: Load) -> None:
+    pipeline = load(queue_tokens=10)
+    pipeline.start()
+
+    async def work() -> None:
+        runs = [pipeline.run(EMBED, HELLO, EmbedOptions()) for _ in range(5)]
+        answers = await asyncio.gather(*runs, return_exceptions=True)
+        refused = [isinstance(answer, QueueFull) for answer in answers]
+        assert refused == [False] * 2 + [True] * 3
+
+    asyncio.run(work())
+
+
+def test_models_share_the_room_of_a_process(default_model: Path) -> None:
+    shared = resources(queue_tokens=10)
+    one, other = Pipeline(default_model, shared), Pipeline(default_model, shared)
+
+    async def work() -> None:
+        waiting = asyncio.create_task(one.run(EMBED, ["hello world " * 3], EmbedOptions()))
+        await queued(one, 8)
+        with pytest.raises(QueueFull):
+            await other.run(EMBED, HELLO, EmbedOptions())
+        waiting.cancel()
+
+    asyncio.run(work())
+    one.close()
+    other.close()
+
+
+def test_a_request_holds_what_it_costs_until_the_caller_lets_go(load: Load) -> None:
+    pipeline = load()
+    admission = admission_of(pipeline)
+
+    async def work() -> None:
+        reservation = admission.open()
+        request = asyncio.create_task(
+            pipeline.run(EMBED, ["hello world"] * 3, EmbedOptions(), reservation=reservation)
+        )
+        await queued(pipeline, 12)
+        assert (admission.tokens, admission.requests) == (12, 1)
+        pipeline.start()
+        price = (await request).price
+        # Its tokens have been computed; its answer is still to be sent.
+        held = (admission.tokens, admission.answer_bytes, admission.requests)
+        assert held == (0, price.answer_bytes, 1)
+        assert price.answer_bytes > 0
+        reservation.close()
+        assert is_empty(admission)
 
     asyncio.run(work())
 
@@ -228,19 +350,41 @@ def test_one_text_at_fault_admits_nothing_of_its_request(load: Load) -> None:
 
     async def work() -> None:
         with pytest.raises(TooLong) as error:
-            await pipeline.embed(["fine", "word " * 600])
+            await pipeline.run(EMBED, ["fine", "word " * 600], EmbedOptions())
         assert error.value.param == "inputs[1]"
         assert pipeline.stats().queued_items == 0
+        assert is_empty(admission_of(pipeline))
 
     asyncio.run(work())
 
 
-def test_a_deadline_that_passed_is_kept(load: Load) -> None:
+@pytest.mark.parametrize("texts", [["hello"], ["hello " * 400] * 9], ids=["small", "large"])
+def test_a_deadline_that_passed_is_kept(load: Load, texts: list[str]) -> None:
     pipeline = load()
     pipeline.start()
-    with pytest.raises(DeadlineExceeded):
-        asyncio.run(pipeline.embed(["hello"], deadline=time.monotonic() - 1))
+
+    async def work() -> None:
+        with pytest.raises(DeadlineExceeded):
+            await pipeline.run(EMBED, texts, EmbedOptions(), deadline=time.monotonic() - 1)
+
+    asyncio.run(work())
     assert pipeline.stats().items_total == 0
+    assert is_empty(admission_of(pipeline))
+
+
+def test_a_large_request_is_not_tokenised_after_its_deadline(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = load()
+    monkeypatch.setattr(Tokenizer, "pieces", None)
+
+    async def work() -> None:
+        with pytest.raises(DeadlineExceeded):
+            await pipeline.run(
+                EMBED, ["hello " * 400] * 9, EmbedOptions(), deadline=time.monotonic()
+            )
+
+    asyncio.run(work())
 
 
 def test_after_a_drain_nothing_is_admitted(load: Load) -> None:
@@ -248,12 +392,12 @@ def test_after_a_drain_nothing_is_admitted(load: Load) -> None:
     pipeline.start()
 
     async def work() -> None:
-        request = asyncio.create_task(pipeline.embed(["hello"] * 30))
+        request = asyncio.create_task(pipeline.run(EMBED, ["hello"] * 30, EmbedOptions()))
         await asyncio.sleep(0)
-        await pipeline.drain()
+        await admission_of(pipeline).drain()
         assert (await request).value.shape == (30, 384)
         with pytest.raises(Draining):
-            await pipeline.embed(["hello"])
+            await pipeline.run(EMBED, ["hello"], EmbedOptions())
 
     asyncio.run(work())
 
@@ -263,10 +407,11 @@ def test_a_large_request_that_was_admitted_is_answered_before_the_end(load: Load
     pipeline.start()
 
     async def work() -> None:
-        request = asyncio.create_task(pipeline.embed(["hello " * 20] * 30))
+        texts = ["hello " * 20] * 30
+        request = asyncio.create_task(pipeline.run(EMBED, texts, EmbedOptions()))
         while not pipeline.stats().batches_total:  # noqa: ASYNC110 - it has no event to wait for
             await asyncio.sleep(0.001)
-        await pipeline.drain()
+        await admission_of(pipeline).drain()
         pipeline.close()
         assert (await request).value.shape == (30, 384)
 
@@ -274,8 +419,11 @@ def test_a_large_request_that_was_admitted_is_answered_before_the_end(load: Load
 
 
 def test_candidates_are_bounded_by_the_vocabulary(load: Load) -> None:
-    assert load(max_top_k=10**9).limits.max_top_k == 30522
-    assert load(max_top_k=7).limits.max_top_k == 7
+    for asked, most in ((10**9, 30522), (7, 7)):
+        model = load(max_top_k=asked).model
+        FILL_MASK.check(["a [MASK]"], FillMaskOptions(top_k=most), model)
+        with pytest.raises(InvalidParameter, match=f"from 1 to {most}"):
+            FILL_MASK.check(["a [MASK]"], FillMaskOptions(top_k=most + 1), model)
 
 
 def test_warming_and_counting_work_before_the_first_request(load: Load) -> None:
@@ -284,10 +432,37 @@ def test_warming_and_counting_work_before_the_first_request(load: Load) -> None:
     assert pipeline.stats().batches_total == 0
 
 
+def test_warming_runs_every_task_that_the_model_can_do(
+    cloze: Pipeline,
+    minilm: Pipeline,
+    classifier: Callable[[str], Pipeline],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warmed: list[Sequence[OutputSpec]] = []
+
+    def warm(sessions: Sessions, outputs: Sequence[OutputSpec], tokens: int) -> None:
+        warmed.append(outputs)
+        assert tokens == 512
+        sessions.usual.warm(outputs, tokens)
+
+    monkeypatch.setattr(Sessions, "warm", warm)
+    pipelines = (cloze, minilm, *map(classifier, ("reviews", "names", "answers")))
+    for pipeline in pipelines:
+        pipeline.warm()
+    kinds = [[type(output).__name__ for output in outputs] for outputs in warmed]
+    assert kinds == [
+        ["SentenceVector", "MaskScores", "PooledLogits"],
+        ["SentenceVector"],
+        ["SentenceVector", "MaskScores", "PooledLogits", "PooledLogits"],
+        ["SentenceVector", "TokenLogits"],
+        ["SentenceVector", "TokenLogits"],
+    ]
+
+
 def test_workers_are_as_many_as_asked_for_and_at_least_one() -> None:
     for device in (cpu_device(), GPU):
         assert worker_count(InferenceOptions(threads=3), device) == 3
-    assert worker_count(InferenceOptions(intra_op=10**6), cpu_device()) == 1
+    assert worker_count(InferenceOptions(intra_op=1024), cpu_device()) == 1
 
 
 def test_a_gpu_has_two_workers_and_larger_batches_unless_told_otherwise() -> None:
@@ -299,4 +474,4 @@ def test_a_gpu_has_two_workers_and_larger_batches_unless_told_otherwise() -> Non
 
 def test_a_broken_model_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"manifest\.json is missing"):
-        load_pipeline(tmp_path, InferenceOptions())
+        Pipeline(tmp_path, resources())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,9 +22,35 @@ from server.inference.runtime.cores import available_cores, share_cores
 from server.process.supervisor import processes_for
 from tests.conftest import Serve
 from tests.running_server import RunningServer
-from tests.server.test_main import BODY, ask_until, run
+from tests.server.test_main import BODY, ask_until, finished, run
 
 LIMIT_S = 30
+# In the process whose id is in the file, its own state cannot be read.
+CANNOT_COUNT = """
+import os, pathlib
+import prometheus_client
+
+class Collector(prometheus_client.PlatformCollector):
+    def collect(self):
+        if str(os.getpid()) == pathlib.Path({file!r}).read_text():
+            raise KeyError("MemTotal")
+        return super().collect()
+
+prometheus_client.PlatformCollector = Collector
+"""
+# Python on macOS has none of these, but for the last, which does not deal connections out there.
+NOT_ON_MACOS = """
+import os, select, signal, socket
+
+for module, names in {
+    os: "sched_getaffinity sched_setaffinity pipe2 eventfd memfd_create pidfd_open getrandom",
+    signal: "sigtimedwait sigwaitinfo",
+    select: "epoll",
+    socket: "SO_REUSEPORT",
+}.items():
+    for name in names.split():
+        vars(module).pop(name, None)
+"""
 
 
 @pytest.fixture
@@ -158,6 +186,84 @@ def test_a_killed_process_is_replaced_while_the_other_answers(pair: RunningServe
     assert (line["level"], line["exit_code"]) == ("error", -signal.SIGKILL)
 
 
+def test_a_process_that_cannot_count_says_so_and_is_replaced(
+    serve: Serve, default_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "id").write_text("")
+    (tmp_path / "sitecustomize.py").write_text(CANNOT_COUNT.format(file=str(tmp_path / "id")))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    server = serve(default_model, processes=2, threads=1, drain_delay_s=4)
+    ill, well = serving(server)
+    (tmp_path / "id").write_text(str(ill))
+    wait_for(lambda: any(line.get("task") == "statistics" for line in server.log_lines()))
+    (line,) = [line for line in server.log_lines() if line.get("task") == "statistics"]
+    assert (line["level"], line["message"]) == ("error", "a background task failed")
+    assert "sitecustomize.py" in line["exception"]
+    assert line["exception"].endswith("KeyError")
+    answers = [httpx.get(f"{server.url}/livez") for _ in range(20)]
+    (message,) = {one.json()["error"]["message"] for one in answers if one.status_code == 503}
+    assert message == "The background task 'statistics' has failed; restart the server."
+    wait_for(lambda: ill not in serving(server) and len(serving(server)) == 2)
+    server.wait_until_ready()
+    assert well in serving(server)
+    assert {ask_anew(server) for _ in range(10)} == {200}
+    assert {httpx.get(f"{server.url}/livez").status_code for _ in range(20)} == {200}
+    assert server.terminate() == 0
+
+
+def test_a_replacement_that_cannot_be_started_is_tried_again(pair: RunningServer) -> None:
+    def failed() -> bool:
+        return any("Too many open files" in line["message"] for line in pair.log_lines())
+
+    killed, _ = serving(pair)
+    limits = resource.prlimit(pair.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pair.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(killed, signal.SIGKILL)
+    wait_for(failed)
+    assert ask_anew(pair) == 200
+    resource.prlimit(pair.process.pid, resource.RLIMIT_NOFILE, limits)
+    wait_for(lambda: len(serving(pair)) == 2)
+    assert pair.terminate() == 0
+    assert "Traceback" not in pair.log.read_text()
+
+
+def test_a_process_that_cannot_be_started_at_first_is_one_clear_line(default_model: Path) -> None:
+    if (
+        os.geteuid() == 0
+    ):  # root has no limit; but after a namespace's first process no other starts
+        unable = ["unshare", "--pid", "sh", "-c", '/usr/bin/env true; exec "$@"', "sh"]
+    else:
+        unable = ["bash", "-c", 'ulimit -u 1; exec "$@"', "bash"]
+    if finished([*unable, "sh", "-c", "exec true"]).returncode != 0:
+        pytest.skip("processes cannot be forbidden here")
+    server = [sys.executable, "-m", "server", "--port", 0, "--processes", 2, "--models"]
+    ended = finished([*unable, *server, default_model])
+    assert ended.returncode == 1
+    first, _stopped = ended.stderr.splitlines()
+    assert "cannot start a process: " in first
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_macos_lacks_is_not_needed(
+    serve: Serve,
+    default_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NOT_ON_MACOS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    server = serve(default_model, processes=processes, drain_delay_s=0.5)
+    assert {ask_anew(server) for _ in range(10)} == {200}
+    if processes > 1:
+        killed, _ = serving(server)
+        os.kill(killed, signal.SIGKILL)
+        assert {ask_anew(server) for _ in range(10)} == {200}
+        wait_for(lambda: killed not in serving(server) and len(serving(server)) == 2)
+        wait_for(lambda: server.metric("cloze_processes ") == 2)
+    assert server.terminate() == 0
+
+
 def test_a_signal_to_the_processes_themselves_changes_nothing(pair: RunningServer) -> None:
     for process in serving(pair):
         for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
@@ -188,28 +294,28 @@ def is_running(process: int) -> bool:
 
 
 def test_a_port_in_use_is_one_clear_line(pair: RunningServer, default_model: Path) -> None:
-    finished = run("--models", default_model, "--port", pair.port, "--processes", 2)
-    assert finished.returncode == 1
-    assert "Address already in use" in finished.stderr
-    assert len(finished.stderr.splitlines()) == 1
+    ended = run("--models", default_model, "--port", pair.port, "--processes", 2)
+    assert ended.returncode == 1
+    assert "Address already in use" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_refused_model_ends_all_with_3(default_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "broken"
     shutil.copytree(default_model, folder)
     (folder / "tokenizer.json").unlink()
-    finished = run("--port", 0, "--models", folder.parent, "--processes", 2)
-    assert finished.returncode == 3
-    assert "tokenizer.json" in finished.stderr
-    assert "Traceback" not in finished.stderr
+    ended = run("--port", 0, "--models", folder.parent, "--processes", 2)
+    assert ended.returncode == 3
+    assert "tokenizer.json" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_device_that_is_not_there_ends_all_with_2(default_model: Path) -> None:
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     options = ["--port", 0, "--models", default_model, "--processes", 2, "--device", "cuda"]
-    finished = run(*options, **hidden)
-    assert finished.returncode == 2
-    assert "--device: " in finished.stderr
+    ended = run(*options, **hidden)
+    assert ended.returncode == 2
+    assert "--device: " in ended.stderr
 
 
 def test_cores_are_shared_out() -> None:

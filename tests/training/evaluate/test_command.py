@@ -110,7 +110,6 @@ def test_encoder_alone_without_rated_pairs_has_nothing_to_measure(
         (("--baseline", "x"), "--stsb, which is missing"),
         (("--json", "no/such/folder/out.json"), "does not exist"),
         (("--threads", "0"), "at least 1"),
-        (("--device", "abacus"), "no device `abacus`"),
         (("--corpus", "no-corpus"), "not a corpus"),
         (("--prompts", "no-prompts"), "cannot be read"),
     ],

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from training.errors import TrainingError
-from training.evaluate.inference import evaluating, length_batches, pad, score_tokens
+from training.evaluate.inference import evaluating, length_batches, score_tokens
 from training.evaluate.subject import Subject
 
 
@@ -23,12 +23,6 @@ def test_batches_hold_every_sequence_once_and_stay_within_the_budget() -> None:
 
 def test_no_sequences_make_no_batches() -> None:
     assert length_batches(np.zeros(0, np.int64)) == []
-
-
-def test_padding_goes_to_the_end() -> None:
-    batch = pad([np.array([7, 8, 9]), np.array([5])])
-    assert batch.ids.tolist() == [[7, 8, 9], [5, 0, 0]]
-    assert batch.lengths.tolist() == [3, 1]
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -70,6 +64,6 @@ def test_model_that_says_nothing_finds_nothing(subject: Subject) -> None:
 
 
 def test_logits_that_are_no_numbers_are_refused(subject: Subject) -> None:
-    torch.nn.init.constant_(subject.model.cls.predictions.bias, float("nan"))
+    torch.nn.init.constant_(subject.model.get_parameter("cls.predictions.bias"), float("nan"))
     with evaluating(subject.model), pytest.raises(TrainingError, match="not finite"):
         score_tokens(subject.model, torch.ones(2, 12), np.array([0, 9]))

@@ -14,7 +14,6 @@ from training.batches import masked_documents
 from training.corpus import Corpus
 from training.evaluate.masked import guess_masked, measure_masked
 from training.evaluate.subject import Subject
-from training.masking import Masking
 
 SEED = 11
 TOLERANCE = 1e-4  # of a log-probability
@@ -30,9 +29,7 @@ def test_guesses_are_those_of_transformers_one_sequence_at_a_time(
     found = guess_masked(subject.model, corpus, tokens=10**9, seed=SEED)
     ranks, logs, hidden, sequences = [], [], [], []
     longest, first = subject.model.config.max_position_embeddings, 0
-    for batch in masked_documents(
-        corpus, sequence_tokens=longest, masking=Masking(), batch_tokens=500, seed=SEED
-    ):
+    for batch in masked_documents(corpus, sequence_tokens=longest, batch_tokens=500, seed=SEED):
         places = divmod(batch.masked_rows, batch.ids.shape[1])
         for b, s, wanted in zip(*places, batch.masked_ids, strict=True):
             ids = torch.from_numpy(batch.ids[b, : batch.lengths[b]])
@@ -74,14 +71,12 @@ def test_model_that_always_says_one_token_finds_it_and_no_other(
 ) -> None:
     the = subject.tokenizer.token_to_id("the")
     with torch.no_grad():
-        subject.model.cls.predictions.bias[the] = 1e4
+        subject.model.get_parameter("cls.predictions.bias")[the] = 1e4
     found = guess_masked(subject.model, corpus, tokens=10**9, seed=SEED)
     chosen = np.concatenate(
         [
             batch.masked_ids
-            for batch in masked_documents(
-                corpus, sequence_tokens=37, masking=Masking(), batch_tokens=4096, seed=SEED
-            )
+            for batch in masked_documents(corpus, sequence_tokens=37, batch_tokens=4096, seed=SEED)
         ]
     )
     assert (chosen == the).any()

@@ -17,9 +17,9 @@ from training.corpus import Corpus
 from training.errors import TrainingError
 from training.evaluate.inference import SEED
 from training.evaluate.next_sentence import PAIRS, says_next
+from training.evaluate.pairs import random_pairs
 from training.evaluate.prompts import read_prompts
 from training.evaluate.subject import Subject
-from training.evaluation_pairs import random_pairs
 
 Line = dict[str, Any]
 

@@ -10,8 +10,8 @@ import transformers
 from training.corpus import Corpus
 from training.errors import TrainingError
 from training.evaluate.next_sentence import measure_next_sentence, says_next
+from training.evaluate.pairs import random_pairs
 from training.evaluate.subject import Subject
-from training.evaluation_pairs import random_pairs
 
 
 def test_answers_are_those_of_transformers_one_pair_at_a_time(
@@ -31,7 +31,7 @@ def test_answers_are_those_of_transformers_one_pair_at_a_time(
     # Half of the pairs on each side: a random head would say the same of all of them.
     middle = np.sort(differences)[29:31].mean()
     with torch.no_grad():
-        subject.model.cls.seq_relationship.bias[1] += middle
+        subject.model.get_parameter("cls.seq_relationship.bias")[1] += middle
     found = says_next(subject.model, corpus, plan)
     assert found.sum() == 30
     np.testing.assert_array_equal(found, np.array(differences) > middle)
@@ -42,7 +42,7 @@ def test_model_that_always_says_the_same_is_right_half_of_the_time(
     subject: Subject, corpus: Corpus, label: int
 ) -> None:
     with torch.no_grad():
-        subject.model.cls.seq_relationship.bias[label] = 1e4
+        subject.model.get_parameter("cls.seq_relationship.bias")[label] = 1e4
     figures = measure_next_sentence(subject.model, corpus, pairs=40)
     assert [figure.key for figure in figures] == ["nsp.random", "nsp.hard", "nsp.short"]
     assert [figure.interval.value for figure in figures] == [0.5] * 3
@@ -57,6 +57,6 @@ def test_accuracy_counts_agreement_with_the_truth(subject: Subject, corpus: Corp
 
 
 def test_logits_that_are_no_numbers_are_refused(subject: Subject, corpus: Corpus) -> None:
-    torch.nn.init.constant_(subject.model.cls.seq_relationship.bias, float("nan"))
+    torch.nn.init.constant_(subject.model.get_parameter("cls.seq_relationship.bias"), float("nan"))
     with pytest.raises(TrainingError, match="not finite"):
         measure_next_sentence(subject.model, corpus, pairs=4)

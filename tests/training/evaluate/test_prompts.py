@@ -72,7 +72,9 @@ def test_figures_are_what_transformers_top_choices_give(
 
 def test_any_accepted_word_counts(subject: Subject) -> None:
     with torch.no_grad():
-        subject.model.cls.predictions.bias[subject.tokenizer.token_to_id("dog")] = 1e4
+        subject.model.get_parameter("cls.predictions.bias")[
+            subject.tokenizer.token_to_id("dog")
+        ] = 1e4
     prompts = [
         Prompt("The [MASK] ran.", ("cat", "dog"), "sense"),
         Prompt("The [MASK] sat.", ("cat",), "sense"),
@@ -108,7 +110,7 @@ def test_prompts_without_any_known_answer_are_refused(subject: Subject) -> None:
 def test_bad_line_is_named_by_number_and_never_shown(tmp_path: Path, line: str) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text('\n{"text": "A [MASK].", "accept": ["a"], "kind": "fact"}\n' + line + "\n")
-    with pytest.raises(TrainingError, match="line 3: expected an object") as caught:
+    with pytest.raises(TrainingError, match=r"^prompts\.jsonl, line 3: ") as caught:
         read_prompts(path)
     assert "secret" not in str(caught.value)
 
@@ -116,5 +118,5 @@ def test_bad_line_is_named_by_number_and_never_shown(tmp_path: Path, line: str) 
 def test_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text("\n")
-    with pytest.raises(TrainingError, match="has no prompts"):
+    with pytest.raises(TrainingError, match="holds no examples"):
         read_prompts(path)

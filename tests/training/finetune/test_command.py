@@ -15,8 +15,9 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from export.checkpoint import read_checkpoint
-from export.folder import export_model
+from export.read.checkpoint import read_checkpoint
+from export.write.model_folder import export_model
+from models.heads import QA, SEQUENCE, TOKEN
 from models.manifest import load_manifest
 from tests.conftest import Serve
 from tests.running_server import RunningServer
@@ -25,12 +26,7 @@ from tests.training.finetune.conftest import Write
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
 from training.finetune.command import add_arguments, encoder, finetune, longest_input, run
-from training.finetune.heads import (
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertHead,
-)
+from training.finetune.heads import BertHead
 from training.finetune.options import Options
 from training.finetune.report import Report
 from training.model import BertModel
@@ -97,7 +93,7 @@ TOYS = {
             toy_tasks.moods,
             Options(epochs=5, rate=2e-3, batch_size=16),
             "AutoModelForSequenceClassification",
-            lambda bert: BertForSequenceClassification(bert, 3),
+            lambda bert: BertHead(bert, SEQUENCE, 3),
             right_label,
             ("pooler", "sequence"),
         ),
@@ -106,7 +102,7 @@ TOYS = {
             toy_tasks.entities,
             Options(epochs=10, rate=2e-3, batch_size=16),
             "AutoModelForTokenClassification",
-            lambda bert: BertForTokenClassification(bert, 4),
+            lambda bert: BertHead(bert, TOKEN, 4),
             right_labels,
             ("token",),
         ),
@@ -115,7 +111,7 @@ TOYS = {
             toy_tasks.questions,
             Options(epochs=4, rate=2e-3, batch_size=16, max_tokens=15, overlap=6),
             "AutoModelForQuestionAnswering",
-            BertForQuestionAnswering,
+            lambda bert: BertHead(bert, QA),
             right_span,
             ("qa",),
         ),
@@ -148,7 +144,7 @@ def trained(
         train=folder / "train.jsonl",
         dev=folder / "dev.jsonl",
         options=toy.options,
-        device="cpu",
+        device=torch.device("cpu"),
     )
     return Trained(toy, folder / "made" / "tuned", report)
 
@@ -365,10 +361,3 @@ def test_one_label_is_nothing_to_learn(tiny: Path, tmp_path: Path, write: Write)
     train = write("train.jsonl", [{"text": "glad", "label": "x"}] * 3)
     with pytest.raises(TrainingError, match="one label only"):
         finetune("sequence", tiny, tmp_path / "out", train=train)
-
-
-def test_device_that_is_not_there_is_refused(tiny: Path, tmp_path: Path, write: Write) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
-    with pytest.raises(TrainingError, match="no CUDA device"):
-        finetune("token", tiny, tmp_path / "out", train=tmp_path / "x", device="cuda")

@@ -16,7 +16,7 @@ from training.checkpoint import load_encoder
 from training.errors import TrainingError
 from training.finetune import sequences
 from training.finetune.heads import BertHead
-from training.finetune.loop import Training, fit, predict, rate_factor
+from training.finetune.loop import Training, fit, predict
 from training.finetune.options import Options
 from training.finetune.pieces import WordPieces
 from training.finetune.task import Float32, Split, Task
@@ -33,7 +33,7 @@ def task(tiny: Path, write: Write) -> Task:
 @pytest.fixture
 def model(tiny: Path, task: Task) -> BertHead:
     torch.manual_seed(1)
-    return task.head(load_encoder(tiny))
+    return BertHead(load_encoder(tiny), task.head, len(task.labels))
 
 
 def weights_of(model: BertHead) -> Weights:
@@ -112,7 +112,7 @@ def test_a_loss_that_runs_away_is_one_sentence(task: Task, model: BertHead) -> N
 def test_predictions_depend_neither_on_batches_nor_on_dropout(tiny: Path, task: Task) -> None:
     config = load_encoder(tiny).config.with_dropout(0.5)
     torch.manual_seed(1)
-    model = task.head(type(load_encoder(tiny))(config))
+    model = BertHead(type(load_encoder(tiny))(config), task.head, len(task.labels))
     model.train()
     inputs = [*task.train.inputs, dataclasses.replace(task.train.inputs[0], ids=np.arange(5, 28))]
     together, alone = (predict(model, inputs, task.loss, size).logits for size in (22, 1))
@@ -147,13 +147,3 @@ def test_every_weight_is_trained(task: Task, model: BertHead) -> None:
     }
     # Softmax does not see what is added to all keys alike: their bias has no gradient but noise.
     assert {name for name in still if not name.endswith("key.bias")} == set()
-
-
-def test_rate_rises_to_the_whole_and_falls_to_nearly_nothing() -> None:
-    factors = [rate_factor(step, 50, 0.1) for step in range(50)]
-    assert factors.index(max(factors)) == 4
-    assert max(factors) == 1
-    assert 0 < factors[-1] < 0.03
-    assert all(factor > 0 for factor in factors)
-    assert rate_factor(0, 1, 0.1) == 1
-    assert rate_factor(0, 10, 0.0) == 1

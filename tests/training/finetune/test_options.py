@@ -7,13 +7,14 @@ import argparse
 import pytest
 
 from training.errors import TrainingError
-from training.finetune.options import Options, add_options, chosen_options
+from training.finetune.options import Options
+from training.options import add_flags, given_flags
 
 
 def chosen(*words: str) -> Options:
     parser = argparse.ArgumentParser()
-    add_options(parser)
-    return chosen_options(parser.parse_args(words))
+    add_flags(parser, Options)
+    return Options(**given_flags(parser.parse_args(words), Options))
 
 
 def test_no_flags_give_the_defaults() -> None:

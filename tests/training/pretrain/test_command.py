@@ -200,8 +200,7 @@ def test_encoder_and_teacher_from_a_checkpoint(
     flags = ("--init", final, "--teacher", final, "--distillation", "10", "--sentences", "4")
     pretrain(
         tmp_path / "run", *flags, "--precision", "bf16", "--long-tokens", "48",
-        "--long-part", "0.5", "--single", "0.3", "--whole-words", "--content-words",
-        "--report-every", "1",
+        "--long-part", "0.5", "--single", "0.3", "--report-every", "1",
     )  # fmt: skip
     reports = [line for line in metrics(tmp_path / "run") if "total" in line]
     # The student begins as its teacher, up to the products' half precision.

@@ -1,34 +1,35 @@
 """Recipes from files and flags."""
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from training.errors import TrainingError
-from training.pretrain.recipe import Recipe, add_recipe_flags, flag_values, read_recipe
+from training.options import add_flags, given_flags
+from training.pretrain.recipe import Recipe, read_recipe
 
 REPOSITORY = Path(__file__).parents[3]
 
 
 def parse(*flags: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_recipe_flags(parser)
+    add_flags(parser, Recipe)
     return parser.parse_args(flags)
 
 
 def test_flags_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text("rate = 1e-3\nseed = 7\nwhole_words = true\n")
-    recipe = read_recipe(path, flag_values(parse("--seed", "8", "--no-whole-words")))
-    assert recipe == Recipe(rate=1e-3, seed=8, whole_words=False)
+    path.write_text("rate = 1e-3\nseed = 7\n")
+    recipe = read_recipe(path, given_flags(parse("--seed", "8"), Recipe))
+    assert recipe == Recipe(rate=1e-3, seed=8)
 
 
 def test_every_option_is_a_flag() -> None:
-    given = parse(*(f"--{f.name.replace('_', '-')}={f.default}" for f in fields(Recipe)
-                    if not isinstance(f.default, bool)))  # fmt: skip
-    assert read_recipe(None, flag_values(given)) == Recipe()
+    options = {option.name.replace("_", "-"): option.default for option in fields(Recipe)}
+    given = parse(*(f"--{name}={default}" for name, default in options.items()))
+    assert read_recipe(None, given_flags(given, Recipe)) == Recipe()
 
 
 def test_whole_numbers_are_rates_too(tmp_path: Path) -> None:
@@ -44,7 +45,6 @@ def test_whole_numbers_are_rates_too(tmp_path: Path) -> None:
         ("rate = 'high'", "`rate` must be of type float"),
         ("tokens = 1.5", "`tokens` must be of type int"),
         ("seed = true", "`seed` must be of type int"),
-        ("whole_words = 1", "`whole_words` must be of type bool"),
         ("tokens = 0", "`tokens` must be at least 1"),
         ("int8_part = 10", "`int8_part` is a share, from 0 to 1"),
         ("decay = -0.5", "`decay` is a share, from 0 to 1"),
@@ -63,3 +63,17 @@ def test_wrong_recipes_are_refused(tmp_path: Path, text: str, message: str) -> N
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("training/recipes/*.toml")), ids=str)
 def test_recipes_of_the_repository_are_read(path: Path) -> None:
     assert read_recipe(path, {"teacher": "folder"}).tokens > 0
+
+
+def test_ending_begins_where_the_rate_first_falls() -> None:
+    recipe = Recipe(tokens=4096 * 200, rate=1.0, schedule="stable", decay=0.25)
+    first = recipe.ending_begins(processes=1)
+    assert recipe.rate_at(first, processes=1) == 1 > recipe.rate_at(first + 1, processes=1)
+
+
+def test_longer_sequences_begin_no_earlier_than_said() -> None:
+    recipe = Recipe(
+        tokens=4096 * 200, schedule="stable", decay=0.05, long_tokens=512, long_part=0.5
+    )
+    assert recipe.ending_begins(processes=1) == 100
+    assert replace(recipe, int8_part=0.6).ending_begins(processes=1) == 80

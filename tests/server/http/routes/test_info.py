@@ -40,15 +40,20 @@ def test_each_model_answers_under_its_own_path(two_model_server: RunningServer) 
 def test_info_tells_which_routes_a_model_answers(
     server: RunningServer, classifier_server: RunningServer
 ) -> None:
-    assert server.get("/info").json()["tasks"] == ["/embed", "/fill-mask", "/nsp"]
+    assert server.get("/info").json()["tasks"] == [
+        "/embed",
+        "/fill-mask",
+        "/nsp",
+        "/tokenize",
+    ]
     tasks = {
         name: classifier_server.get(f"/models/{name}/info").json()["tasks"][1:]
         for name in ("reviews", "names", "answers")
     }
     assert tasks == {
-        "reviews": ["/fill-mask", "/nsp", "/predict"],
-        "names": ["/token-classification"],
-        "answers": ["/question-answering"],
+        "reviews": ["/fill-mask", "/nsp", "/predict", "/tokenize"],
+        "names": ["/token-classification", "/tokenize"],
+        "answers": ["/question-answering", "/tokenize"],
     }
 
 

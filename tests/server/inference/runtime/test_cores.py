@@ -68,6 +68,15 @@ def test_a_process_bound_to_one_core_has_one() -> None:
     assert done.stdout == "1\n"
 
 
+def test_where_there_is_no_affinity_the_machine_decides(
+    cgroup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert available_cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
+
+
 def test_cpu_max_is_parsed_as_cores() -> None:
     assert parse_cpu_max("250000 100000\n") == 2.5
     assert parse_cpu_max("max 100000\n") is None

@@ -1,4 +1,4 @@
-"""The packed layout against plain loops, on ragged batches of odd sizes."""
+"""The packed rows against plain loops, on ragged batches of odd sizes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.heads import NSP, TOKEN
 from server.inference.runtime.packing import (
     Batch,
-    ClassWant,
     Encoding,
     Item,
     MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
+    MaskScores,
+    PooledLogits,
     Result,
-    TokenWant,
+    SentenceVector,
+    TokenLogits,
+    is_finite,
 )
 from tests.server.inference.samples import classified, encoding, random_item
 
@@ -34,8 +35,9 @@ def mixed_batch(seed: int) -> list[Item]:
     rng = np.random.default_rng(seed)
     items = [random_item(rng) for _ in range(rng.integers(1, 8))]
     if rng.random() < 0.5:  # the second of the tapped layers too
-        items.insert(rng.integers(len(items) + 1), Item(encoding(rng, 7), PoolWant("mean", -3)))
-        items.insert(0, Item(encoding(rng, 4), PoolWant("max", -3)))
+        mean = Item(encoding(rng, 7), SentenceVector("mean", -3))
+        items.insert(rng.integers(len(items) + 1), mean)
+        items.insert(0, Item(encoding(rng, 4), SentenceVector("max", -3)))
     for _ in range(rng.integers(4)):
         items.insert(rng.integers(len(items) + 1), classified(rng))
     return items
@@ -46,13 +48,13 @@ def small_targets(items: Sequence[Item]) -> list[Item]:
     return [
         Item(
             item.encoding,
-            MaskWant(
-                item.want.rows,
-                item.want.top_k,
-                tuple((row, token % WORDS) for row, token in item.want.targets),
+            MaskScores(
+                item.output.rows,
+                item.output.top_k,
+                tuple((row, token % WORDS) for row, token in item.output.targets),
             ),
         )
-        if isinstance(item.want, MaskWant)
+        if isinstance(item.output, MaskScores)
         else item
         for item in items
     ]
@@ -69,10 +71,10 @@ def rows_of(items: Sequence[Item]) -> list[list[int]]:
 
 def read_by(item: Item, rows: list[int]) -> list[int]:
     """Packed rows of the last layer that the item reads."""
-    want = item.want
-    if isinstance(want, MaskWant | TokenWant):
-        return [rows[row] for row in want.rows]
-    if isinstance(want, PoolWant) and want.mode != "cls" and want.layer == -1:
+    output = item.output
+    if isinstance(output, MaskScores | TokenLogits):
+        return [rows[row] for row in output.rows]
+    if isinstance(output, SentenceVector) and output.mode != "cls" and output.layer == -1:
         return rows
     return rows[:1]
 
@@ -113,27 +115,24 @@ def follow_the_feeds(feeds: Feeds) -> dict[str, NDArray[Any]]:
 
 def plainly(item: Item, rows: list[int], layers: dict[int, NDArray[np.float32]]) -> Result:
     """One item's result, computed from its own rows alone."""
-    want = item.want
-    if isinstance(want, PairWant):
-        logits: Result = layers[-1][rows[0]][:2]
-        return logits
-    if isinstance(want, ClassWant):
-        scores: NDArray[np.float32] = layers[-1][rows[0]][1:]
-        return scores
-    if isinstance(want, TokenWant):
-        own: NDArray[np.float32] = layers[-1][rows][want.rows]
-        return own[:, :3] if want.head == "token" else own[:, 3:]
-    if isinstance(want, PoolWant):
-        hidden = layers[want.layer][rows]
+    output = item.output
+    if isinstance(output, PooledLogits):
+        row: NDArray[np.float32] = layers[-1][rows[0]]
+        return row[:2] if output.head is NSP else row[1:]
+    if isinstance(output, TokenLogits):
+        own: NDArray[np.float32] = layers[-1][rows][output.rows]
+        return own[:, :3] if output.head is TOKEN else own[:, 3:]
+    if isinstance(output, SentenceVector):
+        hidden = layers[output.layer][rows]
         result: NDArray[np.float32] = {
             "cls": hidden[0],
             "mean": hidden.mean(axis=0),
             "max": hidden.max(axis=0),
-        }[want.mode]
+        }[output.mode]
         return result
-    scores = word_scores(layers[-1][[rows[row] for row in want.rows]])
-    order = np.argsort(-scores, axis=1)[:, : want.top_k]
-    targets = np.array([scores[row, token] for row, token in want.targets], np.float32)
+    scores = word_scores(layers[-1][[rows[row] for row in output.rows]])
+    order = np.argsort(-scores, axis=1)[:, : output.top_k]
+    targets = np.array([scores[row, token] for row, token in output.targets], np.float32)
     return MaskResult(order, np.take_along_axis(scores, order, axis=1), targets)
 
 
@@ -224,7 +223,7 @@ def test_feeds_have_the_types_and_ranks_of_the_graph(seed: int) -> None:
 
 def test_pool_weights_average_each_text_and_give_padding_nothing() -> None:
     rng = np.random.default_rng(0)
-    items = [Item(encoding(rng, length), PoolWant("mean")) for length in (5, 3, 9)]
+    items = [Item(encoding(rng, length), SentenceVector("mean")) for length in (5, 3, 9)]
     weights = Batch(items).feeds()["pool_weights"][:, 0]
     for line, length in zip(weights, (5, 3, 9), strict=True):
         np.testing.assert_allclose(line[:length], 1 / length, rtol=1e-6)
@@ -233,7 +232,7 @@ def test_pool_weights_average_each_text_and_give_padding_nothing() -> None:
 
 def test_top_k_of_a_batch_is_the_largest_and_each_item_gets_its_own() -> None:
     rng = np.random.default_rng(0)
-    items = [Item(encoding(rng, 7), MaskWant((2,), top_k)) for top_k in (3, 8, 1)]
+    items = [Item(encoding(rng, 7), MaskScores((2,), top_k)) for top_k in (3, 8, 1)]
     batch = Batch(items, LAYERS)
     feeds = batch.feeds()
     assert feeds["top_k"].tolist() == [8]
@@ -241,9 +240,10 @@ def test_top_k_of_a_batch_is_the_largest_and_each_item_gets_its_own() -> None:
     assert [r.ids.shape for r in results if isinstance(r, MaskResult)] == [(1, 3), (1, 8), (1, 1)]
 
 
-def test_a_batch_without_a_kind_of_want_has_empty_feeds_for_it() -> None:
+def test_a_batch_without_a_kind_of_output_has_empty_feeds_for_it() -> None:
     ids = np.array([101, 7, 102])
-    feeds = Batch([Item(Encoding(ids, np.zeros(3, np.int64)), PoolWant("cls"))], LAYERS).feeds()
+    item = Item(Encoding(ids, np.zeros(3, np.int64)), SentenceVector("cls"))
+    feeds = Batch([item], LAYERS).feeds()
     assert feeds["mlm_index"].shape == feeds["pooler_index"].shape == (0,)
     assert feeds["token_index"].shape == (0,)
     assert feeds["targets"].shape == (0, 2)
@@ -251,3 +251,14 @@ def test_a_batch_without_a_kind_of_want_has_empty_feeds_for_it() -> None:
     assert feeds["max_index"].shape == (0, 1)
     assert feeds["layer_-2_index"].shape == feeds["layer_-3_index"].shape == (0,)
     assert feeds["read_index"].tolist() == [0]  # a row for [CLS] alone
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_not_finite_is_found(bad: float) -> None:
+    fine, broken = np.ones(3, np.float32), np.array([1, bad, 1], np.float32)
+    ids = np.zeros((1, 3), np.int64)
+    assert is_finite(fine)
+    assert is_finite(MaskResult(ids, fine[None], fine))
+    assert not is_finite(broken)
+    assert not is_finite(MaskResult(ids, broken[None], fine))
+    assert not is_finite(MaskResult(ids, fine[None], broken))

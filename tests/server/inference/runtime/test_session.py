@@ -6,22 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
+from models.heads import NSP, QA, SEQUENCE, TOKEN
 from models.manifest import load_manifest
 from server.inference.runtime.packing import (
-    ClassWant,
     Item,
     MaskResult,
-    MaskWant,
-    PairWant,
-    PoolWant,
+    MaskScores,
+    OutputSpec,
+    PooledLogits,
     Result,
-    TokenWant,
-    Want,
+    SentenceVector,
+    TokenLogits,
 )
-from server.inference.runtime.session import Session, SessionOptions, is_finite
+from server.inference.runtime.session import Session, SessionOptions
 from tests.fine_tuned import LONGEST as LONGEST_CLASSIFIED
 from tests.fine_tuned import VOCABULARY as WORDS_CLASSIFIED
 from tests.server.inference.conftest import load_session
@@ -68,7 +67,7 @@ def worst_difference(
     """The largest difference of probes alone, in `lone` if it is given, and in random batches."""
     rng = np.random.default_rng(seed)
     probes = [random_item(rng, heads=heads) for _ in range(PROBES - 1)]
-    probes.append(Item(encoding(rng, LONGEST), PoolWant("mean")))
+    probes.append(Item(encoding(rng, LONGEST), SentenceVector("mean")))
     alone = [(lone or session).run([probe])[0] for probe in probes]
     worst = 0.0
     for _ in range(batches):
@@ -95,20 +94,26 @@ def test_a_text_gets_the_same_answer_in_any_company_in_int8(cloze_session: Sessi
 
 def test_a_classified_text_gets_the_same_answer_in_any_company(classifiers: Path) -> None:
     rng = np.random.default_rng(5)
-    models: dict[str, list[Want]] = {
-        "reviews": [ClassWant(), PairWant(), MaskWant((1,), 3), PoolWant("mean"), PoolWant("max")],
-        "names": [TokenWant("token", np.array([1, 2])), TokenWant("token", np.array([0]))],
-        "answers": [TokenWant("qa", np.array([0, 2])), PoolWant("cls", -2)],
+    models: dict[str, list[OutputSpec]] = {
+        "reviews": [
+            PooledLogits(SEQUENCE),
+            PooledLogits(NSP),
+            MaskScores((1,), 3),
+            SentenceVector("mean"),
+            SentenceVector("max"),
+        ],
+        "names": [TokenLogits(TOKEN, np.array([1, 2])), TokenLogits(TOKEN, np.array([0]))],
+        "answers": [TokenLogits(QA, np.array([0, 2])), SentenceVector("cls", -2)],
     }
-    for name, wants in models.items():
+    for name, outputs in models.items():
         folder = classifiers / "models" / name
         session = Session(folder, load_manifest(folder), SessionOptions())
-        session.warm(512)
+        session.warm(outputs, 512)
         items = []
         for length in rng.integers(3, LONGEST_CLASSIFIED, 30).tolist():
             tokens = encoding(rng, length, pair=length % 3 == 0)
             tokens.ids[:] %= len(WORDS_CLASSIFIED)
-            items.append(Item(tokens, wants[length % len(wants)]))
+            items.append(Item(tokens, outputs[length % len(outputs)]))
         alone = [session.run([item])[0] for item in items]
         together = session.run(items)
         assert max(map(difference, together, alone)) <= SAMENESS
@@ -138,12 +143,12 @@ def test_float16_gives_the_same_answer_in_company(minilm_half_model: Path) -> No
 
 def test_an_outlier_beside_it_does_not_change_a_short_text(cloze_session: Session) -> None:
     rng = np.random.default_rng(3)
-    short = Item(encoding(rng, 3), PoolWant("mean"))
+    short = Item(encoding(rng, 3), SentenceVector("mean"))
     alone = cloze_session.run([short])[0]
     for token in range(0, 30522, 1500):  # texts of one repeated token are as extreme as texts get
         outlier = encoding(rng, LONGEST)
         outlier.ids[1:-1] = token
-        beside = cloze_session.run([Item(outlier, PairWant()), short])[1]
+        beside = cloze_session.run([Item(outlier, PooledLogits(NSP)), short])[1]
         assert difference(beside, alone) <= SAMENESS
 
 
@@ -160,8 +165,8 @@ def test_results_come_in_the_order_of_the_items(minilm_session: Session) -> None
 def test_probabilities_of_the_vocabulary_sum_to_one(cloze_session: Session) -> None:
     tokens = encoding(np.random.default_rng(4), 13)
     tokens.ids[[3, 7]] = 103
-    want = MaskWant((3, 7), 30522, ((1, 2003),))
-    (result,) = cloze_session.run([Item(tokens, want)])
+    output = MaskScores((3, 7), 30522, ((1, 2003),))
+    (result,) = cloze_session.run([Item(tokens, output)])
     assert isinstance(result, MaskResult)
     assert result.ids.shape == (2, 30522)
     np.testing.assert_allclose(np.exp(result.log_probabilities).sum(axis=1), 1, atol=1e-4)
@@ -179,20 +184,11 @@ def test_several_threads_run_one_session_at_once(minilm_session: Session) -> Non
     assert worst <= SAMENESS
 
 
-def test_warming_runs_every_model_with_the_heads_that_it_has(
+def test_warming_runs_outputs_of_every_kind_with_any_number_of_tokens(
     minilm_session: Session, cloze_session: Session
 ) -> None:
-    minilm_session.warm(512)
-    cloze_session.warm(512)
-    cloze_session.warm(7)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_one_number_that_is_not_finite_is_found(bad: float) -> None:
-    fine, broken = np.ones(3, np.float32), np.array([1, bad, 1], np.float32)
-    ids = np.zeros((1, 3), np.int64)
-    assert is_finite(fine)
-    assert is_finite(MaskResult(ids, fine[None], fine))
-    assert not is_finite(broken)
-    assert not is_finite(MaskResult(ids, broken[None], fine))
-    assert not is_finite(MaskResult(ids, fine[None], broken))
+    minilm_session.warm([SentenceVector("mean")], 512)
+    every: list[OutputSpec] = [SentenceVector("mean"), MaskScores((1,), 5), PooledLogits(NSP)]
+    for tokens in (512, 7, 1):  # never so few that a mask has no place
+        cloze_session.warm(every, tokens)
+    cloze_session.warm(every[:1], 10**6)  # nor more than the model reads

@@ -12,14 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.errors import (
-    ClozeError,
-    DeadlineExceeded,
-    Draining,
-    InternalError,
-    NonFiniteOutput,
-    QueueFull,
-)
+from server.errors import ClozeError, DeadlineExceeded, InternalError, NonFiniteOutput
 from server.inference.runtime.packing import Item, Result
 from server.inference.runtime.session import Session
 from server.inference.scheduling.batcher import SMALLEST_BUDGET, Batcher, Completed
@@ -86,7 +79,6 @@ def make(watched: Watched) -> Iterator[Make]:
         *,
         workers: int = 1,
         batch_tokens: int = 512,
-        queue_tokens: int = 65_536,
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
         run_alone: Watched | None = None,
@@ -96,7 +88,6 @@ def make(watched: Watched) -> Iterator[Make]:
             by_operations(384),
             workers=workers,
             batch_tokens=batch_tokens,
-            queue_tokens=queue_tokens,
             cores=cores,
             slots=slots,
             run_alone=run_alone,
@@ -492,66 +483,75 @@ def test_a_deadline_during_the_run_is_kept_and_the_late_results_are_dropped(
     run(work())
 
 
-# --- overload -------------------------------------------------------------------------------------
+# --- what admission is told -----------------------------------------------------------------------
 
 
-def test_a_full_queue_refuses_all_of_a_request_and_says_when_to_come_back(
+def test_tokens_that_wait_no_more_are_told_as_they_are_computed(
     make: Make, watched: Watched
 ) -> None:
-    refused = texts(4, length=5, seed=3)
+    items = texts(30, length=10)
+    told: list[int] = []
+    places: set[str] = set()
+
+    def computed(tokens: int) -> None:
+        told.append(tokens)
+        places.add(threading.current_thread().name)
 
     async def work() -> None:
-        batcher = make(queue_tokens=50)
-        held, tasks = await submit_behind_a_held_run(batcher, watched, texts(4, length=10))
-        begun = time.perf_counter()
-        with pytest.raises(QueueFull) as full:
-            await batcher.submit(refused, soon())
-        assert time.perf_counter() - begun < 0.05
-        assert full.value.retry_after_s is not None
-        assert full.value.retry_after_s >= 1
-        assert batcher.stats().queued_tokens == 40
-        tasks.append(asyncio.create_task(batcher.submit(texts(1, length=10), soon())))  # just fits
-        await let_it_be_queued()
+        batcher = make(batch_tokens=100)
+        watched.gate.clear()
+        task = asyncio.create_task(batcher.submit(items, soon(), computed))
+        await watched.running()
+        assert told == []
         watched.gate.set()
-        await asyncio.gather(held, *tasks)
+        await task
 
     run(work())
-    assert not {id(item) for item in refused} & set(watched.computed)
+    assert told == [10] * 30
+    assert places == {threading.current_thread().name}  # the event loop's
 
 
-def test_requests_of_one_turn_of_the_loop_count_against_each_other(
+def test_items_of_a_client_that_left_are_told_only_if_they_were_computed(
     make: Make, watched: Watched
 ) -> None:
+    told: list[int] = []
+
     async def work() -> None:
-        batcher = make(queue_tokens=50)
-        submits = [batcher.submit(texts(1, length=20, seed=n), soon()) for n in range(5)]
-        answers = await asyncio.gather(*submits, return_exceptions=True)
-        kinds = [type(answer) for answer in answers]
-        assert kinds == [Completed] * 2 + [QueueFull] * 3
+        batcher = make(batch_tokens=100)
+        watched.gate.clear()
+        task = asyncio.create_task(batcher.submit(texts(30, length=10), soon(), told.append))
+        await watched.running()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        watched.gate.set()
+        await batcher.submit(texts(1), soon())
+        assert told == [10] * len(watched.batches[0])
 
     run(work())
 
 
-def test_retry_after_grows_with_what_waits(make: Make, watched: Watched) -> None:
+def test_a_request_of_nothing_is_answered_at_once(make: Make, watched: Watched) -> None:
     async def work() -> None:
-        batcher = make(queue_tokens=100_000)
+        assert await make().submit([], soon()) == Completed([], 0, 0.0, 0.0)
+
+    run(work())
+    assert not watched.batches
+
+
+def test_the_wait_grows_with_what_is_ahead(make: Make, watched: Watched) -> None:
+    async def work() -> None:
+        batcher = make()
+        assert batcher.wait_s(10**9) == 1  # nothing is known yet
         watched.gate.clear()
         first = asyncio.create_task(batcher.submit(texts(1, length=10), soon()))
         await watched.running()
         await asyncio.sleep(0.2)
         watched.gate.set()
         await first  # 10 tokens took 0.2 s or more
-        lists = [texts(1, length=300, seed=n) for n in range(333)]
-        held, tasks = await submit_behind_a_held_run(batcher, watched, *lists)
-        with pytest.raises(QueueFull) as full:
-            batcher.require_room(500)
-        assert full.value.retry_after_s is not None
-        assert full.value.retry_after_s > 333 * 300 * 0.2 / 10 * 0.9
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        watched.gate.set()
-        await held
+        assert batcher.wait_s(0) == 1
+        wait_s = batcher.wait_s(99_900)
+        assert wait_s > 99_900 * 0.2 / 10 * 0.9
+        assert batcher.wait_s(2 * 99_900) == pytest.approx(2 * wait_s)
 
     run(work())
 
@@ -675,15 +675,15 @@ def test_with_one_batch_in_20_failing_every_request_is_answered(
 def test_a_stuck_run_shows_in_the_heartbeat(make: Make, watched: Watched) -> None:
     async def work() -> None:
         batcher = make(workers=2)
-        assert batcher.stats().worker_heartbeat_age_s == 0
+        assert batcher.stats().worker_heartbeat_age_seconds == 0
         held, _ = await submit_behind_a_held_run(batcher, watched)
         await asyncio.sleep(0.15)
         stats = batcher.stats()
-        assert stats.worker_heartbeat_age_s >= 0.15
+        assert stats.worker_heartbeat_age_seconds >= 0.15
         assert stats.running_batches == 1
         watched.gate.set()
         await held
-        assert batcher.stats().worker_heartbeat_age_s == 0
+        assert batcher.stats().worker_heartbeat_age_seconds == 0
 
     run(work())
 
@@ -691,57 +691,16 @@ def test_a_stuck_run_shows_in_the_heartbeat(make: Make, watched: Watched) -> Non
 def test_a_worker_that_ended_shows_in_the_heartbeat(make: Make) -> None:
     async def work() -> None:
         batcher = make(workers=2)
-        assert batcher.stats().worker_heartbeat_age_s == 0
+        assert batcher.stats().worker_heartbeat_age_seconds == 0
         batcher.close()
         for thread in batcher._threads:
             thread.join(PATIENCE_S)
-        assert batcher.stats().worker_heartbeat_age_s == math.inf
+        assert batcher.stats().worker_heartbeat_age_seconds == math.inf
 
     run(work())
 
 
 # --- shutdown -------------------------------------------------------------------------------------
-
-
-def test_draining_refuses_what_is_new_and_finishes_what_was_admitted(
-    make: Make, watched: Watched
-) -> None:
-    async def work() -> None:
-        batcher = make()
-        held, tasks = await submit_behind_a_held_run(batcher, watched, texts(9), texts(2, seed=1))
-        drained = asyncio.create_task(batcher.drain())
-        await let_it_be_queued()
-        with pytest.raises(Draining):
-            await batcher.submit(texts(1), soon())
-        assert not drained.done()
-        watched.gate.set()
-        await drained
-        assert held.done()
-        assert [len(task.result().results) for task in tasks] == [9, 2]
-
-    run(work())
-
-
-def test_draining_an_idle_batcher_returns_at_once(make: Make) -> None:
-    async def work() -> None:
-        batcher = make()
-        await asyncio.wait_for(batcher.drain(), 1)
-        await batcher.submit(texts(1), soon())
-
-    with pytest.raises(Draining):
-        run(work())
-
-
-def test_two_drains_at_once_both_return(make: Make, watched: Watched) -> None:
-    async def work() -> None:
-        batcher = make()
-        held, _ = await submit_behind_a_held_run(batcher, watched)
-        drains = [asyncio.create_task(batcher.drain()) for _ in range(2)]
-        await let_it_be_queued()
-        watched.gate.set()
-        await asyncio.wait_for(asyncio.gather(held, *drains), 5)
-
-    run(work())
 
 
 def test_closing_stops_the_workers_after_their_batch(make: Make, watched: Watched) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from server.inference.pipeline import Pipeline
-from server.inference.runtime.packing import Item, Result
+from server.inference.runtime.packing import Item, MaskScores, Result
 from server.inference.runtime.session import Session
 from server.inference.scheduling.cost import (
     SHAPES,
@@ -78,7 +78,7 @@ def test_too_few_times_are_refused() -> None:
 
 
 def test_the_real_session_follows_its_fit(cloze_session: Session) -> None:
-    cloze_session.warm(512)
+    cloze_session.warm([MaskScores((1,), 5)], 512)
     model = fitted(timed_runs(cloze_session.run, SHAPES, time.thread_time, limit_s=2))
     assert model is not None
     unseen = [Shape(3, 20), Shape(20, 20), Shape(1, 200), Shape(3, 100)]

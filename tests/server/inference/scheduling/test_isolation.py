@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from server.errors import ClozeError, InternalError, NonFiniteOutput
-from server.inference.runtime.packing import Item, MaskResult, MaskWant, Result
+from server.inference.runtime.packing import Item, MaskResult, MaskScores, Result
 from server.inference.runtime.session import Session
 from server.inference.scheduling.isolation import run_isolated
 from tests.server.inference.samples import encoding, pooled
@@ -99,7 +99,7 @@ def test_output_that_is_not_finite_fails_that_item_without_a_second_run(
 
 
 def test_a_mask_whose_target_is_not_finite_fails(cloze_session: Session) -> None:
-    item = Item(encoding(np.random.default_rng(0), 6), MaskWant((2,), 3, ((0, 2003),)))
+    item = Item(encoding(np.random.default_rng(0), 6), MaskScores((2,), 3, ((0, 2003),)))
 
     def run(batch: Sequence[Item]) -> list[Result]:
         (result,) = cloze_session.run(batch)

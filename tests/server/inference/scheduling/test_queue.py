@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.inference.runtime.packing import Item, MaskWant
-from server.inference.scheduling.batcher import Ticket
+from server.inference.runtime.packing import Item, MaskScores
 from server.inference.scheduling.cost import CostModel, by_operations
-from server.inference.scheduling.queue import CANDIDATES, MAX_AGE_S, Entry, ItemQueue
+from server.inference.scheduling.queue import CANDIDATES, MAX_AGE_S, Entry, ItemQueue, Ticket
 from tests.server.inference.samples import pooled
 
 COST = by_operations(384)
@@ -31,7 +30,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def request(loop: asyncio.AbstractEventLoop, *lengths: int, masked: bool = False) -> Ticket:
     items = [pooled(length) for length in lengths]
     if masked:
-        items = [Item(item.encoding, MaskWant((1,), 5)) for item in items]
+        items = [Item(item.encoding, MaskScores((1,), 5)) for item in items]
     return Ticket(items, FOREVER, loop)
 
 
@@ -295,7 +294,7 @@ def test_nothing_is_lost_or_served_twice(
     def take_one(budget: int) -> None:
         taken = take(queue, budget, now)
         assert taken
-        assert len({entry.line for entry in taken}) == 1
+        assert len({entry.priority for entry in taken}) == 1
         assert len(taken) == 1 or sum(lengths_of(taken)) <= budget
         for entry in taken:
             assert waiting.pop((id(entry.ticket), entry.index)) == entry.tokens

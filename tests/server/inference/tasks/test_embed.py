@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 
 from models.manifest import load_manifest, write_manifest
 from server.errors import EmptyText, InvalidParameter, TooLong, WrongType
-from server.inference.options import InferenceOptions
 from server.inference.pipeline import Pipeline
-from server.inference.tasks.embed import shape_vectors
+from server.inference.tasks.embed import EMBED, EmbedOptions, shape_vectors
+from server.inference.tasks.pairs import Cut, Direction
+from tests.server.inference.conftest import resources, run_task, value_of
 
 PARITY = 1e-4  # largest difference of a number of a vector from transformers in float32
 TEXTS = ("a", "The man went to the store.", "na\u00efve caf\u00e9 \u6771\u4eac!", "word " * 77)
@@ -51,14 +51,14 @@ def prompted(minilm_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     manifest = load_manifest(folder)
     pooling = replace(manifest.pooling, prompts=PROMPTS, default_prompt="query")
     write_manifest(folder, replace(manifest, pooling=pooling))
-    pipeline = Pipeline(folder, InferenceOptions(threads=1))
+    pipeline = Pipeline(folder, resources(threads=1))
     pipeline.start()
     yield pipeline
     pipeline.close()
 
 
 def embed(pipeline: Pipeline, *inputs: Any, **options: Any) -> NDArray[np.float32]:
-    return asyncio.run(pipeline.embed(inputs, **options)).value
+    return value_of(pipeline, EMBED, inputs, EmbedOptions(**options))
 
 
 @pytest.mark.parametrize("layer", [-1, -2])
@@ -120,30 +120,31 @@ def test_an_empty_text_is_empty_whatever_the_prompt(prompted: Pipeline, text: st
 
 
 def test_truncation_keeps_the_end_that_is_asked_for(minilm: Pipeline) -> None:
-    room = minilm.limits.max_embed_tokens - 2
+    room = minilm.manifest.pooling.max_tokens - 2
     text = "first " + "word " * room + "last"
-    tokens = minilm._tokenizer.word(text)
-    cases = {"right": tokens[:room], "left": tokens[-room:]}
+    tokens = minilm.model.tokenizer.word(text)
+    cases: dict[Direction, tuple[int, ...]] = {"right": tokens[:room], "left": tokens[-room:]}
     vectors = []
     for direction, kept in cases.items():
-        answer = asyncio.run(minilm.embed([text], truncate=True, truncation_direction=direction))
-        assert answer.usage.truncated == (True,)
-        assert answer.usage.tokens == room + 2
-        np.testing.assert_allclose(answer.value, embed(minilm, list(kept)), atol=1e-5)
-        vectors.append(answer.value)
+        found = run_task(minilm, EMBED, [text], EmbedOptions(Cut(True, direction)))
+        assert found.usage.truncated == (True,)
+        assert found.usage.tokens == room + 2
+        np.testing.assert_allclose(found.value, embed(minilm, list(kept)), atol=1e-5)
+        vectors.append(found.value)
     assert np.abs(vectors[0] - vectors[1]).max() > 100 * 1e-5
     with pytest.raises(TooLong):
         embed(minilm, text)
 
 
 def test_a_text_of_just_the_limit_is_not_truncated(minilm: Pipeline) -> None:
-    room = minilm.limits.max_embed_tokens - 2
-    answer = asyncio.run(minilm.embed(["word " * room, "word " * (room + 1)], truncate=True))
-    assert answer.usage.truncated == (False, True)
+    room = minilm.manifest.pooling.max_tokens - 2
+    texts = ["word " * room, "word " * (room + 1)]
+    found = run_task(minilm, EMBED, texts, EmbedOptions(Cut(truncate=True)))
+    assert found.usage.truncated == (False, True)
 
 
 def test_ids_give_the_vector_of_their_text(minilm: Pipeline) -> None:
-    words = list(minilm._tokenizer.word(TEXTS[1]))
+    words = list(minilm.model.tokenizer.word(TEXTS[1]))
     vectors = embed(minilm, TEXTS[1], words, [101, *words, 102])
     np.testing.assert_allclose(vectors[1:], vectors[[0, 0]], atol=1e-5)
     with pytest.raises(WrongType):
@@ -160,7 +161,6 @@ def test_ids_give_the_vector_of_their_text(minilm: Pipeline) -> None:
         ({"pooling": "median"}, "pooling"),
         ({"layer": -3}, "layer"),
         ({"layer": 0}, "layer"),
-        ({"truncation_direction": "up"}, "truncation_direction"),
         ({"prompt_name": "query"}, "prompt_name"),
     ],
 )

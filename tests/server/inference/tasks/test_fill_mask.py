@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +14,29 @@ import torch
 import transformers
 
 from server.errors import (
+    AnswerTooLarge,
+    ClozeError,
     InvalidParameter,
     MaskTruncated,
     NoMask,
     TooLong,
     TooManyMasks,
+    TooManyTokens,
     UnknownToken,
 )
 from server.inference.pipeline import Pipeline
-from server.inference.runtime.packing import Item, MaskWant
-from server.inference.tasks.fill_mask import Filling, FillMaskOptions, plan_fill_mask
-from server.inference.tasks.plan import Limits
-from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer
+from server.inference.runtime.packing import Item, MaskResult, MaskScores
+from server.inference.tasks.fill_mask import FILL_MASK, Filling, FillMaskOptions
+from server.inference.tasks.task import Plan, ServedModel
+from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Pieces, Tokenizer, squeezed
+from server.settings import Limits
+from tests.server.inference.conftest import proceed, run_task, value_of
 
 PARITY = 1e-4  # largest difference of a probability from transformers in float32
 BY_HAND = 1e-5  # of a log-probability from separate runs of the same session
-LIMITS = Limits(
-    max_tokens=512,
-    max_embed_tokens=512,
-    max_items=512,
-    max_masks=7,
-    max_targets=1000,
-    max_top_k=1000,
-    max_chars=16_384,
-)
+MOST = 512  # tokens that the committed model reads
+LIMITS = Limits(max_masks=7)
+REFUSED_S = 0.5  # of what would take seconds if it were built; 20 ms is the aim, over HTTP
 ONE_MASK = (
     "Paris is the [MASK] of France.",
     "[MASK]",
@@ -52,15 +52,26 @@ SEVERAL_MASKS = (
 
 
 @pytest.fixture(scope="module")
-def reference(standin_checkpoint: Path) -> Any:
-    """Transformers' fill-mask pipeline on the stand-in, in float32."""
+def reference(pretraining_checkpoint: Path) -> Any:
+    """Transformers' fill-mask pipeline, in float32."""
     return transformers.pipeline(
-        "fill-mask", model=str(standin_checkpoint), device="cpu", dtype=torch.float32
+        "fill-mask", model=str(pretraining_checkpoint), device="cpu", dtype=torch.float32
     )
 
 
+@pytest.fixture(scope="module")
+def model(cloze: Pipeline) -> ServedModel:
+    """The committed model with few masks allowed."""
+    assert cloze.manifest.max_tokens == MOST
+    return replace(cloze.model, limits=LIMITS)
+
+
+def plan_of(model: ServedModel, *texts: str, **options: Any) -> Plan[list[list[list[Filling]]]]:
+    return FILL_MASK.plan(texts, FillMaskOptions(**options), model, proceed)
+
+
 def fill(pipeline: Pipeline, *texts: str, **options: Any) -> list[list[list[Filling]]]:
-    return asyncio.run(pipeline.fill_mask(texts, **options)).value
+    return value_of(pipeline, FILL_MASK, texts, FillMaskOptions(**options))
 
 
 def agree(found: Sequence[Filling], expected: Sequence[dict[str, Any]]) -> None:
@@ -73,24 +84,27 @@ def agree(found: Sequence[Filling], expected: Sequence[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("top_k", [1, 5, 13])
-def test_one_mask_agrees_with_transformers(standin: Pipeline, reference: Any, top_k: int) -> None:
-    answers = fill(standin, *ONE_MASK, top_k=top_k)
+def test_one_mask_agrees_with_transformers(
+    pretraining: Pipeline, reference: Any, top_k: int
+) -> None:
+    answers = fill(pretraining, *ONE_MASK, top_k=top_k)
     for text, masks in zip(ONE_MASK, answers, strict=True):
         (found,) = masks
         agree(found, reference(text, top_k=top_k))
 
 
-def test_several_masks_agree_with_transformers(standin: Pipeline, reference: Any) -> None:
-    answers = fill(standin, *SEVERAL_MASKS)
+def test_several_masks_agree_with_transformers(pretraining: Pipeline, reference: Any) -> None:
+    answers = fill(pretraining, *SEVERAL_MASKS)
     for text, masks in zip(SEVERAL_MASKS, answers, strict=True):
         for found, expected in zip(masks, reference(text), strict=True):
             agree(found, expected)
+    assert max(found[0].score for masks in answers for found in masks) > 100 * PARITY
 
 
-def test_targets_agree_with_transformers(standin: Pipeline, reference: Any) -> None:
+def test_targets_agree_with_transformers(pretraining: Pipeline, reference: Any) -> None:
     targets = ["heart", "capital", "##s", "city", "capital", "north"]
     for text in (*ONE_MASK[:2], SEVERAL_MASKS[0]):
-        (masks,) = fill(standin, text, targets=[targets])
+        (masks,) = fill(pretraining, text, targets=[targets])
         expected = reference(text, targets=targets, top_k=5)
         expected = expected if len(masks) > 1 else [expected]
         for found, theirs in zip(masks, expected, strict=True):
@@ -113,10 +127,10 @@ def test_five_candidates_are_given_unless_said_otherwise(cloze: Pipeline) -> Non
     ("text", "mask"), [("The [MASK] was open.", 0), ("A [MASK] in the [MASK] was there.", 1)]
 )
 def test_a_whole_word_is_scored_as_the_product_of_its_pieces_one_by_one(
-    standin: Pipeline, text: str, mask: int
+    pretraining: Pipeline, text: str, mask: int
 ) -> None:
     word = "antidisestablishmentarianism"
-    tokenizer, session = standin._tokenizer, standin._session
+    tokenizer, session = pretraining.model.tokenizer, pretraining._sessions.usual
     pieces = tokenizer.word(word)
     assert len(pieces) > 3
     before, *_ = text.split("[MASK]") if mask == 0 else text.rsplit("[MASK]", 1)
@@ -130,12 +144,13 @@ def test_a_whole_word_is_scored_as_the_product_of_its_pieces_one_by_one(
             *tokenizer.word(after),
         ]
         row = 1 + len(tokenizer.word(before)) + number
-        item = Item(tokenizer.assemble(ids), MaskWant((row,), 30522))
+        item = Item(tokenizer.assemble(ids), MaskScores((row,), 30522))
         (result,) = session.run([item])
-        place = result.ids[0].tolist().index(piece)  # type: ignore[union-attr]
-        total += float(result.log_probabilities[0, place])  # type: ignore[union-attr]
-    (answer,) = fill(standin, text, targets=[["door", word, "shop"]])
-    (filling,) = (found for found in answer[mask] if found.scored_as == "whole_word")
+        assert isinstance(result, MaskResult)
+        place = result.ids[0].tolist().index(piece)
+        total += float(result.log_probabilities[0, place])
+    (masks,) = fill(pretraining, text, targets=[["door", word, "shop"]])
+    (filling,) = (found for found in masks[mask] if found.scored_as == "whole_word")
     assert math.log(filling.score) == pytest.approx(total, abs=BY_HAND * len(pieces))
     assert (filling.token, filling.pieces, filling.token_str) == (None, pieces, word)
     assert word in filling.sequence
@@ -195,65 +210,66 @@ def test_answers_come_in_the_order_of_texts_and_masks(cloze: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("target", ["\U0001f600\U0001f4a9", "", " ", "\x00", "[UNK]"])
-def test_a_target_that_cannot_be_spelled_is_refused(tokenizer: Tokenizer, target: str) -> None:
-    options = FillMaskOptions(targets=[["cat", target]])
+def test_a_target_that_cannot_be_spelled_is_refused(model: ServedModel, target: str) -> None:
     with pytest.raises(UnknownToken) as error:
-        plan_fill_mask(tokenizer, ["a [MASK]"], options, LIMITS)
+        plan_of(model, "a [MASK]", targets=[["cat", target]])
     assert error.value.param == "parameters.targets[1]"
+    with pytest.raises(UnknownToken) as error:
+        plan_of(model, "a [MASK]", "[MASK]", targets=[["cat"], ["dog", target]])
+    assert error.value.param == "parameters.targets[1][1]"
 
 
-def test_a_text_without_a_mask_is_refused_by_its_number(tokenizer: Tokenizer) -> None:
+def test_a_text_without_a_mask_is_refused_by_its_number(model: ServedModel) -> None:
     for text in ("no mask", "[mask]", "[MASK", "MASK]"):
         with pytest.raises(NoMask) as error:
-            plan_fill_mask(tokenizer, ["a [MASK]", text], FillMaskOptions(), LIMITS)
+            plan_of(model, "a [MASK]", text)
         assert error.value.param == "inputs[1]"
 
 
-def test_masks_of_a_request_are_counted_together(tokenizer: Tokenizer) -> None:
-    plan_fill_mask(tokenizer, ["[MASK] " * 4, "[MASK] " * 3], FillMaskOptions(), LIMITS)
+def test_masks_of_a_request_are_counted_together(model: ServedModel) -> None:
+    plan_of(model, "[MASK] " * 4, "[MASK] " * 3)
     with pytest.raises(TooManyMasks):
-        plan_fill_mask(tokenizer, ["[MASK] " * 4, "[MASK] " * 4], FillMaskOptions(), LIMITS)
+        plan_of(model, "[MASK] " * 4, "[MASK] " * 4)
 
 
-def test_the_last_mask_that_fits_is_kept_and_the_next_is_refused(tokenizer: Tokenizer) -> None:
-    room = LIMITS.max_tokens - 2
-    truncate = FillMaskOptions(truncate=True)
+def test_the_last_mask_that_fits_is_kept_and_the_next_is_refused(model: ServedModel) -> None:
+    room = MOST - 2
     fits = "word " * (room - 1) + "[MASK] and more words"
-    plan = plan_fill_mask(tokenizer, [fits], truncate, LIMITS)
+    plan = plan_of(model, fits, truncate=True)
     assert plan.truncated == (True,)
-    assert isinstance(plan.items[0].want, MaskWant)
-    assert plan.items[0].want.rows == (room,)
-    assert len(plan.items[0].encoding) == LIMITS.max_tokens
+    (item,) = plan.items()
+    assert isinstance(item.output, MaskScores)
+    assert item.output.rows == (room,)
+    assert len(item.encoding) == MOST
     for text in ("word " * room + "[MASK]", "[MASK] " + fits.replace("[MASK]", "a [MASK]")):
         with pytest.raises(MaskTruncated):
-            plan_fill_mask(tokenizer, [text], truncate, LIMITS)
+            plan_of(model, text, truncate=True)
     with pytest.raises(TooLong):
-        plan_fill_mask(tokenizer, [fits], FillMaskOptions(), LIMITS)
+        plan_of(model, fits)
 
 
 @pytest.mark.parametrize("inside", [0, 1, 3, 5, -1, -40])
-def test_a_mask_cut_off_before_tokenising_is_refused_too(tokenizer: Tokenizer, inside: int) -> None:
+def test_a_mask_cut_off_before_tokenising_is_refused_too(model: ServedModel, inside: int) -> None:
     """`inside` characters of the second mask stand before the cut."""
-    limit = LIMITS.max_tokens * CHARACTERS_PER_TOKEN
+    limit = MOST * CHARACTERS_PER_TOKEN
     before = "[MASK] " + "word " * limit
     text = before[: limit - inside - 1] + " [MASK] and on " + "word " * 60
     assert text[limit - inside :].startswith("[MASK]")
     with pytest.raises(MaskTruncated):
-        plan_fill_mask(tokenizer, [text], FillMaskOptions(truncate=True), LIMITS)
+        plan_of(model, text, truncate=True)
 
 
-def test_a_text_cut_before_tokenising_with_its_mask_kept_is_answered(tokenizer: Tokenizer) -> None:
+def test_a_text_cut_before_tokenising_with_its_mask_kept_is_answered(model: ServedModel) -> None:
     text = "[MASK] " + "word " * 20_000
-    plan = plan_fill_mask(tokenizer, [text], FillMaskOptions(truncate=True), LIMITS)
+    plan = plan_of(model, text, truncate=True)
     assert plan.truncated == (True,)
 
 
-def test_a_word_whose_pieces_do_not_fit_is_refused(tokenizer: Tokenizer) -> None:
-    text = "word " * (LIMITS.max_tokens - 3) + "[MASK]"
-    plan_fill_mask(tokenizer, [text], FillMaskOptions(targets=[["cat"]]), LIMITS)
-    options = FillMaskOptions(targets=[["cat", "antidisestablishmentarianism"]])
+def test_a_word_whose_pieces_do_not_fit_is_refused(model: ServedModel) -> None:
+    text = "word " * (MOST - 3) + "[MASK]"
+    plan_of(model, text, targets=[["cat"]])
     with pytest.raises(TooLong):
-        plan_fill_mask(tokenizer, [text], options, LIMITS)
+        plan_of(model, text, targets=[["cat", "antidisestablishmentarianism"]])
 
 
 @pytest.mark.parametrize(
@@ -272,3 +288,128 @@ def test_options_that_no_text_could_satisfy_are_refused(
     with pytest.raises(InvalidParameter) as error:
         fill(cloze, "a [MASK]", **options)
     assert error.value.param == param
+
+
+# --- products -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("masks", "options", "error"),
+    [
+        (200, {"targets": [[f"unbelievably{n}" for n in range(200)]]}, AnswerTooLarge),
+        (200, {"targets": [[f"unbelievably{n}" for n in range(3)]]}, TooManyTokens),
+        (508, {"targets": [[f"unbelievably{n}" for n in range(1000)]]}, TooLong),
+        (490, {"targets": [[f"unbelievably{n}" for n in range(1000)]]}, AnswerTooLarge),
+        (508, {"targets": [[f"{n}" for n in range(1000)]]}, AnswerTooLarge),
+        (508, {"top_k": 1000}, AnswerTooLarge),
+    ],
+)
+def test_products_are_refused_before_anything_is_built(
+    cloze: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    masks: int,
+    options: dict[str, Any],
+    error: type[ClozeError],
+) -> None:
+    monkeypatch.setattr(Tokenizer, "assemble", None)
+    begun = time.perf_counter()
+    with pytest.raises(error) as refused:
+        fill(cloze, "[MASK] " * masks, **options)
+    assert time.perf_counter() - begun < REFUSED_S
+    assert refused.value.status == 422
+
+
+def test_a_product_is_refused_although_each_of_its_factors_is_allowed(model: ServedModel) -> None:
+    words = [["unbelievably"]]
+    one = plan_of(model, "[MASK]", targets=words).price
+    both = plan_of(model, "[MASK] [MASK]", targets=words).price
+    pieces = len(model.tokenizer.word("unbelievably"))
+    assert one.tokens == 3 + pieces * (2 + pieces)
+    assert both.tokens == 4 + 2 * pieces * (3 + pieces)
+
+
+def test_candidates_for_many_masks_are_answered_within_their_price(cloze: Pipeline) -> None:
+    (masks,) = fill(cloze, "[MASK] " * 50, top_k=100)
+    assert [len(found) for found in masks] == [100] * 50
+
+
+def test_targets_of_all_lists_of_a_request_count_together(model: ServedModel) -> None:
+    few = replace(model, limits=Limits(max_targets=5))
+    words = ["cat", "dog", "house", "tree", "river"]
+    texts = ["a [MASK]", "[MASK]", "the [MASK]"]
+
+    def check(*targets: list[str]) -> None:
+        FILL_MASK.check(texts, FillMaskOptions(targets=targets), few)
+
+    check(words)  # one list for all texts counts once
+    check(words[:2], words[2:4], words[4:])
+    with pytest.raises(InvalidParameter, match="5 targets") as error:
+        check(words[:2], words[2:4], words[3:])
+    assert error.value.param == "parameters.targets"
+    with pytest.raises(InvalidParameter):
+        check([*words, "cat"])  # as they were sent, duplicates too
+
+
+def test_a_list_for_all_texts_is_tokenised_once(
+    model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    pieces = Tokenizer.pieces
+
+    def noted(tokenizer: Tokenizer, text: str, *args: Any, **options: Any) -> Pieces:
+        read.append(text)
+        return pieces(tokenizer, text, *args, **options)
+
+    monkeypatch.setattr(Tokenizer, "pieces", noted)
+    words = ["unbelievably", "xylophonist", "cat"]  # the last is a piece by itself
+    texts = [f"text {number} [MASK]" for number in range(5)]
+    shared = plan_of(model, *texts, targets=[words])
+    assert sorted(read) == sorted([*words[:2], *texts])
+    assert shared.price == plan_of(model, *texts, targets=[words] * 5).price
+
+
+# --- long texts of few tokens ---------------------------------------------------------------------
+
+BLANKS = [" ", "\n", "\t", "\r\n", "\u00a0", "\u2003", "\u3000", " \n\t\u00a0"]
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=repr)
+def test_a_text_of_very_many_blanks_and_few_words_is_answered(cloze: Pipeline, blank: str) -> None:
+    gap = blank * (17_000 // len(blank))
+    found = fill(cloze, f"Paris is the{gap}[MASK] of{gap}France.")
+    assert found == fill(cloze, "Paris is the [MASK] of France.")
+
+
+def test_a_text_of_very_many_emoji_is_refused_with_how_many_there_may_be(cloze: Pipeline) -> None:
+    with pytest.raises(TooLong) as error:
+        fill(cloze, "a [MASK]", "[MASK] " + "\U0001f600" * 17_000)
+    assert error.value.param == "inputs[1]"
+    limit = MOST * CHARACTERS_PER_TOKEN
+    for number in (7 + 17_000, limit):
+        assert str(number) in error.value.message
+    assert "\U0001f600" not in error.value.message
+
+
+def test_a_text_of_very_many_emoji_is_cut_where_that_is_allowed(cloze: Pipeline) -> None:
+    options = FillMaskOptions(truncate=True)
+    answered = run_task(cloze, FILL_MASK, ["[MASK] " + "\U0001f600" * 17_000], options)
+    assert answered.usage.truncated == (True,)
+    assert answered.usage.tokens == 4  # what is written without a blank is one unknown word
+    with pytest.raises(MaskTruncated):
+        fill(cloze, "[MASK] " + "\U0001f600" * 17_000 + "[MASK]", truncate=True)
+
+
+@pytest.mark.parametrize("gap", ["  ", " \n\t ", "\u3000\u00a0"], ids=repr)
+@pytest.mark.parametrize("inside", [0, 1, 3, 5, -1, -40])
+def test_a_mask_that_the_cut_goes_through_is_seen_after_squeezing_too(
+    model: ServedModel, inside: int, gap: str
+) -> None:
+    """`inside` characters of the second mask stand before the cut of the squeezed text."""
+    limit = MOST * CHARACTERS_PER_TOKEN
+    before = ("[MASK] " + "word " * limit)[: limit - inside - 1].rstrip(" ")
+    before += "x" * (limit - inside - 1 - len(before))
+    text = before + " [MASK] and on " + "word " * 60
+    assert text[limit - inside :].startswith("[MASK]")
+    assert squeezed(text) == text
+    with pytest.raises(MaskTruncated):
+        plan_of(model, text.replace(" ", gap), truncate=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,12 +16,14 @@ import transformers
 from server.errors import EmptyText, InvalidParameter, TooLong, TooManyInputs
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.question_answering import (
+    QUESTION_ANSWERING,
     AnswerOptions,
     Found,
     Question,
-    plan_answers,
 )
+from server.settings import Limits
 from tests.fine_tuned import LONGEST, PEOPLE, PLACES, WORDS
+from tests.server.inference.conftest import proceed, run_task, value_of
 
 PARITY = 1e-4  # largest difference of a score from the reference in float32
 Load = Callable[[str], Pipeline]
@@ -130,7 +131,7 @@ def reference(classifiers: Path) -> Reference:
 
 
 def ask(pipeline: Pipeline, *questions: Question, **options: Any) -> list[list[Found]]:
-    return asyncio.run(pipeline.answer(questions, AnswerOptions(**options))).value
+    return value_of(pipeline, QUESTION_ANSWERING, questions, AnswerOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_answers_are_those_of_every_span_weighed(
     options: AnswerOptions, answers: Pipeline, reference: Reference
 ) -> None:
     questions = [*QUESTIONS, *random_questions()]
-    found = asyncio.run(answers.answer(questions, options)).value
+    found = value_of(answers, QUESTION_ANSWERING, questions, options)
     for asked, own in zip(questions, found, strict=True):
         wanted = reference(asked, options)
         assert [one.score for one in own] == pytest.approx(
@@ -185,16 +186,17 @@ def test_an_answer_may_be_none(answers: Pipeline) -> None:
 
 
 def test_parts_leave_room_for_the_question_and_overlap(answers: Pipeline) -> None:
-    plan = plan_answers(answers._tokenizer, [LONG], AnswerOptions(overlap=7), answers.limits)
-    lengths = [len(item.encoding) for item in plan.items]
+    options = AnswerOptions(overlap=7)
+    items = QUESTION_ANSWERING.plan([LONG], options, answers.model, proceed).items()
+    lengths = [len(item.encoding) for item in items]
     assert set(lengths[:-1]) == {LONGEST}
     assert lengths[-1] <= LONGEST
-    question = answers._tokenizer.pieces(LONG.question, LONGEST, truncate=False, param="").ids
-    contexts = [item.encoding.ids[len(question) + 2 : -1].tolist() for item in plan.items]
+    question = answers.model.tokenizer.pieces(LONG.question, LONGEST, truncate=False, param="").ids
+    contexts = [item.encoding.ids[len(question) + 2 : -1].tolist() for item in items]
     for before, after in pairwise(contexts):
         assert before[-7:] == after[:7]
     whole = [*contexts[0], *(token for part in contexts[1:] for token in part[7:])]
-    pieces = answers._tokenizer.located(LONG.context, None, truncate=False, param="")
+    pieces = answers.model.tokenizer.located(LONG.context, None, truncate=False, param="")
     assert whole == pieces.ids
 
 
@@ -204,12 +206,12 @@ def test_a_question_is_cut_only_on_request(answers: Pipeline) -> None:
         ask(answers, CLARA, long)
     assert error.value.param == "inputs[1].question"
     options = AnswerOptions(max_question_tokens=3)
-    cut = asyncio.run(answers.answer([CLARA, long], options))
+    cut = run_task(answers, QUESTION_ANSWERING, [CLARA, long], options)
     assert cut.usage.truncated == (True, True)
     short = Question("where where where", long.context)
     (expected,) = ask(answers, short, max_question_tokens=3)
     assert cut.value[1] == expected
-    assert not any(asyncio.run(answers.answer([short], options)).usage.truncated)
+    assert not any(run_task(answers, QUESTION_ANSWERING, [short], options).usage.truncated)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +243,6 @@ def test_a_question_and_a_context_have_something_in_them(
 
 
 def test_too_many_parts_are_refused_before_they_are_made(answers: Pipeline) -> None:
-    few = replace(answers.limits, max_items=4)
+    few = replace(answers.model, limits=Limits(max_inputs=4))
     with pytest.raises(TooManyInputs):
-        plan_answers(answers._tokenizer, [LONG], AnswerOptions(), few)
+        QUESTION_ANSWERING.plan([LONG], AnswerOptions(), few, proceed)

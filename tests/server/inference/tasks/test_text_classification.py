@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +11,20 @@ import numpy as np
 import pytest
 import transformers
 
+from models.heads import SEQUENCE
 from server.errors import EmptyText, InvalidParameter, MissingHead, TooLong
 from server.inference.pipeline import Pipeline
-from server.inference.runtime.packing import ClassWant
+from server.inference.runtime.packing import PooledLogits
+from server.inference.tasks.pairs import Cut, Direction
 from server.inference.tasks.text_classification import (
+    TEXT_CLASSIFICATION,
     Function,
     Label,
     PredictOptions,
-    check_predict,
-    plan_predict,
     usual_function,
 )
 from tests.fine_tuned import LONGEST
+from tests.server.inference.conftest import proceed, value_of
 
 PARITY = 1e-4  # largest difference of a score or logit from transformers in float32
 MODELS = ("reviews", "topics", "stars", "matches")
@@ -44,7 +45,7 @@ INPUTS: tuple[Input, ...] = (
 
 
 def predict(pipeline: Pipeline, inputs: Sequence[Input], **options: Any) -> list[list[Label]]:
-    return asyncio.run(pipeline.predict(inputs, PredictOptions(**options))).value
+    return value_of(pipeline, TEXT_CLASSIFICATION, inputs, PredictOptions(**options))
 
 
 def reference(checkpoint: Path, inputs: Sequence[Input], **options: Any) -> list[dict[str, float]]:
@@ -126,8 +127,12 @@ def test_a_long_text_is_refused_or_cut_at_either_end(classifier: Load) -> None:
         predict(pipeline, [("a", None), (text, None)])
     assert error.value.param == "inputs[1]"
     room = LONGEST - 2
-    for direction, kept in (("right", text.split()[:room]), ("left", text.split()[-room:])):
-        options = {"truncate": True, "truncation_direction": direction}
+    cases: dict[Direction, list[str]] = {
+        "right": text.split()[:room],
+        "left": text.split()[-room:],
+    }
+    for direction, kept in cases.items():
+        options = {"cut": Cut(True, direction)}
         expected = predict(pipeline, [(" ".join(kept), None)])
         assert predict(pipeline, [(text, None)], **options) == expected
         # Far beyond the limit the text is cut before it is tokenised.
@@ -136,30 +141,26 @@ def test_a_long_text_is_refused_or_cut_at_either_end(classifier: Load) -> None:
 
 
 @pytest.mark.parametrize("direction", ["right", "left"])
-def test_of_a_long_pair_the_longer_text_is_cut(direction: Any, classifier: Load) -> None:
+def test_of_a_long_pair_the_longer_text_is_cut(direction: Direction, classifier: Load) -> None:
     pipeline = classifier("matches")
     with pytest.raises(TooLong, match="pair"):
         predict(pipeline, [("what " * 30, "soup " * 10)])
-    options = PredictOptions(truncate=True, truncation_direction=direction)
+    options = PredictOptions(cut=Cut(True, direction))
     first, second = "a " + "what " * 30 + "the", "soup " * 10
-    plan = plan_predict(
-        pipeline._tokenizer, [(first, second)], options, pipeline.manifest, pipeline.limits
-    )
-    (item,) = plan.items
+    plan = TEXT_CLASSIFICATION.plan([(first, second)], options, pipeline.model, proceed)
+    (item,) = plan.items()
     assert (len(item.encoding), plan.truncated) == (LONGEST, (True,))
     assert item.encoding.type_ids.sum() == 11  # the shorter text whole, with its [SEP]
-    edge = pipeline._tokenizer.token_id("a" if direction == "right" else "the")
+    edge = pipeline.model.tokenizer.token_id("a" if direction == "right" else "the")
     assert item.encoding.ids[1 if direction == "right" else LONGEST - 13] == edge
 
 
 def test_what_fits_exactly_is_not_cut(classifier: Load) -> None:
     pipeline = classifier("reviews")
     for inputs in (("soup " * 38, None), ("soup " * 30, "soup " * 7)):
-        plan = plan_predict(
-            pipeline._tokenizer, [inputs], PredictOptions(), pipeline.manifest, pipeline.limits
-        )
-        assert [len(item.encoding) for item in plan.items] == [LONGEST]
-        assert [type(item.want) for item in plan.items] == [ClassWant]
+        plan = TEXT_CLASSIFICATION.plan([inputs], PredictOptions(), pipeline.model, proceed)
+        assert [len(item.encoding) for item in plan.items()] == [LONGEST]
+        assert [item.output for item in plan.items()] == [PooledLogits(SEQUENCE)]
         assert plan.truncated == (False,)
 
 
@@ -171,11 +172,12 @@ def test_a_text_with_nothing_in_it_is_refused(empty: Input, classifier: Load) ->
 
 
 def test_a_model_with_one_segment_reads_no_pairs(classifier: Load) -> None:
-    manifest = classifier("reviews").manifest
-    narrow = replace(manifest, architecture=replace(manifest.architecture, type_vocab_size=1))
-    check_predict(PredictOptions(), [("a", None)], narrow)
+    model = classifier("reviews").model
+    architecture = replace(model.manifest.architecture, type_vocab_size=1)
+    narrow = replace(model, manifest=replace(model.manifest, architecture=architecture))
+    TEXT_CLASSIFICATION.check([("a", None)], PredictOptions(), narrow)
     with pytest.raises(InvalidParameter) as error:
-        check_predict(PredictOptions(), [("a", None), ("a", "b")], narrow)
+        TEXT_CLASSIFICATION.check([("a", None), ("a", "b")], PredictOptions(), narrow)
     assert error.value.param == "inputs[1]"
 
 

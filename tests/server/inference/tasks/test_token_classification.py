@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,12 +15,10 @@ import transformers
 from server.errors import InvalidParameter, TooLong, TooManyInputs
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.entities import Entity, Strategy
-from server.inference.tasks.token_classification import (
-    EntityOptions,
-    check_entities,
-    plan_entities,
-)
+from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION, EntityOptions
+from server.settings import Limits
 from tests.fine_tuned import LONGEST, PEOPLE, PLACES, WORDS
+from tests.server.inference.conftest import proceed, run_task, value_of
 
 PARITY = 1e-4  # largest difference of a score from transformers in float32
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -60,7 +57,7 @@ def reference(classifiers: Path) -> Any:
 
 
 def entities(pipeline: Pipeline, *texts: str, **options: Any) -> list[list[Entity]]:
-    return asyncio.run(pipeline.entities(texts, EntityOptions(**options))).value
+    return value_of(pipeline, TOKEN_CLASSIFICATION, texts, EntityOptions(**options))
 
 
 def assert_same(found: list[Entity], wanted: list[dict[str, Any]]) -> None:
@@ -134,33 +131,33 @@ def test_a_long_text_is_refused_or_cut_without_a_stride(names: Pipeline, referen
         entities(names, "a", LONG)
     assert error.value.param == "inputs[1]"
     for text in (LONG, LONG * 50):
-        answer = asyncio.run(names.entities(["a", text], EntityOptions(truncate=True)))
-        assert answer.usage.truncated == (False, True)
-        assert_same(answer.value[1], reference(LONG, aggregation_strategy="simple"))
+        options = EntityOptions(truncate=True)
+        found = run_task(names, TOKEN_CLASSIFICATION, ["a", text], options)
+        assert found.usage.truncated == (False, True)
+        assert_same(found.value[1], reference(LONG, aggregation_strategy="simple"))
 
 
 def test_only_the_rows_of_the_text_are_read(names: Pipeline) -> None:
-    plan = plan_entities(
-        names._tokenizer, ["Ada lives"], EntityOptions(), names.manifest, names.limits
-    )
-    (result,) = names._session.run(plan.items)
+    plan = TOKEN_CLASSIFICATION.plan(["Ada lives"], EntityOptions(), names.model, proceed)
+    (result,) = names._sessions.usual.run(plan.items())
     assert getattr(result, "shape", None) == (2, 5)  # two tokens, without [CLS] and [SEP]
 
 
 @pytest.mark.parametrize("stride", [-1, LONGEST - 2, 10**9])
 def test_a_stride_must_leave_a_step(stride: int, names: Pipeline) -> None:
     with pytest.raises(InvalidParameter) as error:
-        check_entities(EntityOptions(stride=stride), names.limits)
+        TOKEN_CLASSIFICATION.check(["a"], EntityOptions(stride=stride), names.model)
     assert error.value.param == "parameters.stride"
 
 
 def test_a_stride_needs_entities(names: Pipeline) -> None:
+    options = EntityOptions(stride=3, strategy="none")
     with pytest.raises(InvalidParameter):
-        check_entities(EntityOptions(stride=3, strategy="none"), names.limits)
+        TOKEN_CLASSIFICATION.check(["a"], options, names.model)
 
 
 def test_too_many_parts_are_refused_before_they_are_made(names: Pipeline) -> None:
-    few = replace(names.limits, max_items=5)
+    few = replace(names.model, limits=Limits(max_inputs=5))
     options = EntityOptions(stride=LONGEST - 3)
     with pytest.raises(TooManyInputs):
-        plan_entities(names._tokenizer, [LONG], options, names.manifest, few)
+        TOKEN_CLASSIFICATION.plan([LONG], options, few, proceed)

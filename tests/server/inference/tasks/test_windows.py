@@ -12,7 +12,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from server.errors import TooManyInputs
-from server.inference.tasks.windows import require_few, windows
+from server.inference.tasks.windows import count_windows, require_few, windows
 
 
 @given(st.integers(1, 90), st.integers(1, 20), st.data())
@@ -27,6 +27,7 @@ def test_parts_are_those_of_the_tokenizers_library(
     first = library.encode(" ".join(words))
     expected = [(part.ids[0], part.ids[-1] + 1) for part in (first, *first.overflowing)]
     assert windows(length, room, overlap) == expected
+    assert count_windows(length, room, overlap) == len(expected)
 
 
 @given(st.integers(1, 300), st.integers(1, 40), st.data())
@@ -41,7 +42,7 @@ def test_parts_cover_the_text_and_share_what_was_asked(
 
 
 def test_a_request_of_too_many_parts_is_refused() -> None:
-    parts = [windows(10, 4, 1), windows(3, 4, 1)]
+    parts = [count_windows(10, 4, 1), count_windows(3, 4, 1)]
     require_few(parts, 4)
     with pytest.raises(TooManyInputs, match="more than 3"):
         require_few(parts, 3)

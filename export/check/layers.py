@@ -1,0 +1,132 @@
+"""What encoders are made of, in plain NumPy: products, norms, attention, activations.
+
+No padding, no masks, float32, nothing fused: Vaswani et al. 2017 (arXiv:1706.03762). Attention sees
+one text at a time; everything else is done row by row, for the rows of all texts at once.
+
+Letters: n tokens of a text, N of all texts, H hidden, A attention heads, D = H / A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.read.config import EncoderConfig
+
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+WeightsByName = Mapping[str, Float32]
+Linear = Callable[[WeightsByName, str, Float32], Float32]
+"""Weights, the name of a layer among them, the rows that go in (N, in) -> (N, out)."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One tokenised text or pair."""
+
+    ids: Int64
+    """(n,)"""
+    type_ids: Int64
+    """(n,) 0 for the first segment, 1 for the second."""
+
+
+def linear(weights: WeightsByName, name: str, rows: Float32) -> Float32:
+    """A product and a bias. (..., in) -> (..., out)."""
+    product: Float32 = rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    return product
+
+
+@dataclass(frozen=True)
+class NumpyEncoder:
+    """What an architecture computes with: weights by name, and which rows are which text's."""
+
+    weights: WeightsByName
+    config: EncoderConfig
+    ends: Int64
+    """The row behind the last of each text but the last text."""
+    linear: Linear = linear
+
+    def product(self, name: str, rows: Float32) -> Float32:
+        """The named product. (N, in) -> (N, out)."""
+        return self.linear(self.weights, name, rows)
+
+    def norm(self, name: str, rows: Float32) -> Float32:
+        """The named norm. (N, H)."""
+        return norm(self.weights, name, self.config, rows)
+
+    def activation(self, rows: Float32) -> Float32:
+        """The non-linearity of the configuration. (N, I)."""
+        return activation(self.config.hidden_act, rows)
+
+    def attention(self, index: int, rows: Float32) -> Float32:
+        """Self-attention of layer `index`, each text for itself. (N, H) -> (N, H)."""
+        query, key, value = (
+            np.split(self.product(f"layers.{index}.attention.{part}", rows), self.ends)
+            for part in ("query", "key", "value")
+        )
+        heads = self.config.num_attention_heads
+        return np.concatenate(
+            [attention(q, k, v, heads) for q, k, v in zip(query, key, value, strict=True)]
+        )
+
+
+def attention(query: Float32, key: Float32, value: Float32, heads: int) -> Float32:
+    """softmax(Q Kᵀ / √D) V, for each of the A heads of one text. (n, H) -> (n, H)."""
+    n, hidden = query.shape
+    q, k, v = (x.reshape(n, heads, -1).transpose(1, 0, 2) for x in (query, key, value))  # (A, n, D)
+    scores = q @ k.transpose(0, 2, 1) / np.float32(np.sqrt(hidden // heads))  # (A, n, n)
+    context: Float32 = np.exp(log_softmax(scores)) @ v  # (A, n, D)
+    return context.transpose(1, 0, 2).reshape(n, hidden)
+
+
+def norm(weights: WeightsByName, name: str, config: EncoderConfig, rows: Float32) -> Float32:
+    """Layer normalisation (Ba et al. 2016, arXiv:1607.06450) with the biased variance."""
+    mean = rows.mean(axis=-1, keepdims=True)
+    variance = rows.var(axis=-1, keepdims=True)
+    unit = (rows - mean) / np.sqrt(variance + np.float32(config.layer_norm_eps))
+    normed: Float32 = unit * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    return normed
+
+
+def activation(name: str, x: Float32) -> Float32:
+    """The feed-forward's non-linearity: exact GELU, its tanh approximation, or ReLU.
+
+    Hendrycks and Gimpel 2016, arXiv:1606.08415.
+    """
+    match name:
+        case "gelu":
+            return x * np.float32(0.5) * (1 + erf(x / np.float32(np.sqrt(2))))
+        case "gelu_new" | "gelu_pytorch_tanh":
+            inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
+            curve: Float32 = np.tanh(inner)
+            return x * np.float32(0.5) * (1 + curve)
+        case "relu":
+            positive: Float32 = np.maximum(x, np.float32(0))
+            return positive
+        case _:
+            raise ValueError(f"expected a hidden_act that is known, found {name!r}")
+
+
+def erf(x: Float32) -> Float32:
+    """The error function, within 1.5e-7 and rounding (Abramowitz and Stegun 1964, 7.1.26).
+
+    >>> erf(np.array([0.0, 1.0, -3.0], np.float32)).round(6).tolist()
+    [0.0, 0.8427010178565979, -0.9999780058860779]
+    """
+    a1, a2, a3, a4, a5 = 0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429
+    magnitude = np.abs(x)
+    t = 1 / (1 + 0.3275911 * magnitude)
+    series = ((((a5 * t + a4) * t + a3) * t + a2) * t + a1) * t
+    value = 1 - series * np.exp(-magnitude * magnitude)
+    signed: Float32 = np.copysign(value, x)
+    return signed
+
+
+def log_softmax(scores: Float32) -> Float32:
+    """Logarithm of softmax over the last axis, safe against overflow."""
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    result: Float32 = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result

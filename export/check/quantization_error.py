@@ -1,0 +1,152 @@
+"""An int8 or float16 graph and its checkpoint in, what rounding changed out, on real sentences.
+
+Measured on the sentences of `data/sentences.txt`, tokenised as the server would: agreement of the
+best word at masks, cosine of the mean-pooled vectors, and the largest change of a logit or score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from export.architectures.registry import architecture_of
+from export.check import parity, reference
+from export.check.layers import Float32, Text
+from export.check.reference import Encoded
+from export.graph.packed import GraphSpec
+from export.read.config import EncoderConfig
+from export.read.weights import Weights
+from models.heads import MLM, heads_named
+
+SENTENCES = Path(__file__).parent / "data" / "sentences.txt"
+MASK_EVERY = 6  # tokens; about the 15 % of pre-training
+OFFSETS = (1, 3, 5)  # each sentence is seen three times, with other tokens masked
+LONGEST = 64  # tokens of one sentence
+TYPICAL = 16  # tokens of one sentence, to say what it costs
+# Of the reference, about ten seconds on two cores: all sentences of a BERT-Base, fewer of a larger.
+OPERATIONS = 1.3e12
+TEXTS_AT_ONCE = 32  # whose scores of the whole vocabulary are in memory
+
+
+def measure_quantization_error(
+    session: ort.InferenceSession, weights: Weights, spec: GraphSpec, tokenizer_json: str
+) -> dict[str, float]:
+    """Agreement in [0, 1], cosines, and absolute differences, by name."""
+    texts, masks = _texts(tokenizer_json, spec)
+    encoded = reference.encode(weights, spec.config, texts)
+    best = _best_words(encoded, masks, weights, spec) if MLM.name in spec.heads else []
+    found = []
+    for index, (text, rows) in enumerate(zip(texts, masks, strict=True)):
+        feeds = parity.packed_feeds(spec, [text], [list(range(len(text.ids)))])
+        feeds["mlm_index"] = np.array(rows, np.int64)
+        feeds["top_k"] = np.array([1])
+        if best:
+            feeds["targets"] = np.stack([np.arange(len(rows)), best[index].ids], axis=1)
+        found.append(parity.run_feeds(session, feeds))
+    error = _cosines(found, encoded)
+    if best:
+        error |= _agreement(found, best)
+    return error | _mean_differences(found, encoded, weights, spec)
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The reference's best word at each mask of one text, and its log-probability."""
+
+    ids: NDArray[np.int64]
+    log_probabilities: Float32
+
+
+def _best_words(
+    encoded: Sequence[Encoded], masks: Sequence[Sequence[int]], weights: Weights, spec: GraphSpec
+) -> list[_Best]:
+    rows = [text.last[list(read)] for text, read in zip(encoded, masks, strict=True)]
+    best: list[_Best] = []
+    for start in range(0, len(rows), TEXTS_AT_ONCE):
+        some = rows[start : start + TEXTS_AT_ONCE]
+        scores = reference.masked_language_model(weights, spec.config, np.concatenate(some))
+        parts = np.split(scores, np.cumsum([len(read) for read in some])[:-1])
+        best += [_Best(part.argmax(axis=1), part.max(axis=1)) for part in parts]
+    return best
+
+
+def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[int]]]:
+    """The sentences as texts, with masks where the vocabulary has one, and the masks' rows."""
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    mask = tokenizer.token_to_id("[MASK]")
+    longest = min(LONGEST, architecture_of(spec.config).max_tokens(spec.config))
+    texts, masks = [], []
+    lines = SENTENCES.read_text(encoding="utf-8").splitlines()
+    for line in lines[: _affordable(spec.config)]:
+        original = tokenizer.encode(line).ids[:longest]
+        for offset in OFFSETS if mask is not None else OFFSETS[:1]:
+            ids = np.array(original, np.int64)
+            rows = [] if mask is None else list(range(offset, len(ids) - 1, MASK_EVERY))
+            ids[rows] = mask or 0
+            texts.append(Text(ids, np.zeros(len(ids), np.int64)))
+            masks.append(rows)
+    return texts, masks
+
+
+def _affordable(config: EncoderConfig) -> int:
+    """How many sentences to measure: what the reference computes in `OPERATIONS`, one at least."""
+    H, layers = config.hidden_size, config.num_hidden_layers
+    encoder = 2 * layers * (4 * H * H + 2 * H * config.intermediate_size)  # operations of a token
+    vocabulary = 2 * config.vocab_size * H / MASK_EVERY
+    return max(1, int(OPERATIONS / (TYPICAL * len(OFFSETS) * (encoder + vocabulary))))
+
+
+def _cosines(
+    found: Sequence[dict[str, NDArray[Any]]], encoded: Sequence[Encoded]
+) -> dict[str, float]:
+    cosines = []
+    for outputs, text in zip(found, encoded, strict=True):
+        ours, theirs = outputs["pooled"][0], text.last.mean(axis=0)
+        cosines.append(float(ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)))
+    return {
+        "embedding_cosine_mean": float(np.mean(cosines)),
+        "embedding_cosine_worst": float(np.min(cosines)),
+    }
+
+
+def _agreement(found: Sequence[dict[str, NDArray[Any]]], best: Sequence[_Best]) -> dict[str, float]:
+    same = np.concatenate(
+        [out["mlm_ids"][:, 0] == b.ids for out, b in zip(found, best, strict=True)]
+    )
+    change = np.concatenate(
+        [
+            out["target_log_probabilities"] - b.log_probabilities
+            for out, b in zip(found, best, strict=True)
+        ]
+    )
+    return {
+        "mlm_masks": float(len(same)),
+        "mlm_top1_agreement": float(same.mean()),
+        "mlm_log_probability_mean_abs": float(np.abs(change).mean()),
+    }
+
+
+def _mean_differences(
+    found: Sequence[dict[str, NDArray[Any]]],
+    encoded: Sequence[Encoded],
+    weights: Weights,
+    spec: GraphSpec,
+) -> dict[str, float]:
+    """By how much the logits of heads that are one product change, on average."""
+    heads = tuple(name for name in spec.heads if name != MLM.name)
+    reads = [list(range(len(text.last))) for text in encoded]
+    wanted = parity.expected(weights, GraphSpec(spec.config, heads), encoded, reads)
+    differences = {}
+    for head in heads_named(heads):
+        if head.is_product:
+            ours = np.concatenate([outputs[head.output] for outputs in found])
+            difference = np.abs(ours - wanted[head.output]).mean()
+            differences[f"{head.output}_mean_abs"] = float(difference)
+    return differences

@@ -1,0 +1,1 @@
+"""A `Checkpoint` in, an ONNX graph of packed and read rows out; knows nothing of files."""

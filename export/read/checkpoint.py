@@ -1,0 +1,147 @@
+"""Where an encoder lies in, a `Checkpoint` out: sizes, pooling, heads, weights and tokenizer.
+
+THE FLOW of reading: place -> config -> tensors -> weight names -> weights, and beside them pooling
+and tokenizer. Whatever wrote the checkpoint, from here on it looks the same.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from export.architectures.registry import architecture_of, declared_heads, read_config
+from export.errors import ExportError
+from export.read import hub, pickled, tensors
+from export.read.config import EncoderConfig
+from export.read.documents import Fields
+from export.read.license import read_license
+from export.read.pooling import read_modules, read_pooling
+from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
+from export.read.tensorflow.source import find_prefix, open_tensorflow
+from export.read.tensors import SafetensorsSource, TensorSource
+from export.read.tokenizer import read_tokenizer
+from export.read.weight_names import map_names
+from export.read.weights import CheckpointWeights, Weights
+from models.heads import MLM, SEQUENCE
+from models.manifest import PoolingSpec
+
+__all__ = ["Checkpoint", "Weights", "read_checkpoint"]
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A user's encoder in Cloze's own terms."""
+
+    name: str
+    source: str  # a folder's name or a hub id, never a path
+    license: str  # as its model card says, else "unknown"
+    config: EncoderConfig
+    pooling: PoolingSpec
+    heads: tuple[str, ...]  # of `models.heads.HEADS`, those whose weights are there
+    weights: Weights
+    tokenizer_json: str  # complete, with truncation and padding null
+    ignored: Mapping[str, str] = field(default_factory=dict)  # name of a tensor of no use -> reason
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a checkpoint lies and what it is called."""
+
+    folder: Path
+    source: str
+    prefix: Path | None = None  # of a TensorFlow checkpoint
+
+
+def read_checkpoint(
+    source: str | Path, *, revision: str | None = None, allow_pickle: bool = False
+) -> Checkpoint:
+    """Read a folder, a TensorFlow prefix or a hub id; weights stay on disk until asked for.
+
+    Raises:
+        ExportError: there is none, or not one that can be served as it was trained.
+    """
+    place = _locate(str(source), revision=revision, allow_pickle=allow_pickle)
+    modules = read_modules(place.folder)
+    folder = modules[0].folder if modules else place.folder
+    fields = Fields.of(folder / (TENSORFLOW_CONFIG if place.prefix else CONFIG))
+    config = read_config(fields)
+    stored, declared = _open(folder, place.prefix, fields, config, allow_pickle=allow_pickle)
+    tied = fields.flag("tie_word_embeddings", default=True)
+    found = map_names(stored, config, declared=declared, tied=tied)
+    config = _with_labels(config, found.labels)
+    return Checkpoint(
+        name=place.source.rpartition("/")[2],
+        source=f"{place.source}@{revision}" if revision else place.source,
+        license=read_license(place.folder),
+        config=config,
+        pooling=read_pooling(place.folder, modules, config),
+        heads=found.heads,
+        weights=CheckpointWeights(stored, found.names),
+        tokenizer_json=read_tokenizer(
+            folder, rows=config.vocab_size, needs_mask=MLM.name in found.heads
+        ),
+        ignored=found.ignored,
+    )
+
+
+def _locate(source: str, *, revision: str | None, allow_pickle: bool) -> Place:
+    path = Path(source)
+    if revision is not None and (path.exists() or not hub.is_hub_id(source)):
+        raise ExportError("--revision chooses among the versions of a model on the hub.")
+    if path.is_dir():
+        if (path / CONFIG).is_file() or (path / "modules.json").is_file():
+            return Place(path, path.resolve().name)
+        if prefix := find_prefix(path):
+            return Place(path, path.resolve().name, prefix)
+        raise ExportError(f"{source} holds neither {CONFIG} nor a TensorFlow checkpoint.")
+    if prefix := find_prefix(path):
+        return Place(prefix.parent, f"{prefix.parent.resolve().name}/{prefix.name}", prefix)
+    if path.exists() or not hub.is_hub_id(source):
+        raise ExportError(f"{source} is neither a checkpoint folder nor the id of a model.")
+    folder = hub.download(source, revision=revision, allow_pickle=allow_pickle)
+    return Place(folder, source)
+
+
+def _open(
+    folder: Path,
+    prefix: Path | None,
+    fields: Fields,
+    config: EncoderConfig,
+    *,
+    allow_pickle: bool,
+) -> tuple[TensorSource, frozenset[str]]:
+    """The tensors, and the heads that they are said to have."""
+    if prefix is None:
+        stored = _open_hugging_face(folder, allow_pickle=allow_pickle)
+        return stored, declared_heads(fields, architecture_of(config))
+    return open_tensorflow(prefix), frozenset({SEQUENCE.name})
+
+
+def _open_hugging_face(folder: Path, *, allow_pickle: bool) -> SafetensorsSource:
+    if (folder / tensors.SINGLE).is_file():
+        return tensors.open_safetensors([folder / tensors.SINGLE])
+    if (folder / tensors.INDEX).is_file():
+        return tensors.open_sharded(folder / tensors.INDEX)
+    pickles = pickled.pickle_paths(folder) if allow_pickle else []
+    if pickles:
+        return pickled.open_pickles(pickles)
+    raise ExportError(
+        f"The checkpoint has no {tensors.SINGLE}"
+        + ("." if allow_pickle else f"; a {pickled.SINGLE} is read only with --allow-pickle.")
+    )
+
+
+def _with_labels(config: EncoderConfig, rows: int) -> EncoderConfig:
+    """The labels of the classifier as it is: none without one, numbered when not named."""
+    named = config.labels
+    if rows and named and len(named) != rows:
+        raise ExportError(f"id2label names {len(named)} labels; the classifier has {rows}.")
+    labels = named or tuple(f"LABEL_{index}" for index in range(rows))
+    return dataclasses.replace(
+        config,
+        labels=labels if rows else (),
+        multi_label=config.multi_label and rows > 0,
+        regression=config.regression and rows > 0,
+    )

@@ -1,0 +1,89 @@
+"""The fields of a config.json in, the sizes and choices of an `EncoderConfig` out.
+
+Which families there are, and what each refuses, is in `export.architectures`. That the shapes of
+weights agree with these sizes is checked in `export.read.weight_names`.
+"""
+
+from dataclasses import dataclass
+
+from export.errors import ExportError
+from export.read.documents import Fields
+
+# Name in the file -> the function's one name here. "gelu_python" is how the first PyTorch BERT
+# called the exact (erf) form.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_new",
+    "gelu_pytorch_tanh": "gelu_pytorch_tanh",
+    "relu": "relu",
+}
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The sizes and choices that make one encoder; sizes count rows, columns, layers or heads."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str  # "gelu" (erf) | "gelu_new" | "gelu_pytorch_tanh" | "relu"
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+    labels: tuple[str, ...]  # id2label in order; () when the checkpoint has no classifier
+    multi_label: bool  # labels are independent of each other: sigmoid, not softmax
+    regression: bool = False  # labels are numbers that were learnt: neither
+    model_type: str = "bert"  # its family, a key of `architectures.registry.ARCHITECTURES`
+
+
+# What `read_sizes` reads under the same name.
+SIZES = tuple(EncoderConfig.__dataclass_fields__)[:9]
+
+
+def read_sizes(fields: Fields) -> EncoderConfig:
+    """The sizes and choices of an encoder, under the names that BERT's config.json has for them.
+
+    Defaults are those of the format: Google's bert_config.json has no layer_norm_eps.
+
+    Raises:
+        ExportError: a field is missing or wrong, or a choice that the graph cannot express.
+    """
+    hidden, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
+    if hidden % heads:
+        raise ExportError(
+            f"hidden_size {hidden} in {fields.file} does not divide into {heads} attention heads."
+        )
+    return EncoderConfig(
+        vocab_size=fields.integer("vocab_size"),
+        hidden_size=hidden,
+        num_hidden_layers=fields.integer("num_hidden_layers"),
+        num_attention_heads=heads,
+        intermediate_size=fields.integer("intermediate_size"),
+        hidden_act=_activation(fields),
+        max_position_embeddings=fields.integer("max_position_embeddings", 512),
+        type_vocab_size=fields.integer("type_vocab_size", 2),
+        layer_norm_eps=fields.number("layer_norm_eps", 1e-12),
+        labels=_labels(fields),
+        multi_label=fields.text("problem_type", "") == "multi_label_classification",
+        regression=fields.text("problem_type", "") == "regression",
+        model_type=fields.text("model_type", "bert"),
+    )
+
+
+def _activation(fields: Fields) -> str:
+    name = fields.text("hidden_act", "gelu")
+    if name not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise ExportError(f"The activation {name} is not one that Cloze serves: {known}.")
+    return ACTIVATIONS[name]
+
+
+def _labels(fields: Fields) -> tuple[str, ...]:
+    """id2label by rising id; its keys are decimal strings because JSON has no other."""
+    labels = fields.mapping("id2label")
+    if set(labels) != {str(index) for index in range(len(labels))}:
+        raise ExportError(f"id2label in {fields.file} must number its labels 0, 1, 2 and so on.")
+    return tuple(labels[str(index)] for index in range(len(labels)))

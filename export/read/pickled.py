@@ -1,0 +1,49 @@
+"""Pickled weights (`pytorch_model.bin`) in, a `TensorSource` out, by way of another process.
+
+A pickle can ask for code to be run. It is therefore read only on request, with torch's
+weights-only reader, in a child process that has no secrets in its environment and, where the
+kernel allows it, no network; what comes back is safetensors.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from export.errors import ExportError
+from export.read.tensors import SafetensorsSource, open_safetensors, shard_paths
+
+SINGLE = "pytorch_model.bin"
+INDEX = "pytorch_model.bin.index.json"
+PICKLES = (SINGLE, INDEX, "pytorch_model-*-of-*.bin")
+_CHILD = Path(__file__).with_name("unpickle.py")
+
+
+def pickle_paths(folder: Path) -> list[Path]:
+    """The pickled weight files of a folder, [] without any."""
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    return shard_paths(folder / INDEX) if (folder / INDEX).is_file() else []
+
+
+def open_pickles(paths: Iterable[Path]) -> SafetensorsSource:
+    """The tensors of pickled files, converted first.
+
+    Raises:
+        ExportError: torch is not installed, or a file is no plain pickle of tensors.
+    """
+    # The open files outlive their names: nothing is left behind, however the export ends.
+    with TemporaryDirectory(prefix="cloze-export-") as folder:
+        return open_safetensors([_convert(path, Path(folder)) for path in paths])
+
+
+def _convert(pickle: Path, folder: Path) -> Path:
+    converted = folder / f"{pickle.name}.safetensors"
+    # -I: nothing from the environment or the working directory is imported.
+    command = [sys.executable, "-I", str(_CHILD), str(pickle.resolve()), str(converted)]
+    child = subprocess.run(command, env={}, capture_output=True, text=True, check=False)  # noqa: S603
+    if child.returncode:
+        reason = (child.stderr.strip().splitlines() or ["the reading process died"])[-1]
+        raise ExportError(f"{pickle.name} cannot be read: {reason}")
+    return converted

@@ -1,0 +1,1 @@
+"""A `Checkpoint` in, a verified model folder out, all or nothing."""

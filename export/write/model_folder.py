@@ -1,0 +1,171 @@
+"""The exporter: a `Checkpoint` in, a verified model folder out, all or nothing.
+
+checkpoint -> graph -> parity and quantization error -> card -> manifest -> rename into place
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+
+from export.architectures.registry import architecture_of
+from export.check import parity
+from export.check.quantization_error import measure_quantization_error
+from export.errors import ExportError
+from export.graph.builder import OPSET, GraphBuilder
+from export.graph.encoder import build_encoder
+from export.graph.half import HalfLinear
+from export.graph.linear import Linear
+from export.graph.packed import GraphSpec
+from export.graph.parameters import count_parameters
+from export.graph.quantize import Int8Linear
+from export.graph.smoothing import smoothed
+from export.read.checkpoint import Checkpoint
+from export.read.config import EncoderConfig
+from export.read.weights import UNTIED_DECODER
+from export.write.card import model_card
+from models.manifest import (
+    CARD_FILE,
+    TOKENIZER_FILE,
+    Architecture,
+    ModelManifest,
+    record_files,
+    write_manifest,
+)
+
+LINEARS: dict[str, type[Linear]] = {"fp32": Linear, "fp16": HalfLinear, "int8": Int8Linear}
+EXTRA_LAYERS = (-2,)  # bert-as-service pooled this one, and its users have missed it since
+Progress = Callable[[str], None]
+
+
+def export_model(
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    precision: str,
+    progress: Progress,
+    notes: str = "",
+    replace: bool = False,
+) -> ModelManifest:
+    """Write the model folder `out`, with `notes` in its model card, and return its manifest.
+
+    Everything is made in a hidden folder beside `out` and renamed at the end, so `out` is complete
+    or not there; with `replace`, an old one stays until then.
+
+    Raises:
+        ExportError: the graph does not compute what the reference does.
+        OSError: `out` cannot be written.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        manifest = _fill(folder, checkpoint, precision, progress, notes)
+        if replace and out.exists():
+            out.rename(Path(scratch) / "old")
+        folder.rename(out)
+    return manifest
+
+
+def _fill(
+    folder: Path, checkpoint: Checkpoint, precision: str, progress: Progress, notes: str
+) -> ModelManifest:
+    config = checkpoint.config
+    layers = EXTRA_LAYERS if config.num_hidden_layers > 1 else ()
+    spec = GraphSpec(config, checkpoint.heads, layers)
+    progress(f"building the {precision} graph")
+    weights = checkpoint.weights
+    if precision == "int8":
+        weights = smoothed(weights, config)
+    with GraphBuilder(folder) as graph:
+        build_encoder(graph, spec, weights, LINEARS[precision](graph, weights))
+        graph.write()
+    found, lost = _measure(folder, checkpoint, spec, precision, progress)
+    (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
+    manifest = _manifest(checkpoint, spec, precision, found, lost)
+    (folder / CARD_FILE).write_text(model_card(manifest, notes), encoding="utf-8")
+    progress("writing the manifest")
+    manifest = dataclasses.replace(manifest, files=record_files(folder))
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _measure(
+    folder: Path, checkpoint: Checkpoint, spec: GraphSpec, precision: str, progress: Progress
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Parity with the reference, required where the precision has a tolerance; quantization error.
+
+    int8 has no tolerance: what its rounding changes depends on the weights, so there all of it is
+    quantization error, which float32 has none of.
+    """
+    progress("comparing it with the reference")
+    session = parity.open_graph(folder)
+    found = parity.measure_parity(session, checkpoint.weights, spec)
+    if precision in parity.TOLERANCES:
+        _require_parity(found, parity.TOLERANCES[precision])
+    if precision == "fp32":
+        return found, {}
+    progress(f"measuring what {precision} changed")
+    lost = measure_quantization_error(session, checkpoint.weights, spec, checkpoint.tokenizer_json)
+    if precision not in parity.TOLERANCES:
+        lost |= {f"{name}_max_abs": difference for name, difference in found.items()}
+        found = {}
+    _require_finite(lost, precision)
+    return found, lost
+
+
+def _require_parity(found: dict[str, float], tolerance: float) -> None:
+    worst = parity.worst_of(found)
+    if not worst <= tolerance:
+        name = max(found, key=lambda output: found[output])
+        raise ExportError(
+            f"The graph's {name} differ from the reference by {worst:.2g}, "
+            f"more than {tolerance:g}; nothing was written."
+        )
+
+
+def _require_finite(lost: dict[str, float], precision: str) -> None:
+    for name, value in lost.items():
+        if not isfinite(value):
+            raise ExportError(f"In {precision} the {name} is not finite; export in fp32 instead.")
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    spec: GraphSpec,
+    precision: str,
+    found: dict[str, float],
+    lost: dict[str, float],
+) -> ModelManifest:
+    """Everything but the files' checksums."""
+    tied = UNTIED_DECODER not in checkpoint.weights
+    return ModelManifest(
+        name=checkpoint.name,
+        source=checkpoint.source,
+        license=checkpoint.license,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        architecture=_architecture(spec.config),
+        heads=spec.heads,
+        pooling=checkpoint.pooling,
+        labels=spec.config.labels,
+        multi_label=spec.config.multi_label,
+        regression=spec.config.regression,
+        max_tokens=architecture_of(spec.config).max_tokens(spec.config),
+        precision=precision,
+        opset=OPSET,
+        layers=spec.layers,
+        parameters=count_parameters(spec.config, spec.heads, tied=tied),
+        parity=found,
+        quantization_error=lost,
+        files={},
+    )
+
+
+def _architecture(config: EncoderConfig) -> Architecture:
+    return Architecture(
+        **{name: getattr(config, name) for name in Architecture.__dataclass_fields__}
+    )

@@ -1,0 +1,296 @@
+"""The server's source -> docs/settings.md, http.md and metrics.md, so that each fact has one home.
+
+Settings, routes, errors and metrics are described where they are declared; these pages are written
+from there. A test holds each committed page against what is written here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi.testclient import TestClient
+
+from server.errors import ClozeError
+from server.http.app import create_app
+from server.http.context import Service
+from server.process.shared_memory import ProcessGroupMember, SharedStatistics
+from server.settings import ENV_PREFIX, Settings
+
+DOCS: Final = Path(__file__).parents[1] / "docs"
+OF_MODEL: Final = "/models/{model}"
+
+Schema = dict[str, Any]
+
+SETTINGS_HEAD: Final = """\
+# Settings
+
+Written by `make docs` from `server/settings.py`. Each option is an environment variable and a flag
+of `python -m server` (with `make serve`: `make serve ARGS="--port 9000"`); a flag wins.
+
+"""
+
+HTTP_HEAD: Final = """\
+# HTTP reference
+
+Written by `make docs` from the OpenAPI document, which a running server answers at `/openapi.json`
+and shows at `/docs`. The pages linked in the [README](../README.md#more) explain the tasks by
+example.
+
+Requests and answers are JSON in UTF-8. A field that is not listed here is refused, and `null`
+stands for a field's default. Every text must have something in it. How much one request may hold
+is bounded by [settings](settings.md), which `GET /info` answers under `limits`. HEAD asks what
+GET asks and is answered without a body.
+
+"""
+
+HEADERS: Final = """\
+## Headers
+
+| request header | what it does |
+|---|---|
+| `content-type` | must be `application/json` if it is sent; the charset, if given, must be UTF-8 |
+| `content-encoding` | anything but `identity` is refused: bodies are sent uncompressed |
+| `x-request-id` | up to 64 letters, digits and `._:-`; otherwise the server makes one up |
+| `x-request-timeout-ms` | milliseconds that the answer may take, up to `CLOZE_MAX_TIMEOUT_S` |
+
+| answer header | on | what it says |
+|---|---|---|
+| `x-request-id` | every answer | the id of this request, which its log lines name too |
+| `x-compute-tokens` | tasks | tokens that were computed for it, special tokens included |
+| `server-timing` | tasks | milliseconds spent on `tokenise`, `queue` and `compute` |
+| `x-truncated` | tasks, if inputs were cut | their indices, at most 64 and then `...` |
+| `retry-after` | some of 429 and 503 | seconds to wait before the next attempt |
+| `allow` | 405 | the methods that the path takes |
+| `connection: close` | every answer during a shutdown | the connection is closed; open a new one |
+
+"""
+
+ERRORS_HEAD: Final = """\
+## Errors
+
+Every answer that is not a success has this shape. `code` is stable, so programs should look at it;
+`message` is for people and may change.
+
+```json
+{"error": {"type": "validation_error", "code": "no_mask", "message": "…", "param": "inputs[3]"}}
+```
+
+"""
+
+METRICS_HEAD: Final = """\
+# Metrics
+
+Written by `make docs` from `server/metrics.py`. `GET /metrics` answers them in Prometheus's text
+format, beside the `process_…` and `python_info` figures that every Python client of Prometheus has.
+A counter starts at 0 with the server; a histogram has the usual `_bucket`, `_sum` and `_count`
+series. Labels take values from fixed sets (routes as declared, names of loaded models), so clients
+cannot create new series. With [several processes](deploy.md#several-processes) each figure is the
+sum over all of them, whichever one is asked.
+
+"""
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    r"""Writes a Markdown table with an empty line after it.
+
+    >>> table(["a", "b"], [["1", "x|y"]]).splitlines()
+    ['| a | b |', '|---|---|', '| 1 | x\\|y |', '']
+    """
+    head = list(head)
+    lines = [head, ["---"] * len(head), *([cell.replace("|", r"\|") for cell in r] for r in rows)]
+    written = [f"| {' | '.join(line)} |\n" for line in lines]
+    return "".join(written).replace("| --- ", "|---").replace("--- |", "---|") + "\n"
+
+
+def shown(default: object) -> str:
+    """Writes a default as one would type it.
+
+    >>> shown(65536), shown(None), shown(True), shown(())
+    ('65536', '', 'true', '')
+    """
+    if default is None or default == ():
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def settings_page() -> str:
+    """Lists every option, the server's own before those of models and limits."""
+    options = Settings.model_fields.items()
+    rows: list[tuple[str, ...]] = []
+    for name, field in sorted(options, key=lambda each: each[0] not in Settings.__annotations__):
+        names = f"`{ENV_PREFIX}{name.upper()}`", f"`--{name.replace('_', '-')}`"
+        rows.append((*names, shown(field.default), field.description or ""))
+    return SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows)
+
+
+def metrics_page() -> str:
+    """Lists every metric of a server with several processes, which has all that one alone has."""
+    member = ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
+    metrics = Service.of(Settings(), member).metrics
+    # Asked of the family, since an empty one shows its labels nowhere else.
+    labels = {each.name: getattr(each, "_labelnames", ()) for each in metrics.registry.collect()}
+    rows: list[tuple[str, ...]] = []
+    for about, kind in pairwise(metrics.exposition().decode().splitlines()):
+        if about.startswith("# HELP cloze_") and kind.startswith("# TYPE "):
+            name, purpose = about.removeprefix("# HELP ").split(" ", 1)
+            named = ", ".join(f"`{label}`" for label in labels.get(name.removesuffix("_total"), ()))
+            rows.append((f"`{name}`", kind.rpartition(" ")[2], named, purpose))
+    return METRICS_HEAD + table(["metric", "type", "labels", "what it counts"], sorted(rows))
+
+
+def http_page() -> str:
+    """Describes every route, header and error."""
+    document = openapi()
+    schemas: dict[str, Schema] = document["components"]["schemas"]
+    described: list[str] = []
+    for path, methods in document["paths"].items():
+        if not path.startswith(OF_MODEL):
+            per_model = OF_MODEL + path in document["paths"]
+            for method, operation in methods.items():
+                described.append(route(f"{method.upper()} {path}", operation, schemas, per_model))
+    parts = [HTTP_HEAD, routes(document), HEADERS, errors_part(), *described, shapes(document)]
+    return "".join(parts)
+
+
+def openapi() -> Schema:
+    """Asks the application for its OpenAPI document; no model is loaded for that."""
+    app = create_app(Service.of(Settings(docs=True)), lambda _app: nullcontext())
+    answer: Schema = TestClient(app).get("/openapi.json").json()
+    return answer
+
+
+def routes(document: Schema) -> str:
+    """Lists the paths, and where each answers for a model by name."""
+    rows = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            name = f"{method.upper()} {path}"
+            of_model = f"`{OF_MODEL}{path}`" if OF_MODEL + path in document["paths"] else ""
+            if not path.startswith(OF_MODEL):
+                purpose = operation["description"].partition(";")[0].rstrip(".")
+                rows.append((f"[`{name}`](#{anchor(name)})", of_model, purpose))
+    return "## Routes\n\n" + table(["route", "for a model by name", "what it does"], rows)
+
+
+def anchor(heading: str) -> str:
+    """Names a heading as GitHub's links do.
+
+    >>> anchor("POST /v1/models/{model}")
+    'post-v1modelsmodel'
+    """
+    kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
+    return kept.strip().replace(" ", "-")
+
+
+def errors_part() -> str:
+    """Lists the tree of errors by status."""
+    kinds = sorted(descendants(ClozeError), key=lambda kind: kind.status)
+    rows = [
+        (str(kind.status), f"`{kind.code}`", f"`{kind.type}`", inspect.getdoc(kind) or "")
+        for kind in kinds
+    ]
+    return ERRORS_HEAD + table(["status", "code", "type", "when"], rows)
+
+
+def descendants(kind: type[ClozeError]) -> Iterator[type[ClozeError]]:
+    """Yields all errors below one, in the order of the tree."""
+    for below in kind.__subclasses__():
+        yield below
+        yield from descendants(below)
+
+
+def route(name: str, operation: Schema, schemas: dict[str, Schema], per_model: bool) -> str:
+    """Describes one route: request, answer, errors."""
+    text = f"## {name}\n\n{operation['description']}\n\n"
+    if per_model:
+        text += f"For a model by name: `{OF_MODEL}{name.partition(' ')[2]}`.\n\n"
+    if "requestBody" in operation:
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        body = schemas[schema["$ref"].rpartition("/")[2]]
+        text += table(["request field", "type", "default", "what it is"], fields(body, schemas))
+    content = operation["responses"]["200"].get("content", {})
+    if "application/json" in content:
+        text += f"Answer: {kind_of(content['application/json']['schema'])}.\n\n"
+    statuses = [status for status in operation["responses"] if status != "200"]
+    return text + (f"Errors: {', '.join(statuses)}.\n\n" if statuses else "")
+
+
+def fields(schema: Schema, schemas: dict[str, Schema], prefix: str = "") -> Iterator[list[str]]:
+    """Yields a row for each field; those of nested parameters under their own full name."""
+    required = schema.get("required", ())
+    properties = schema["properties"].items()
+    for name, field in sorted(properties, key=lambda pair: pair[0] not in required):
+        default = "required" if name in required else json.dumps(field.get("default"))
+        about = field.get("description", "")
+        if "examples" in field:
+            about = f"{about} such as `{json.dumps(field['examples'][0])}`".strip()
+        nested = next((ref for ref in references(field) if ref.endswith("Parameters")), None)
+        kind = "object" if nested else kind_of(field)
+        yield [f"`{prefix}{name}`", kind, default.replace("null", ""), about]
+        if nested:
+            yield from fields(schemas[nested], schemas, f"{prefix}{name}.")
+
+
+def kind_of(schema: Schema, *, many: bool = False) -> str:
+    """Writes a type in words, or the plural of it.
+
+    >>> kind_of({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]})
+    'integer from 1'
+    >>> kind_of({"type": "array", "items": {"type": "array", "items": {"type": "string"}}})
+    'list of lists of strings'
+    """
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{anchor(name)})"
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        kinds = [kind_of(each, many=many) for each in choices if each.get("type") != "null"]
+        return ", or ".join(dict.fromkeys(kinds))
+    if values := schema.get("enum") or ([schema["const"]] if "const" in schema else None):
+        return " or ".join(f"`{json.dumps(value)}`" for value in values)
+    plural = "s" if many else ""
+    if schema.get("type") == "array":
+        inner = kind_of(schema["items"], many=True)
+        return f"list{plural} of ({inner})" if ", or " in inner else f"list{plural} of {inner}"
+    least = f" from {schema['minimum']:g}" if "minimum" in schema else ""
+    return f"{schema.get('type', 'value')}{plural}{least}"
+
+
+def references(node: object) -> Iterator[str]:
+    """Yields the names of the schemas that a part of the document refers to."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"].rpartition("/")[2]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def shapes(document: Schema) -> str:
+    """Describes the objects that requests and answers are made of."""
+    schemas: dict[str, Schema] = document["components"]["schemas"]
+    text = "## Shapes\n\n"
+    for name, schema in schemas.items():
+        if not name.endswith(("Body", "Parameters", "ErrorAnswer")):
+            rows = ([row[0], row[1], row[3]] for row in fields(schema, schemas))
+            text += f"### {name}\n\n{schema['description']}\n\n"
+            text += table(["field", "type", "what it is"], rows)
+    return text
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "settings.md": settings_page,
+    "http.md": http_page,
+    "metrics.md": metrics_page,
+}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page().rstrip() + "\n")

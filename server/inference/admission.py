@@ -1,0 +1,145 @@
+"""Prices of requests in, room reserved or a refusal out: what is taken on, decided before the work.
+
+All requests of a process share one `Admission`. Each has a `Reservation`, which grows as the
+request says more of itself (its body's bytes, an estimate of its tokens, then their number) and
+ends with its answer. All or nothing: what does not fit changes nothing. Belongs to the event loop's
+thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from server.errors import AnswerTooLarge, Draining, QueueFull, TooManyTokens
+from server.inference.tasks.task import Price
+from server.settings import Limits
+
+Wait = Callable[[int], float]
+"""Tokens that are ahead -> seconds until they are computed."""
+
+
+def soon(_tokens: int) -> float:
+    """A second, where nothing better is known."""
+    return 1.0
+
+
+class Admission:
+    """What all admitted requests of a process hold together."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.body_bytes = 0
+        self.tokens = 0
+        self.answer_bytes = 0
+        self.requests = 0
+        """Admitted and not answered yet."""
+        self._draining = False
+        self._drained = asyncio.Event()
+
+    def open(self) -> Reservation:
+        """A reservation of nothing yet."""
+        return Reservation(self)
+
+    async def drain(self) -> None:
+        """Admit nothing more, and return when every admitted request has its answer."""
+        self._draining = True
+        self.note()
+        await self._drained.wait()
+
+    def note(self) -> None:
+        """See whether a drain is over."""
+        if self._draining and not self.requests:
+            self._drained.set()
+
+    def refuse_newcomers(self) -> None:
+        """Raise `Draining` while nothing more is admitted."""
+        if self._draining:
+            raise Draining("The server is shutting down; send the request again elsewhere.")
+
+
+class Reservation:
+    """What one request holds, until it is closed."""
+
+    __slots__ = ("_admission", "_admitted", "_answer_bytes", "_body_bytes", "_tokens")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._admitted = False
+        self._body_bytes = 0
+        self._tokens = 0
+        self._answer_bytes = 0
+
+    def receive(self, count: int) -> None:
+        """Hold `count` more bytes of a body.
+
+        Raises:
+            QueueFull: the bodies of all requests take more than is kept.
+        """
+        admission = self._admission
+        if admission.body_bytes + count > admission.limits.pending_body_bytes:
+            raise QueueFull(
+                "Too many large requests are being read; send the request again later.",
+                retry_after_s=1,
+            )
+        admission.body_bytes += count
+        self._body_bytes += count
+
+    def admit(self, price: Price, wait: Wait = soon) -> None:
+        """Hold what `price` says, in place of what was held before.
+
+        Raises:
+            AnswerTooLarge: the answer alone is more than one request may ask for.
+            TooManyTokens: so are the tokens.
+            Draining: nothing is admitted any more.
+            QueueFull: there is no room now; `wait` tells for how long.
+        """
+        admission, limits = self._admission, self._admission.limits
+        if price.answer_bytes > limits.max_answer_bytes:
+            raise AnswerTooLarge(
+                f"The answer could take {price.answer_bytes} bytes, and {limits.max_answer_bytes} "
+                "are allowed; ask for fewer candidates, or send fewer or shorter inputs.",
+                param="inputs",
+            )
+        if price.tokens > limits.queue_tokens:
+            raise TooManyTokens(
+                f"The request needs {price.tokens} tokens, and {limits.queue_tokens} are allowed; "
+                "split it.",
+                param="inputs",
+            )
+        if not self._admitted:
+            admission.refuse_newcomers()
+        tokens = admission.tokens - self._tokens
+        answer_bytes = admission.answer_bytes - self._answer_bytes
+        if (
+            tokens + price.tokens > limits.queue_tokens
+            or answer_bytes + price.answer_bytes > limits.pending_answer_bytes
+        ):
+            raise QueueFull(
+                "Too much work is waiting; send the request again later.",
+                retry_after_s=wait(tokens),
+            )
+        if not self._admitted:
+            self._admitted = True
+            admission.requests += 1
+        admission.tokens = tokens + price.tokens
+        admission.answer_bytes = answer_bytes + price.answer_bytes
+        self._tokens, self._answer_bytes = price.tokens, price.answer_bytes
+
+    def computed(self, tokens: int) -> None:
+        """Give back tokens that wait no more."""
+        tokens = min(tokens, self._tokens)
+        self._tokens -= tokens
+        self._admission.tokens -= tokens
+
+    def close(self) -> None:
+        """Give everything back; a second time changes nothing."""
+        admission = self._admission
+        admission.body_bytes -= self._body_bytes
+        admission.tokens -= self._tokens
+        admission.answer_bytes -= self._answer_bytes
+        self._body_bytes = self._tokens = self._answer_bytes = 0
+        if self._admitted:
+            self._admitted = False
+            admission.requests -= 1
+            admission.note()

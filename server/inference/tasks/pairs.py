@@ -1,0 +1,83 @@
+"""A text or a pair in, its encoding out: `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from server.errors import TooLong
+from server.inference.runtime.packing import Encoding
+from server.inference.tasks.task import ServedModel
+from server.inference.tokenizer import too_long
+
+Direction = Literal["left", "right"]
+TextOrPair = tuple[str, str | None]
+
+TEXT_SPECIALS: Final = 2  # [CLS] a [SEP]
+PAIR_SPECIALS: Final = 3  # and b [SEP]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Whether what is too long may be cut, and at which end of a text."""
+
+    truncate: bool = False
+    direction: Direction = "right"
+
+
+def length_of(pair: TextOrPair) -> int:
+    """Characters of a text or pair."""
+    return len(pair[0]) + len(pair[1] or "")
+
+
+def read_pair(pair: TextOrPair, cut: Cut, model: ServedModel, param: str) -> tuple[Encoding, bool]:
+    """The encoding, and whether something was cut off.
+
+    Raises:
+        TooLong: it has more tokens than the model reads, and must not be cut.
+    """
+    most, tokenizer = model.manifest.max_tokens, model.tokenizer
+    texts = [text for text in pair if text is not None]
+    parts = [
+        tokenizer.pieces(text, most, truncate=cut.truncate, cut=cut.direction, param=param)
+        for text in texts
+    ]
+    paired = len(parts) > 1
+    room = most - (PAIR_SPECIALS if paired else TEXT_SPECIALS)
+    counts = [len(part.ids) for part in parts]
+    over = sum(counts) > room
+    if over and not cut.truncate:
+        raise _pair_too_long(most, param) if paired else too_long(most, param)
+    kept = longest_first(counts[0], counts[1], room) if paired else (min(counts[0], room),)
+    ids = [keep(part.ids, count, cut.direction) for part, count in zip(parts, kept, strict=True)]
+    return tokenizer.assemble(*ids), over or any(part.cut for part in parts)
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """Lengths after dropping tokens from the longer text until both fit into `room`.
+
+    >>> longest_first(10, 4, 12), longest_first(10, 9, 12)
+    ((8, 4), (6, 6))
+    """
+    if first + second <= room:
+        return first, second
+    shorter = min(first, second, room // 2)
+    if first >= second:
+        return room - shorter, shorter
+    return shorter, room - shorter
+
+
+def keep(ids: list[int], count: int, cut_end: Direction) -> list[int]:
+    """The first `count` of `ids`, or the last where the left end is cut.
+
+    >>> keep([5, 6, 7], 2, "right"), keep([5, 6, 7], 2, "left")
+    ([5, 6], [6, 7])
+    """
+    return ids[:count] if cut_end == "right" else ids[len(ids) - count :]
+
+
+def _pair_too_long(max_tokens: int, param: str) -> TooLong:
+    return TooLong(
+        f"The pair is longer than {max_tokens} tokens; shorten it, or set `truncate` to true.",
+        param=param,
+    )

@@ -1,0 +1,127 @@
+"""What a task is: inputs in, their price, then a plan, and from the plan's results the answer.
+
+    price -> plan -> results -> answer
+
+A task prices a request from its lengths alone, before anything is tokenised. Its plan has been
+tokenised and knows the exact price; its items are built only once that price is admitted. One
+module a task; `server.inference.tasks` lists them. No task knows of queues or HTTP.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Generic, TypeVar
+
+from models.heads import Head
+from models.manifest import ModelManifest
+from server.inference.runtime.packing import Item, OutputSpec, Result
+from server.inference.tokenizer import Tokenizer
+from server.settings import Limits
+
+In = TypeVar("In")
+Options = TypeVar("Options")
+Out = TypeVar("Out")
+
+Proceed = Callable[[], None]
+"""Raises when the request has been given up; called between texts, whose reading takes a while."""
+
+CHARACTERS_PER_TOKEN: Final = 4  # of English; only an estimate, which the plan replaces
+CHARACTER_BYTES: Final = 10  # of a text's character in an answer at most, in memory and as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a request takes: an estimate by its lengths first, then exactly by its tokens."""
+
+    characters: int
+    """To tokenise."""
+    tokens: int
+    """To compute, of all items."""
+    answer_bytes: int
+    """Of memory at most, while the answer is put together."""
+
+    @classmethod
+    def estimate(cls, lengths: Sequence[int], most: int, answer_bytes: int) -> Price:
+        """Of texts of so many characters each, of which the model reads `most` tokens.
+
+        >>> Price.estimate([40, 9000], 512, 64)
+        Price(characters=9040, tokens=524, answer_bytes=64)
+        """
+        tokens = sum([min(most, length // CHARACTERS_PER_TOKEN + 2) for length in lengths])
+        return cls(sum(lengths), tokens, answer_bytes)
+
+    def within(self, limits: Limits) -> Price:
+        """What of an estimate one request may take: only its exact price refuses it for good.
+
+        A text of blanks is long and has few tokens.
+        """
+        tokens = min(self.tokens, limits.queue_tokens)
+        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What a task may know of the model that it is asked of."""
+
+    manifest: ModelManifest
+    tokenizer: Tokenizer
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Out]):
+    """A tokenised request: what it takes, its items once they are wanted, and its answer."""
+
+    price: Price
+    items: Callable[[], Sequence[Item]]
+    """To run in any order and company; of as many tokens as the price says."""
+    answer: Callable[[Sequence[Result]], Out]
+    """Takes one result per item, in the items' order."""
+    truncated: Sequence[bool]
+    """Per input: whether something of it was cut off."""
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[Item],
+        answer: Callable[[Sequence[Result]], Out],
+        truncated: Sequence[bool],
+        answer_bytes: int,
+    ) -> Plan[Out]:
+        """The plan of a task whose items are as cheap to make as the texts are to read."""
+        tokens = sum([len(item.encoding.ids) for item in items])
+        return cls(Price(0, tokens, answer_bytes), lambda: items, answer, truncated)
+
+
+class Task(ABC, Generic[In, Options, Out]):
+    """One thing that people ask of a model; a value without state."""
+
+    name: ClassVar[str]
+    """Also the path of its route."""
+    title: ClassVar[str]
+    head: ClassVar[Head | None] = None
+    """What the model must have; None for the encoder alone."""
+
+    def check(self, inputs: Sequence[In], options: Options, model: ServedModel) -> None:
+        """Raise `InvalidParameter` for options that no text could satisfy."""
+
+    @abstractmethod
+    def price(self, inputs: Sequence[In], options: Options, model: ServedModel) -> Price:
+        """About what the request takes, from lengths alone."""
+
+    @abstractmethod
+    def plan(
+        self, inputs: Sequence[In], options: Options, model: ServedModel, proceed: Proceed
+    ) -> Plan[Out]:
+        """Tokenise. Raises a `ClozeError` for a text that cannot be answered."""
+
+    def sample(self) -> OutputSpec | None:
+        """What one item of two tokens or more asks for, to warm up; None for nothing."""
+        return None
+
+
+def supports(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:
+    """Whether a model has what the task reads."""
+    return task.head is None or task.head.name in manifest.heads

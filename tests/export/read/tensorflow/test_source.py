@@ -1,0 +1,99 @@
+"""Google's names and layout turned into PyTorch's, and the checkpoint read to the end."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.errors import ExportError
+from export.read.checkpoint import read_checkpoint
+from export.read.tensorflow.source import find_prefix, torch_name
+
+Edit = Callable[..., None]
+
+
+@pytest.mark.parametrize(
+    ("google", "torch_key"),
+    [
+        ("bert/embeddings/word_embeddings", "bert.embeddings.word_embeddings.weight"),
+        ("bert/embeddings/LayerNorm/gamma", "bert.embeddings.LayerNorm.gamma"),
+        (
+            "bert/encoder/layer_11/attention/output/dense/kernel",
+            "bert.encoder.layer.11.attention.output.dense.weight",
+        ),
+        ("cls/predictions/output_bias", "cls.predictions.bias"),
+        ("cls/seq_relationship/output_weights", "cls.seq_relationship.weight"),
+        ("cls/squad/output_weights", "qa_outputs.weight"),
+        ("output_bias", "classifier.bias"),
+        ("bert/pooler/dense/kernel/adam_v", "bert.pooler.dense.weight.adam_v"),
+        ("output_weights/adam_m", "classifier.weight.adam_m"),
+        ("global_step", "global_step"),
+    ],
+)
+def test_name_becomes_pytorchs(google: str, torch_key: str) -> None:
+    assert torch_name(google) == torch_key
+
+
+def test_google_checkpoint_is_read_by_folder_and_by_prefix(tiny_tf: Path) -> None:
+    for place in (tiny_tf, tiny_tf / "bert_model.ckpt", tiny_tf / "bert_model.ckpt.index"):
+        checkpoint = read_checkpoint(place)
+        assert checkpoint.heads == ("mlm", "nsp", "pooler")
+        assert checkpoint.source.startswith("tiny_tf")
+        assert str(tiny_tf.parent) not in checkpoint.source
+        assert set(checkpoint.ignored.values()) == {"optimizer state"}
+        assert len(checkpoint.ignored) == 3
+
+
+def test_kernels_are_turned_and_all_else_is_not(tiny_tf: Path) -> None:
+    weights = read_checkpoint(tiny_tf).weights
+    with np.load(tiny_tf / "expected.npz") as stored:
+        for name, google in (
+            ("layers.1.intermediate.weight", "bert/encoder/layer_1/intermediate/dense/kernel"),
+            ("layers.0.output.weight", "bert/encoder/layer_0/output/dense/kernel"),
+            ("pooler.weight", "bert/pooler/dense/kernel"),
+            ("mlm.transform.weight", "cls/predictions/transform/dense/kernel"),
+        ):
+            np.testing.assert_array_equal(weights[name], stored[google].T, err_msg=name)
+            assert weights[name].flags.c_contiguous
+        for name, google in (
+            ("embeddings.word", "bert/embeddings/word_embeddings"),
+            ("embeddings.norm.weight", "bert/embeddings/LayerNorm/gamma"),
+            ("mlm.decoder.bias", "cls/predictions/output_bias"),
+            ("nsp.weight", "cls/seq_relationship/output_weights"),
+        ):
+            np.testing.assert_array_equal(weights[name], stored[google], err_msg=name)
+    assert weights["layers.1.intermediate.weight"].shape == (20, 12)
+
+
+def test_vocabulary_of_an_uncased_checkpoint_lower_cases(tiny_tf: Path) -> None:
+    assert '"lowercase": true' in read_checkpoint(tiny_tf).tokenizer_json
+
+
+@pytest.fixture
+def copy(tiny_tf: Path, tmp_path: Path) -> Path:
+    """A copy of the checkpoint, to be changed."""
+    return Path(shutil.copytree(tiny_tf, tmp_path / "copy"))
+
+
+def test_configuration_of_another_size_is_refused(copy: Path, edit: Edit) -> None:
+    edit(copy / "bert_config.json", intermediate_size=24)
+    with pytest.raises(ExportError, match=r"shape \(20, 12\); .* asks for \(24, 12\)"):
+        read_checkpoint(copy)
+    edit(copy / "bert_config.json", intermediate_size=20, num_hidden_layers=1)
+    with pytest.raises(ExportError, match=r"no place for bert\.encoder\.layer\.1"):
+        read_checkpoint(copy)
+
+
+def test_several_checkpoints_in_a_folder_need_a_name(copy: Path) -> None:
+    for old in copy.glob("bert_model.ckpt.*"):
+        shutil.copy(old, copy / old.name.replace("bert_model.ckpt", "model.ckpt-20"))
+        old.rename(copy / old.name.replace("bert_model.ckpt", "model.ckpt-10"))
+    with pytest.raises(ExportError, match=r"name one of them: model\.ckpt-10, model\.ckpt-20"):
+        read_checkpoint(copy)
+    assert read_checkpoint(copy / "model.ckpt-20").heads == ("mlm", "nsp", "pooler")
+    for path in copy.glob("model.ckpt-10.*"):
+        path.unlink()
+    assert find_prefix(copy) == copy / "model.ckpt-20"
+    assert read_checkpoint(copy).source == "copy"

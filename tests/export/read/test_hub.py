@@ -1,0 +1,180 @@
+"""Fetching by id, from a server on this machine that answers what huggingface_hub asks."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[3]
+SHA = "0123456789abcdef0123456789abcdef01234567"
+REPOSITORY = "someone/tiny-bert"
+READ = """
+import json, sys
+from export.read.checkpoint import read_checkpoint
+from export.errors import ExportError
+options = json.loads(sys.argv[1])
+try:
+    checkpoint = read_checkpoint(**options)
+    total = sum(float(checkpoint.weights[name].sum()) for name in checkpoint.weights)
+    print(json.dumps([checkpoint.name, checkpoint.source, checkpoint.heads, total]))
+except ExportError as error:
+    sys.exit(str(error))
+"""
+
+
+class Hub(BaseHTTPRequestHandler):
+    """One public repository, one gated one."""
+
+    files: dict[str, bytes]
+    fetched: list[str]
+    port: int
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        path = unquote(urlsplit(self.path).path)
+        headers = {"X-Repo-Commit": SHA}
+        if path.startswith("/api/models/someone/gated"):
+            self.send(403, b"", {"X-Error-Code": "GatedRepo"}, body=body)
+        elif not path.removeprefix("/api/models").startswith(f"/{REPOSITORY}/"):
+            self.send(404, b"", {"X-Error-Code": "RepoNotFound"}, body=body)
+        elif not any(f"/{name}" in path for name in (SHA, "main")):
+            self.send(404, b"", {"X-Error-Code": "RevisionNotFound"}, body=body)
+        elif path.startswith("/api/"):
+            kind = path.split("/")[5]
+            self.send(200, self.tree() if kind == "tree" else self.info(), headers, body=body)
+        else:
+            name = path.partition("/resolve/")[2].partition("/")[2]
+            content = self.files[name]
+            etag = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"'}  # noqa: S324 (an ETag)
+            self.send(200, content, headers | etag, body=body)
+            if body:
+                self.fetched.append(name)
+
+    def tree(self) -> bytes:
+        entries = [
+            {"type": "file", "path": name, "size": len(content), "oid": SHA}
+            for name, content in self.files.items()
+        ]
+        return json.dumps(entries).encode()
+
+    def info(self) -> bytes:
+        siblings = [{"rfilename": name} for name in self.files]
+        return json.dumps({"id": REPOSITORY, "sha": SHA, "siblings": siblings}).encode()
+
+    def send(self, status: int, content: bytes, headers: dict[str, str], *, body: bool) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the test's output is not the place."""
+
+
+Read = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def hub(bert: Path) -> Iterator[type[Hub]]:
+    """The handler of a running server, whose repository holds a whole checkpoint and more."""
+    files = {path.name: path.read_bytes() for path in bert.iterdir()}
+    files |= {"tf_model.h5": b"not needed", "onnx/model.onnx": b"not needed"}
+    files |= {"pytorch_model.bin": b"not needed", "training_args.bin": b"not needed"}
+
+    class Handler(Hub):
+        """This test's own."""
+
+    Handler.files, Handler.fetched = files, []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Handler.port = server.server_port
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield Handler
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def read(hub: type[Hub], tmp_path: Path) -> Read:
+    """`read(source, ...)`: read_checkpoint in a process whose hub is the server above."""
+
+    def read(
+        source: str, port: int | None = None, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        endpoint = f"http://127.0.0.1:{port or hub.port}"
+        environment = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache")}
+        environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        inherited = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+        return subprocess.run(
+            [sys.executable, "-c", READ, json.dumps({"source": source, **options})],
+            cwd=ROOT,
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return read
+
+
+def test_id_is_fetched_and_only_what_is_needed(hub: type[Hub], read: Read, bert: Path) -> None:
+    child = read(REPOSITORY)
+    assert child.returncode == 0, child.stderr
+    name, source, heads, total = json.loads(child.stdout)
+    assert (name, source, heads) == ("tiny-bert", REPOSITORY, ["mlm", "nsp", "pooler"])
+    expected = sum(float(t.sum()) for t in load_file(bert / "model.safetensors").values())
+    assert total == pytest.approx(expected, abs=1e-3)
+    assert set(hub.fetched) == {"config.json", "model.safetensors", "vocab.txt"}
+    again = read(REPOSITORY, revision=SHA)
+    assert json.loads(again.stdout)[1] == f"{REPOSITORY}@{SHA}"
+    assert len(hub.fetched) == 3  # the second time from the cache
+
+
+def test_pickle_is_fetched_only_on_demand(hub: type[Hub], read: Read, bert: Path) -> None:
+    tensors = load_file(bert / "model.safetensors")
+    torch.save(tensors, bert / "pytorch_model.bin")
+    hub.files["pytorch_model.bin"] = (bert / "pytorch_model.bin").read_bytes()
+    del hub.files["model.safetensors"]
+    child = read(REPOSITORY)
+    assert "--allow-pickle" in child.stderr
+    assert "pytorch_model.bin" not in hub.fetched
+    child = read(REPOSITORY, allow_pickle=True)
+    assert child.returncode == 0, child.stderr
+    assert "pytorch_model.bin" in hub.fetched
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "sentence"),
+    [
+        ("someone/else", {}, "neither a folder here nor a model on http"),
+        ("models-of-mine", {}, "neither a folder here nor a model on http"),
+        ("someone/gated", {}, "is gated"),
+        (REPOSITORY, {"revision": "v9"}, "has no revision v9"),
+        (REPOSITORY, {"port": 9}, "fetching it from http://127.0.0.1:9 failed"),
+    ],
+)
+def test_what_the_hub_does_not_give_is_one_sentence(
+    read: Read, source: str, options: dict[str, object], sentence: str
+) -> None:
+    child = read(source, **options)
+    assert child.returncode == 1
+    assert sentence in child.stderr.splitlines()[-1]
+    assert "Traceback" not in child.stderr

@@ -1,0 +1,57 @@
+"""Models that are loaded once, and applications that are built around them in no time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from server.http.app import create_app
+from server.http.context import Service
+from server.inference.model_registry import Phase, Registry
+from server.inference.pipeline import Resources
+from server.settings import Settings
+
+Build = Callable[..., FastAPI]
+
+
+@pytest.fixture(scope="session")
+def all_models(
+    default_model: Path, classifiers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder of the default model and all classifiers: each task has a model that answers it."""
+    folder = tmp_path_factory.mktemp("all-models")
+    for model in (default_model, *(classifiers / "models").iterdir()):
+        (folder / model.name).symlink_to(model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(all_models: Path) -> Iterator[Registry]:
+    """All models, running; the default model answers at the root."""
+    registry, settings = Registry(), Settings()
+    asyncio.run(registry.load(all_models, "cloze-small-en", lambda: Resources(settings, settings)))
+    yield registry
+    asyncio.run(registry.drain())
+
+
+@pytest.fixture
+def build(loaded: Registry) -> Build:
+    """Builds applications of `create_app`: `build(queue_tokens=1000)`.
+
+    They differ from the server's own only in that they find their models loaded.
+    """
+
+    def built(**settings: Any) -> FastAPI:
+        service = Service.of(Settings(**settings))
+        service.registry.default = loaded.default
+        service.registry._pipelines = dict(loaded.pipelines)
+        service.registry.phase = Phase.READY
+        return create_app(service, lambda _app: nullcontext())
+
+    return built

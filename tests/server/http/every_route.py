@@ -1,0 +1,55 @@
+"""An application in, one request for each of its routes out, with a body that the route answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from server.http.routes.docs import document
+from tests.running_server import Served
+
+# By the last part of a task's path: a model that answers it, and a body.
+ANSWERED: dict[str, tuple[str, Any]] = {
+    "fill-mask": ("cloze-small-en", {"inputs": ["Paris is the [MASK] of [MASK].", "A [MASK]."]}),
+    "embed": ("cloze-small-en", {"inputs": ["A river runs through it.", "Über Brücken"]}),
+    "nsp": ("cloze-small-en", {"inputs": [["The train was late.", "We waited for an hour."]]}),
+    "tokenize": ("cloze-small-en", {"inputs": ["Two words", {"text": "a", "text_pair": "b"}]}),
+    "embeddings": ("cloze-small-en", {"input": ["A river."], "model": "cloze-small-en"}),
+    "predict": ("reviews", {"inputs": "What a wonderful film!"}),
+    "token-classification": ("names", {"inputs": "Clara lives in Berkeley."}),
+    "question-answering": (
+        "answers",
+        {"inputs": {"question": "Where does Clara live?", "context": "Clara lives in Berkeley."}},
+    ),
+}
+UNDOCUMENTED = ("/", "/docs", "/docs/start.js", "/openapi.json")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request."""
+
+    method: str
+    path: str
+    body: Any = None
+
+    def of(self, served: Served, **headers: str) -> httpx.Response:
+        """The answer of a server."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = served.url + self.path
+        return served.client.request(self.method, url, json=self.body, headers=named)
+
+
+def every_route(app: FastAPI) -> list[Ask]:
+    """A request for each route, those of the docs included."""
+    asks = [Ask("GET", path) for path in UNDOCUMENTED]
+    for path, operations in document(app)["paths"].items():
+        task = path.rpartition("/")[2]
+        model, body = ANSWERED.get(task, ("cloze-small-en", None))
+        for method in operations:
+            sent = body if method == "post" else None
+            asks.append(Ask(method.upper(), path.replace("{model}", model), sent))
+    return asks

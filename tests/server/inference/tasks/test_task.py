@@ -1,0 +1,380 @@
+"""What holds for every task: its price, before and after reading, its results and its sample."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.http.routing import to_json
+from server.inference.pipeline import Pipeline
+from server.inference.runtime.packing import Item, MaskResult, Result, results_as
+from server.inference.tasks import TASKS
+from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.inference.tasks.entities import Strategy
+from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions
+from server.inference.tasks.nsp import NEXT_SENTENCE
+from server.inference.tasks.pairs import Cut
+from server.inference.tasks.question_answering import (
+    QUESTION_ANSWERING,
+    AnswerOptions,
+    Question,
+)
+from server.inference.tasks.task import Plan, Price, Task, supports
+from server.inference.tasks.text_classification import (
+    TEXT_CLASSIFICATION,
+    Function,
+    PredictOptions,
+)
+from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION, EntityOptions
+from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tokenizer import Tokenizer
+from server.settings import Limits
+from tests.server.inference.conftest import proceed
+
+CASES = 25  # random requests of each task
+# What a text may be made of: what grows when it is shown is among it.
+PARTS = (
+    *(
+        "a",
+        "the",
+        "Paris",
+        "unbelievably",
+        "word",
+        "3.50",
+        '"quoted"',
+        "back\\slash",
+        "don't",
+        "!?",
+    ),
+    *("///", "#", "\u6771\u4eac", "\u20ac", "na\u00efve", "\u041c\u043e\u0441\u043a\u0432\u0430"),
+    *("\U0001f600", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\u1103\u1161", "\ud55c\uad6d"),
+    *("\x07bell", "tab\t", "\u00a0", "new\nline", "x" * 130, "\U0001f600" * 120, "\u0f40\u0f0b"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request to a task."""
+
+    task: Task[Any, Any, Any]
+    inputs: Sequence[Any]
+    options: Any
+
+    def price(self, pipeline: Pipeline) -> Price:
+        self.task.check(self.inputs, self.options, pipeline.model)
+        return self.task.price(self.inputs, self.options, pipeline.model)
+
+    def plan(self, pipeline: Pipeline) -> Plan[Any]:
+        return self.task.plan(self.inputs, self.options, pipeline.model, proceed)
+
+
+def text(draw: random.Random, most: int = 12) -> str:
+    """A text in which something is left to read."""
+    parts = [draw.choice(PARTS) for _ in range(draw.randint(0, most))]
+    parts.insert(
+        draw.randint(0, len(parts)), draw.choice(["a", "Berkeley", "\u6771", "\U0001f600"])
+    )
+    return draw.choice([" ", "", ", "]).join(parts)
+
+
+def texts(draw: random.Random) -> list[str]:
+    return [text(draw) for _ in range(draw.randint(1, 5))]
+
+
+def pairs(draw: random.Random) -> list[tuple[str, str]]:
+    return [(one, text(draw)) for one in texts(draw)]
+
+
+def cut(draw: random.Random) -> Cut:
+    return Cut(True, draw.choice(["left", "right"]))
+
+
+def masked(draw: random.Random) -> str:
+    """A text with up to 30 masks."""
+    parts = [draw.choice([*PARTS, "[MASK]"]) for _ in range(draw.randint(0, 30))]
+    return " ".join(["[MASK]", *parts])
+
+
+def embedding(draw: random.Random) -> Case:
+    inputs: list[Any] = texts(draw)
+    inputs += [[draw.randrange(1000) for _ in range(draw.randint(1, 30))]]
+    dimensions = draw.choice([None, 1, 36])
+    pooling = draw.choice([None, "mean", "cls", "max"])
+    normalize = draw.choice([None, True, False])
+    options = EmbedOptions(cut(draw), normalize, dimensions, pooling=pooling)
+    return Case(EMBED, inputs, options)
+
+
+def filling(draw: random.Random) -> Case:
+    inputs = [masked(draw) for _ in range(draw.randint(1, 3))]
+    words = ["cat", "unbelievably", "Moskva", "antidisestablishmentarianism", "\u6771\u4eac", "!"]
+    targets = draw.choice([None, [draw.sample(words, 4)], [draw.sample(words, 2) for _ in inputs]])
+    normalize = bool(draw.getrandbits(1))
+    options = FillMaskOptions(draw.choice([None, 1, 40]), targets, normalize, truncate=True)
+    return Case(FILL_MASK, inputs, options)
+
+
+def following(draw: random.Random) -> Case:
+    return Case(NEXT_SENTENCE, pairs(draw), cut(draw))
+
+
+def classification(draw: random.Random) -> Case:
+    inputs = [(first, draw.choice([None, second])) for first, second in pairs(draw)]
+    functions: list[Function | None] = [None, "softmax", "sigmoid", "none"]
+    function = draw.choice(functions)
+    options = PredictOptions(function, draw.choice([None, 1, 2]), cut(draw))
+    return Case(TEXT_CLASSIFICATION, inputs, options)
+
+
+def tagging(draw: random.Random) -> Case:
+    strategy: Strategy = draw.choice(["none", "simple", "first", "average", "max"])
+    stride = None if strategy == "none" else draw.choice([None, 0, 7])
+    ignore = draw.choice([frozenset({"O"}), frozenset[str]()])
+    options = EntityOptions(strategy, ignore, stride, truncate=True)
+    return Case(TOKEN_CLASSIFICATION, texts(draw), options)
+
+
+def asking(draw: random.Random) -> Case:
+    inputs = [Question(question, text(draw, 40)) for question in texts(draw)]
+    options = AnswerOptions(
+        top_k=draw.choice([1, 3, 50]),
+        max_answer_tokens=draw.choice([1, 15, 1000]),
+        max_question_tokens=8,
+        may_be_unanswerable=bool(draw.getrandbits(1)),
+        whole_words=bool(draw.getrandbits(1)),
+    )
+    return Case(QUESTION_ANSWERING, inputs, options)
+
+
+def showing(draw: random.Random) -> Case:
+    inputs = [(first, draw.choice([None, second])) for first, second in pairs(draw)]
+    return Case(TOKENIZATION, inputs, bool(draw.getrandbits(1)))
+
+
+# Task -> a model that can do it, and how a request to it is drawn.
+DRAWN: dict[str, tuple[str, Callable[[random.Random], Case]]] = {
+    "embed": ("cloze", embedding),
+    "fill-mask": ("cloze", filling),
+    "nsp": ("cloze", following),
+    "predict": ("reviews", classification),
+    "token-classification": ("names", tagging),
+    "question-answering": ("answers", asking),
+    "tokenize": ("cloze", showing),
+}
+NAMES = [task.name for task in TASKS]
+
+
+@pytest.fixture
+def pipeline_of(
+    cloze: Pipeline, classifier: Callable[[str], Pipeline]
+) -> Callable[[str], Pipeline]:
+    """The pipeline of a model by its name."""
+    return lambda name: cloze if name == "cloze" else classifier(name)
+
+
+def cases(name: str) -> Iterator[Case]:
+    draw = random.Random(sum(map(ord, name)))  # noqa: S311 - to be repeatable
+    for _ in range(CASES):
+        yield DRAWN[name][1](draw)
+
+
+def plain(value: Any) -> Any:
+    """An answer as routes shape it: named tuples and dataclasses become objects with all fields."""
+    if hasattr(value, "_asdict"):
+        return {key: plain(own) for key, own in value._asdict().items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {key: plain(own) for key, own in dataclasses.asdict(value).items()}
+    if isinstance(value, list | tuple):
+        return [plain(own) for own in value]
+    return value
+
+
+def test_every_task_is_tested_here() -> None:
+    assert list(DRAWN) == NAMES
+    assert len({task.name for task in TASKS}) == len({type(task) for task in TASKS}) == len(TASKS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exact_price_has_the_tokens_of_the_items(
+    name: str, pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    pipeline = pipeline_of(DRAWN[name][0])
+    found = set()
+    for case in cases(name):
+        plan = case.plan(pipeline)
+        assert plan.price.tokens == sum(len(item.encoding) for item in plan.items())
+        assert len(plan.truncated) == len(case.inputs)
+        found.add(plan.price.tokens)
+    assert len(found) > (CASES // 2 if name != "tokenize" else 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_answer_is_larger_than_its_price(
+    name: str, pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    pipeline = pipeline_of(DRAWN[name][0])
+    session = pipeline._sessions.usual
+    for case in cases(name):
+        plan = case.plan(pipeline)
+        items = plan.items()
+        results = [result for item in items for result in session.run([item])]
+        assert len(to_json(plain(plan.answer(results)))) <= plan.price.answer_bytes, case
+
+
+@pytest.mark.parametrize(
+    "context",
+    ["a " + "x" * 5000, "\U0001f600" * 3000, '"' * 2000, "\\" * 2000, "a \x07\x07" + "\x07y" * 900],
+    ids=["unknown word", "emoji", "quotes", "backslashes", "control characters"],
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_answer_to_an_odd_text_is_larger_than_its_price(
+    name: str, context: str, pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    pipeline = pipeline_of(DRAWN[name][0])
+    case = {
+        "embed": Case(EMBED, [context], EmbedOptions(Cut(truncate=True))),
+        "fill-mask": Case(FILL_MASK, ["[MASK] [MASK]" + context], FillMaskOptions(truncate=True)),
+        "nsp": Case(NEXT_SENTENCE, [("a", context)], Cut(truncate=True)),
+        "predict": Case(
+            TEXT_CLASSIFICATION, [(context, None)], PredictOptions(cut=Cut(truncate=True))
+        ),
+        "token-classification": Case(
+            TOKEN_CLASSIFICATION, [context], EntityOptions(ignore=frozenset(), stride=3)
+        ),
+        "question-answering": Case(
+            QUESTION_ANSWERING, [Question("a", context)], AnswerOptions(max_answer_tokens=9999)
+        ),
+        "tokenize": Case(TOKENIZATION, [(context, None)], True),
+    }[name]
+    large = dataclasses.replace(pipeline.model, limits=Limits(max_inputs=10**6))
+    plan = case.task.plan(case.inputs, case.options, large, proceed)
+    results = pipeline._sessions.usual.run(plan.items()) if plan.price.tokens else []
+    assert len(to_json(plain(plan.answer(results)))) <= plan.price.answer_bytes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_price_needs_no_tokens(name: str, pipeline_of: Callable[[str], Pipeline]) -> None:
+    pipeline = pipeline_of(DRAWN[name][0])
+    drawn = list(cases(name))
+    size = pipeline.model.tokenizer.vocab_size
+    exact = [case.plan(pipeline).price for case in drawn]
+
+    class Unread:
+        """A tokenizer that knows how many words it has, and nothing else."""
+
+        vocab_size = size
+
+    unread = dataclasses.replace(pipeline.model, tokenizer=Unread())  # type: ignore[arg-type]
+    for case, plan_price in zip(drawn, exact, strict=True):
+        case.task.check(case.inputs, case.options, unread)
+        estimate = case.task.price(case.inputs, case.options, unread)
+        assert estimate.characters > 0
+        assert (estimate.tokens > 0) is (plan_price.tokens > 0)
+        assert estimate.answer_bytes > 0
+
+
+@pytest.mark.parametrize("name", ["embed", "fill-mask", "nsp", "tokenize"])
+def test_an_estimate_of_english_is_near_its_exact_price(
+    name: str, pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    """It keeps room for what comes: neither nothing nor the whole queue."""
+    english = "The man went to the store, and then he bought a gallon of milk for her. " * 3
+    inputs: dict[str, Any] = {
+        "embed": (english, EmbedOptions()),
+        "fill-mask": (english + "[MASK]", FillMaskOptions()),
+        "nsp": ((english, english), Cut()),
+        "tokenize": ((english, None), True),
+    }
+    one, options = inputs[name]
+    pipeline = pipeline_of(DRAWN[name][0])
+    case = Case(dict(zip(NAMES, TASKS, strict=True))[name], [one], options)
+    estimate, exact = case.price(pipeline), case.plan(pipeline).price
+    assert exact.tokens / 2 <= estimate.tokens <= exact.tokens * 2
+    assert exact.answer_bytes / 2 <= estimate.answer_bytes <= exact.answer_bytes * 2
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "tokenize"])
+def test_a_result_of_another_kind_is_an_error_and_never_left_out(
+    name: str, pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    pipeline = pipeline_of(DRAWN[name][0])
+    plan = next(cases(name)).plan(pipeline)
+    results = pipeline._sessions.usual.run(plan.items())
+    wrong: Result = np.zeros(3, np.float32)
+    if not isinstance(results[0], MaskResult):
+        wrong = MaskResult(np.zeros((1, 1), np.int64), np.zeros((1, 1)), np.zeros(0))  # type: ignore[arg-type]
+    for place in {0, len(results) - 1}:
+        with pytest.raises(TypeError):
+            plan.answer([*results[:place], wrong, *results[place + 1 :]])
+
+
+def test_results_are_of_one_kind_or_an_error() -> None:
+    vector = np.zeros(3, np.float32)
+    assert [id(one) for one in results_as(np.ndarray, [vector, vector])] == [id(vector)] * 2
+    with pytest.raises(TypeError, match="MaskResult"):
+        results_as(MaskResult, [vector])
+
+
+@pytest.mark.parametrize("task", TASKS, ids=NAMES)
+def test_the_sample_of_a_task_runs_and_is_what_its_items_ask_for(
+    task: Task[Any, Any, Any], pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    pipeline = pipeline_of(DRAWN[task.name][0])
+    assert supports(task, pipeline.manifest)
+    sample = task.sample()
+    items = next(cases(task.name)).plan(pipeline).items()
+    if sample is None:
+        assert items == []
+        return
+    assert {type(item.output) for item in items} == {type(sample)}
+    short = pipeline.model.tokenizer.assemble([5])
+    two = dataclasses.replace(short, ids=short.ids[:2], type_ids=short.type_ids[:2])
+    results = pipeline._sessions.usual.run([Item(two, sample), Item(short, sample)])
+    kind = MaskResult if task is FILL_MASK else np.ndarray
+    assert len(results_as(kind, results)) == 2
+
+
+def test_a_model_without_a_head_supports_what_needs_none(minilm: Pipeline) -> None:
+    assert [task.name for task in TASKS if supports(task, minilm.manifest)] == ["embed", "tokenize"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reading_stops_when_the_request_is_given_up(
+    name: str, pipeline_of: Callable[[str], Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = pipeline_of(DRAWN[name][0])
+    case = next(case for case in cases(name) if len(case.inputs) > 1)
+    asked = 0
+
+    class GivenUp(Exception):
+        """Nobody waits any more."""
+
+    def refuse() -> None:
+        nonlocal asked
+        asked += 1
+        raise GivenUp
+
+    for method in ("pieces", "located", "show", "given", "word"):
+        monkeypatch.setattr(Tokenizer, method, None)
+    with pytest.raises(GivenUp):
+        case.task.plan(case.inputs, case.options, pipeline.model, refuse)
+    assert asked == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_is_answered_as_its_plan_says(
+    name: str, pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    pipeline = pipeline_of(DRAWN[name][0])
+    for case in list(cases(name))[:5]:
+        answered = asyncio.run(pipeline.run(case.task, case.inputs, case.options))
+        assert answered.price == case.plan(pipeline).price
+        assert answered.usage.tokens == answered.price.tokens
+        assert len(answered.value) == len(case.inputs)
