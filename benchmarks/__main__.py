@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from benchmarks.cloze import DEFAULT_MODEL, subjects
-from benchmarks.harness import bench_of, command_line, complete, run, started
-from benchmarks.load.ceiling import ceiling_rate
+from benchmarks.harness import bench_of, command_line, read_options, run, started
 from benchmarks.machine import conditions, leave
-from benchmarks.sections import SECTIONS
 from models.manifest import TOKENIZER_FILE, load_manifest
 
 
@@ -14,7 +12,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = command_line("benchmarks", "Cloze over HTTP beside the bare session, on this machine.")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
-    options = complete(parser.parse_args(), tuple(SECTIONS))
+    options = read_options(parser)
     leave(options.cores)
     manifest = load_manifest(options.model)
     with started(subjects(options.model), options.cores, options.results / "logs") as (
@@ -23,9 +21,6 @@ def main() -> None:
     ):
         stated = conditions(options.cores) | missing
         stated["model"] = f"{manifest.name} ({manifest.precision})"
-        stated["limit of the load generator"] = (
-            f"{ceiling_rate(options.connections):.0f} per second"
-        )
         bench = bench_of(running, options.model / TOKENIZER_FILE, options)
         run("cloze", bench, options, stated, ["cloze"])
 

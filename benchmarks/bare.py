@@ -10,7 +10,6 @@ Usage: python -m benchmarks.bare MODEL-FOLDER [--device cuda] [--batch-tokens N]
 
 import argparse
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,7 +20,7 @@ from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer
 
 from benchmarks.batches import full, packed
-from benchmarks.loops import Step, Texts, serve
+from benchmarks.loops import Step, Texts, serve, stepping
 from benchmarks.machine import own_cores
 from models.heads import NSP
 from models.manifest import TOKENIZER_FILE, load_manifest
@@ -70,13 +69,7 @@ class BareSession:
         else:
             share = sum(map(tokens_of, items)) / len(items) * waiting / self.threads
             batches = packed(items, min(int(share), self._most_tokens), tokens_of)
-
-        def step(number: int) -> int:
-            batch = batches[number % len(batches)]
-            self._session.run(batch)
-            return len(batch)
-
-        return step
+        return stepping(batches, self._session.run)
 
     def answers(self, task: str, texts: Texts) -> list[Any]:
         """Answer each text by itself."""
@@ -121,15 +114,10 @@ def tokens_of(item: Item) -> int:
     return len(item.encoding)
 
 
-def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bare")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch-tokens", type=int, default=0, help="fill batches to so many")
     parser.add_argument("--workers", type=int, default=0)
-    return parser.parse_args(arguments)
-
-
-if __name__ == "__main__":
-    serve(BareSession(**vars(read_options())))
+    serve(BareSession(**vars(parser.parse_args())))

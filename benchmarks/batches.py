@@ -14,12 +14,10 @@ LEAST_TOKENS, LEAST_BATCHES = 32_768, 3  # of a stream of full batches
 FILLED = 0.95  # of the budgets: texts never fill a batch to the last token
 
 T = TypeVar("T")
-Length = Callable[[T], int]
-"""Tokens of a text."""
 
 
 def packed(
-    texts: Sequence[T], budget: int, length: Length[T], *, padded: bool = False
+    texts: Sequence[T], budget: int, length: Callable[[T], int], *, padded: bool = False
 ) -> list[list[T]]:
     """Lay texts into batches of at most so many tokens, in their order.
 
@@ -41,7 +39,7 @@ def packed(
 
 
 def full(
-    texts: Sequence[T], budget: int, length: Length[T], *, padded: bool = False
+    texts: Sequence[T], budget: int, length: Callable[[T], int], *, padded: bool = False
 ) -> list[list[T]]:
     """Repeat the texts until they fill some batches, with texts of like lengths together.
 
@@ -57,9 +55,7 @@ def full(
     stream.sort(key=length)
     fewest = len(packed(stream, budget, length, padded=padded))
 
-    def enough(room: int) -> bool:
-        return len(packed(stream, room, length, padded=padded)) <= fewest
-
+    enough = lambda room: len(packed(stream, room, length, padded=padded)) <= fewest  # noqa: E731
     even = bisect_left(range(budget), True, lo=1, key=enough)
     batches = packed(stream, even, length, padded=padded)
     random.Random(SEED).shuffle(batches)  # noqa: S311 - an order, not a secret

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.results import Sample
+from benchmarks.results import Sample, samples
 from benchmarks.subjects import Server, Subject
 from benchmarks.workloads import KINDS, Workload, Workloads
 
@@ -43,19 +43,16 @@ class Bench:
             warm_s=self.warm_s * share,
             seconds=self.seconds * share,
         )
-        yield Sample(workload.name, subject.name, "rate", done.rate)
+        found = {"rate": done.rate}
         if done.latency:
-            yield Sample(workload.name, subject.name, "p50", done.latency.p50_ms)
-            yield Sample(workload.name, subject.name, "p99", done.latency.p99_ms)
-        yield Sample(workload.name, subject.name, "CPU", done.cpu_s)
+            found |= {"p50": done.latency.p50_ms, "p99": done.latency.p99_ms}
+            found["generator"] = 100 * done.busy
+        yield from samples(workload.name, subject.name, **found, CPU=done.cpu_s)
 
     def rate(self, subject: Subject, workload: Workload, share: float = 1.0) -> float:
         """Return what a closed loop reaches."""
-        return next(
-            sample.value
-            for sample in self.saturate(subject, workload, share=share)
-            if sample.measure == "rate"
-        )
+        times = {"warm_s": self.warm_s * share, "seconds": self.seconds * share}
+        return subject.saturate(workload, self.connections, **times).rate
 
     def capacity(self, server: Server, workload: Workload) -> float:
         """Return what a closed loop reached when first asked: the same in all rounds."""

@@ -22,14 +22,8 @@ def server(
     """Return the server of a checkout, quiet and without the delay before it stops."""
     command = [sys.executable, "-m", "server", "--port", "{port}", *flags]
     command += ["--log-level", "error", "--drain-delay-s", "0"]
-    return Spec(
-        name,
-        command,
-        frozenset(TASKS),
-        post,
-        checkout=checkout,
-        environment=environment or {},
-    )
+    environment = environment or {}
+    return Spec(name, command, frozenset(TASKS), post, "/readyz", checkout, environment)
 
 
 def subjects(model: Path, name: str = "cloze") -> list[Spec]:

@@ -4,7 +4,7 @@ What `benchmarks`, `benchmarks.peers` and `benchmarks.gpu` have in common.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,19 +20,13 @@ RESULTS = Path(__file__).parent / "results"
 QUICK = {"rounds": 2, "seconds": 1.0, "lengths": ("short",)}
 FULL = {"rounds": 5, "seconds": 4.0, "lengths": KINDS}
 
-Check = Callable[[Subject], None]
-"""Raises `RuntimeError` for a subject that does not answer as it should."""
-
 
 def command_line(program: str, purpose: str) -> argparse.ArgumentParser:
     """Return the parser with the options that all these commands have."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose)
     add = parser.add_argument
-    add("--only", type=names, help=f"sections, of: {', '.join(SECTIONS)}")
-    add("--quick", action="store_true", help="fewer workloads, 2 rounds of 1 s")
-    add("--lengths", type=names, help=f"of the texts under full load: {', '.join(KINDS)}")
-    add("--rounds", type=int, help=f"{FULL['rounds']} if not given")
-    add("--seconds", type=float, help=f"of each measurement, {FULL['seconds']:g} if not given")
+    add("--rounds", type=int)
+    add("--seconds", type=float, help="of each measurement")
     add("--connections", type=int, default=32, help="busy ones of a closed loop")
     add("--results", type=Path, default=RESULTS, help="folder of the report")
     add(
@@ -44,24 +38,29 @@ def command_line(program: str, purpose: str) -> argparse.ArgumentParser:
     return parser
 
 
-def complete(options: argparse.Namespace, default_sections: Sequence[str]) -> argparse.Namespace:
-    """Fill in what was not given.
+def read_options(
+    parser: argparse.ArgumentParser, sections: Sequence[str] = tuple(SECTIONS)
+) -> argparse.Namespace:
+    """Read the command line, with the options that choose among sections; these by default.
 
     Raises:
         SystemExit: a section or a length that does not exist.
     """
+    add = parser.add_argument
+    add("--only", type=names, default=tuple(sections), help=f"sections, of: {', '.join(SECTIONS)}")
+    add("--quick", action="store_true", help="fewer workloads, 2 rounds of 1 s, not 5 of 4 s")
+    add("--lengths", type=names, help=f"of the texts under full load: {', '.join(KINDS)}")
+    options = parser.parse_args()
     for name, value in (QUICK if options.quick else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    options.only = options.only or default_sections
     require_known("--only", options.only, SECTIONS)
     require_known("--lengths", options.lengths, KINDS)
+    options.sections = {name: SECTIONS[name] for name in options.only}
     return options
 
 
-def require_known(
-    flag: str, given: Sequence[str], known: Sequence[str] | Mapping[str, object]
-) -> None:
+def require_known(flag: str, given: Sequence[str], known: Iterable[str]) -> None:
     """Raise `SystemExit` for a name that does not exist."""
     if unknown := set(given) - set(known):
         raise SystemExit(f"{flag}: unknown {sorted(unknown)}; choose from {', '.join(known)}")
@@ -74,9 +73,15 @@ def names(text: str) -> tuple[str, ...]:
 
 @contextmanager
 def started(
-    specs: Sequence[Spec], cores: Sequence[int], logs: Path, check: Check | None = None
+    specs: Sequence[Spec],
+    cores: Sequence[int],
+    logs: Path,
+    check: Callable[[Subject], None] | None = None,
 ) -> Iterator[tuple[list[Subject], Conditions]]:
-    """Start the subjects one by one; yield those that run, and why the others do not."""
+    """Start the subjects one by one; yield those that run, and why the others do not.
+
+    `check` raises `RuntimeError` for a subject that does not answer as it should.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     subjects: list[Subject] = []
     missing: Conditions = {}
@@ -119,24 +124,26 @@ def run(
 ) -> None:
     """Measure round by round; the report is written after each section, and printed at the end.
 
-    A section that fails says so in the report, and the next one begins.
+    Who is first alternates from round to round, so that a machine that slows down slows all. A
+    section that fails says so in the report, and the next one begins.
 
     Raises:
         SystemExit: no subject could be started; or, at the end, a section failed.
     """
     if not bench.subjects:
-        raise SystemExit("; ".join(f"{what}: {why}" for what, why in conditions.items()))
+        raise SystemExit("\n".join(f"{what}: {why}" for what, why in conditions.items()))
     results, failed = Results(), dict[str, str]()
     for number in range(options.rounds):
         rounds = {"rounds": f"{number + 1} of {options.rounds}, {bench.seconds:g} s each"}
-        for section in options.only:
+        for section, measure in options.sections.items():
             print(f"round {number + 1} of {options.rounds}: {section}", flush=True)
             try:
-                results.add(section, list(SECTIONS[section](bench)))
+                results.add(section, list(measure(bench)))
             except RuntimeError as error:
                 failed[f"failed: {section}"] = str(error)
             stated = conditions | rounds | failed
             write(options.results, name, results.figures(), stated, references)
+        bench.subjects = bench.subjects[::-1]
     written = options.results / f"{name}.md"
     print(f"\n{written.read_text()}\nwritten to {written} and .json")
     if failed:

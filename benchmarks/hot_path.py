@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.cloze import DEFAULT_MODEL, subjects
 from benchmarks.machine import conditions, own_cores
+from benchmarks.report import table
 from benchmarks.subjects import Server, running
 from benchmarks.workloads import TASKS, Workload, Workloads
 from models.manifest import TOKENIZER_FILE
@@ -41,7 +42,6 @@ PARTS = (
     ("pydantic", BODY),
     ("server/", "the rest of the server: deadlines, metrics, logs"),
 )
-OTHER = "other"
 
 
 def part_of(frames: Sequence[str]) -> str:
@@ -54,7 +54,7 @@ def part_of(frames: Sequence[str]) -> str:
         for path, name in PARTS:
             if path in frame:
                 return name
-    return OTHER
+    return "other"
 
 
 def shares(stacks: Iterable[str]) -> Counter[str]:
@@ -95,12 +95,12 @@ def sampled(server: Server, workload: Workload, seconds: float) -> tuple[float, 
     return loop_s / served * 1e6, counted
 
 
-def table(loop_us: float, counted: Counter[str]) -> str:
+def shown(loop_us: float, counted: Counter[str]) -> str:
     """Write parts and their microseconds, the largest first."""
     total = counted.total()
-    lines = ["| on the event loop | µs per request |", "| --- | --- |"]
-    lines += [f"| {part} | {loop_us * n / total:.0f} |" for part, n in counted.most_common()]
-    return "\n".join([*lines, f"| **together** | **{loop_us:.0f}** |"])
+    parts = [[part, f"{loop_us * n / total:.0f}"] for part, n in counted.most_common()]
+    whole = ["**together**", f"**{loop_us:.0f}**"]
+    return table(["on the event loop", "µs per request"], [*parts, whole])
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def main() -> None:
             sys.exit("expected a server")
         for task in TASKS:
             workload = workloads.of("short", task)
-            print(f"\n{workload.name}\n\n{table(*sampled(server, workload, options.seconds))}")
+            print(f"\n{workload.name}\n\n{shown(*sampled(server, workload, options.seconds))}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -19,7 +19,14 @@ Step = Callable[[int], int]
 """Computes the batch of a number, from 0 on and for ever, and returns how many texts it has."""
 
 
-class LoadedModel(Protocol):
+class Answering(Protocol):
+    """A loaded model."""
+
+    def answers(self, task: str, texts: Texts) -> list[Any]:
+        """Answer each text: the id of the likeliest token for its mask, or its vector."""
+
+
+class LoadedModel(Answering, Protocol):
     """What a loop computes with."""
 
     threads: int
@@ -28,21 +35,22 @@ class LoadedModel(Protocol):
     def prepare(self, task: str, texts: Texts, waiting: int) -> Step:
         """Tokenise, and lay out the batches of a stream of which so many texts always wait."""
 
-    def answers(self, task: str, texts: Texts) -> list[Any]:
-        """Answer each text: the id of the likeliest token for its mask, or its vector."""
+
+def stepping(
+    batches: Sequence[Any], compute: Callable[[Any], object], size: Callable[[Any], int] = len
+) -> Step:
+    """Compute the batches in turn, again and again."""
+
+    def step(number: int) -> int:
+        batch = batches[number % len(batches)]
+        compute(batch)
+        return size(batch)
+
+    return step
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a loop computed in the measured time; `served` counts the warm-up too."""
-
-    texts: int
-    seconds: float
-    served: int
-
-
-def run(step: Step, threads: int, warm_s: float, seconds: float) -> Ran:
-    """Compute batches on so many threads for so long."""
+def run(step: Step, threads: int, warm_s: float, seconds: float) -> dict[str, float]:
+    """Compute batches on so many threads for so long; `served` counts the warm-up's texts too."""
     numbers = count()
     finished: list[tuple[float, int]] = []
     begins = time.perf_counter() + warm_s
@@ -60,22 +68,20 @@ def run(step: Step, threads: int, warm_s: float, seconds: float) -> Ran:
     # From the end of the warm-up to the end of the last batch, each thread in full.
     served = sum(texts for _, texts in finished)
     measured = sum(texts for end, texts in finished if end >= begins)
-    return Ran(measured, max(end for end, _ in finished) - begins, served)
+    seconds = max(end for end, _ in finished) - begins
+    return {"texts": measured, "seconds": seconds, "served": served}
 
 
 def serve(model: LoadedModel) -> None:
     """Answer what comes in until the input ends; say first that the model is loaded."""
-    _say({"ready": True})
+    say = partial(print, flush=True)
+    say(json.dumps({"ready": True}))
     for line in sys.stdin:
         asked = json.loads(line)
         task, texts = asked["task"], asked["texts"]
         if asked["seconds"] is None:
-            _say({"answers": model.answers(task, texts)})
+            say(json.dumps({"answers": model.answers(task, texts)}))
         else:
             step = model.prepare(task, texts, asked["waiting"])
-            ran = run(step, min(model.threads, asked["waiting"]), asked["warm_s"], asked["seconds"])
-            _say({"texts": ran.texts, "seconds": ran.seconds, "served": ran.served})
-
-
-def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
+            threads = min(model.threads, asked["waiting"])
+            say(json.dumps(run(step, threads, asked["warm_s"], asked["seconds"])))

@@ -2,28 +2,38 @@
 
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from server.inference.runtime.cores import available_cores
 
-PACKAGES = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn", "uvloop")
+PACKAGES = (  # whose versions are told where they are installed
+    *("onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy", "fastapi", "uvicorn", "uvloop"),
+    *("torch", "transformers"),
+)
 
 Conditions = dict[str, str]
 
 
 def conditions(cores: Sequence[int]) -> Conditions:
     """Describe when and on what it is measured, and how many threads a subject may use."""
+    mine = os.sched_getaffinity(0)
+    shared = " (shared with the subject)" if mine & set(cores) else ""
+    installed = {found.name: found.version for found in distributions()}
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": processor(),
         "cores of each subject": f"{len(cores)} ({', '.join(map(str, cores))})",
-        "cores of the load generator": generator_cores(cores),
+        "cores of the load generator": ", ".join(map(str, sorted(mine))) + shared,
         "other load when it began": f"{os.getloadavg()[0]:.1f} cores",
         "system": platform.platform(terse=True),
-        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "versions": ", ".join(
+            f"{name} {installed[name]}" for name in PACKAGES if name in installed
+        ),
         "Python": platform.python_version(),
     }
 
@@ -37,31 +47,18 @@ def processor() -> str:
     return f"{names[0] if names else platform.processor()} ({', '.join(known) or 'no AVX2'})"
 
 
-def gpu() -> str:
-    """Return the name and driver of the first GPU, as its driver tells them."""
-    listing = Path("/proc/driver/nvidia/gpus")
-    cards = sorted(listing.glob("*/information")) if listing.exists() else []
-    models = [
-        line.partition(":")[2].strip()
-        for card in cards[:1]
-        for line in card.read_text().splitlines()
-        if line.startswith("Model")
-    ]
-    version = Path("/proc/driver/nvidia/version")
-    driver = version.read_text().split("  ")[1:2] if version.exists() else []
-    return ", driver ".join(models + driver) or "no GPU"
+def gpu_name() -> str:
+    """Return the name and driver of the first GPU, as its driver's tool tells them."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    if shutil.which(command[0]) is None:
+        return "none"
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.partition("\n")[0] or "none"
 
 
 def own_cores() -> list[int]:
     """Return the cores that this process may use, as many as its container's quota is worth."""
     return sorted(os.sched_getaffinity(0))[: available_cores()]
-
-
-def generator_cores(cores: Sequence[int]) -> str:
-    """Say where the load generator runs, and that it disturbs where it shares."""
-    mine = os.sched_getaffinity(0)
-    shared = " (shared with the subject)" if mine & set(cores) else ""
-    return ", ".join(map(str, sorted(mine))) + shared
 
 
 def leave(cores: Sequence[int]) -> None:

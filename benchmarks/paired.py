@@ -10,18 +10,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import cloze
 from benchmarks.bench import Bench
-from benchmarks.harness import RESULTS, names, require_known
-from benchmarks.machine import Conditions, conditions, core_list, leave, own_cores
-from benchmarks.report import write
-from benchmarks.results import Results
-from benchmarks.subjects import Subject, running
+from benchmarks.harness import command_line, names, require_known, run, started
+from benchmarks.machine import Conditions, conditions, leave
+from benchmarks.results import Sample
 from benchmarks.workloads import Workload, Workloads
 from models.manifest import TOKENIZER_FILE
 
@@ -37,6 +36,15 @@ WORKLOADS: Mapping[str, Callable[[Workloads], Workload]] = {
     "pairs": lambda made: made.of("short", "nsp"),
     "lists": lambda made: made.lists(LIST_SIZE),
 }
+
+
+def paired(bench: Bench, chosen: tuple[str, ...], share: float = 1.0) -> Iterator[Sample]:
+    """Each workload on both servers, one after the other."""
+    for name in chosen:
+        connections = LIST_CONNECTIONS if name == "lists" else bench.connections
+        workload = WORKLOADS[name](bench.workloads)
+        for subject in bench.subjects:
+            yield from bench.saturate(subject, workload, connections=connections, share=share)
 
 
 @contextmanager
@@ -76,46 +84,14 @@ def described(revision: str, environment: Mapping[str, str]) -> str:
     return ", ".join([*parts, *(f"{name}={value}" for name, value in environment.items())])
 
 
-def measure(bench: Bench, asked: Sequence[tuple[Workload, int]], rounds: int) -> Results:
-    """Measure each workload on both subjects in every round; who is first alternates."""
-    for workload, connections in asked:
-        for subject in bench.subjects:
-            list(bench.saturate(subject, workload, connections=connections, share=WARM_UP))
-    results = Results()
-    for number in range(rounds):
-        print(f"round {number + 1} of {rounds}", flush=True)
-        order = bench.subjects[:: -1 if number % 2 else 1]
-        for workload, connections in asked:
-            for subject in order:
-                samples = bench.saturate(subject, workload, connections=connections)
-                results.add("paired", samples)
-    return results
-
-
-def started(stack: ExitStack, options: argparse.Namespace) -> list[Subject]:
-    """Start the server of each side; the stack ends them."""
-    sides = {
-        OURS: (cloze.REPOSITORY, options.ours),
-        THEIRS: (stack.enter_context(checkout_of(options.against)), options.theirs),
-    }
-    flags = ["--models", str(options.models.resolve())] if options.models else []
-    logs = Path(stack.enter_context(TemporaryDirectory()))
-    specs = [
-        cloze.server(name, *flags, checkout=checkout, environment=dict(environment))
-        for name, (checkout, environment) in sides.items()
-    ]
-    return [stack.enter_context(running(spec, options.cores, logs)) for spec in specs]
-
-
 def stated(options: argparse.Namespace) -> Conditions:
     """Say what is compared, and on what machine."""
-    passed = {name: value for name, value in os.environ.items() if name.startswith("CLOZE_")}
+    passed = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("CLOZE_")]
     return conditions(options.cores) | {
         OURS: described(THIS_CHECKOUT, dict(options.ours)),
         THEIRS: described(options.against, dict(options.theirs)),
-        "settings of both": ", ".join(f"{k}={v}" for k, v in passed.items()) or "the defaults",
+        "settings of both": ", ".join(passed) or "the defaults",
         "models": str(options.models or "each checkout's own"),
-        "rounds": f"{options.rounds}, {options.seconds:g} s each",
     }
 
 
@@ -133,18 +109,14 @@ def setting(text: str) -> tuple[str, str]:
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.paired", description=__doc__)
+    parser = command_line("benchmarks.paired", "This checkout's server beside another revision's.")
     add = parser.add_argument
     add("--against", required=True, help="a commit, branch or tag; . for this checkout itself")
     add("--only", type=names, default=tuple(WORKLOADS), help=f"of: {', '.join(WORKLOADS)}")
     add("--ours", type=setting, action="append", default=[], metavar="KEY=VALUE")
     add("--theirs", type=setting, action="append", default=[], metavar="KEY=VALUE")
     add("--models", type=Path, help="folder of both; otherwise each checkout's models/")
-    add("--rounds", type=int, default=7)
-    add("--seconds", type=float, default=3.0, help="of each measurement")
-    add("--connections", type=int, default=32, help=f"busy ones; {LIST_CONNECTIONS} for lists")
-    add("--cores", type=core_list, default=own_cores(), help="of each server")
-    add("--results", type=Path, default=RESULTS, help="folder of the report")
+    parser.set_defaults(rounds=7, seconds=3.0)
     options = parser.parse_args()
     require_known("--only", options.only, WORKLOADS)
     return options
@@ -156,19 +128,23 @@ def main() -> None:
     # Ended from outside, it must still end the paused servers and remove the worktree.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     leave(options.cores)
+    flags = ["--models", str(options.models.resolve())] if options.models else []
     report = stated(options)
-    tokenizer = min((options.models or cloze.REPOSITORY / "models").rglob(TOKENIZER_FILE))
-    workloads = Workloads(tokenizer)
-    asked = [
-        (WORKLOADS[name](workloads), LIST_CONNECTIONS if name == "lists" else options.connections)
-        for name in options.only
-    ]
-    with ExitStack() as stack:
-        subjects = started(stack, options)
-        bench = Bench(subjects, workloads, options.connections, options.seconds)
-        figures = measure(bench, asked, options.rounds).figures()
-    write(options.results, "paired", figures, report, [OURS])
-    print(f"\n{(options.results / 'paired.md').read_text()}")
+    models = options.models or cloze.REPOSITORY / "models"
+    with checkout_of(options.against) as theirs, TemporaryDirectory() as logs:
+        sides = {OURS: (cloze.REPOSITORY, options.ours), THEIRS: (theirs, options.theirs)}
+        specs = [
+            cloze.server(name, *flags, checkout=checkout, environment=dict(environment))
+            for name, (checkout, environment) in sides.items()
+        ]
+        with started(specs, options.cores, Path(logs)) as (subjects, missing):
+            if missing:
+                raise SystemExit("; ".join(f"{what}: {why}" for what, why in missing.items()))
+            workloads = Workloads(min(models.rglob(TOKENIZER_FILE)))
+            bench = Bench(subjects, workloads, options.connections, options.seconds)
+            list(paired(bench, options.only, WARM_UP))
+            options.sections = {"paired": partial(paired, chosen=options.only)}
+            run("paired", bench, options, report, [OURS])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from matplotlib.figure import Figure as Canvas
 from benchmarks.report import read
 from benchmarks.results import Figure
 
-REPOSITORY = Path(__file__).parents[1]
-RESULTS = REPOSITORY / "benchmarks" / "results"
+RESULTS = Path(__file__).parent / "results"
+PLOTS = Path(__file__).parents[1] / "docs" / "plots"
 
 SIZE_INCHES = (7.0, 4.2)
 # The same drawing gives the same file, and text stays text.
@@ -29,38 +29,29 @@ STYLE: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Point:
-    """One measured place of a line."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-
-
-Lines = Mapping[str, Sequence[Point]]
+Lines = Mapping[str, Sequence[tuple[float, Figure]]]
+"""Of each subject: where a figure stands on the x axis."""
 
 
 def latency_lines(figures: Sequence[Figure], task: str, measure: str) -> Lines:
     """Return, for each subject, the latency at each offered rate."""
     found = [figure for figure in figures if figure.section == "load"]
     rates = {(f.subject, f.workload): f.median for f in found if f.measure == "rate"}
-    lines: defaultdict[str, list[Point]] = defaultdict(list)
+    lines: defaultdict[str, list[tuple[float, Figure]]] = defaultdict(list)
     for figure in found:
         if figure.measure == measure and f" {task} at " in f" {figure.workload}":
             rate = rates[figure.subject, figure.workload]
-            lines[figure.subject].append(Point(rate, figure.median, *figure.spread))
+            lines[figure.subject].append((rate, figure))
     return lines
 
 
 def length_lines(figures: Sequence[Figure], task: str) -> Lines:
     """Return, for each subject, the throughput at each length of text in tokens."""
-    lines: defaultdict[str, list[Point]] = defaultdict(list)
+    lines: defaultdict[str, list[tuple[float, Figure]]] = defaultdict(list)
     for figure in figures:
         of = re.fullmatch(rf"{task} of (\d+) tokens", figure.workload)
         if figure.section == "length" and of:
-            lines[figure.subject].append(Point(int(of[1]), figure.median, *figure.spread))
+            lines[figure.subject].append((int(of[1]), figure))
     return lines
 
 
@@ -70,10 +61,10 @@ def draw(lines: Lines, x_title: str, y_title: str, file: Path) -> None:
         canvas = Canvas(figsize=SIZE_INCHES, layout="constrained")
         axes = canvas.subplots()
         for name, unsorted in lines.items():
-            points = sorted(unsorted, key=lambda point: point.x)
-            xs = [point.x for point in points]
-            axes.plot(xs, [point.y for point in points], marker="o", markersize=3, label=name)
-            axes.fill_between(xs, [p.low for p in points], [p.high for p in points], alpha=0.15)
+            xs, figures = zip(*sorted(unsorted, key=itemgetter(0)), strict=True)
+            lows, highs = zip(*(figure.spread for figure in figures), strict=True)
+            axes.plot(xs, [one.median for one in figures], marker="o", markersize=3, label=name)
+            axes.fill_between(xs, lows, highs, alpha=0.15)
         axes.set(xscale="log", yscale="log", xlabel=x_title, ylabel=y_title)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")
@@ -113,7 +104,7 @@ def main() -> None:
     """Draw the given reports, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plots", description=__doc__)
     parser.add_argument("reports", nargs="*", type=Path)
-    parser.add_argument("--to", type=Path, default=REPOSITORY / "docs" / "plots")
+    parser.add_argument("--to", type=Path, default=PLOTS)
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
     for report in options.reports or sorted(RESULTS.glob("*.json")):

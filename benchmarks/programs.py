@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 STOP_LIMIT_S = 30
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -49,7 +48,7 @@ class Program:
         self._log = log
         pinned = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
         with log.open("wb") as stream:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 pinned,
                 env=os.environ | budget(len(cores)) | dict(environment or {}),
                 cwd=folder,
@@ -58,29 +57,18 @@ class Program:
                 stderr=stream,
                 start_new_session=True,
             )
-
-    @property
-    def number(self) -> int:
-        """The id of its first process."""
-        return self._process.pid
-
-    @property
-    def stdin(self) -> IO[bytes]:
-        """Where it reads."""
-        return _opened(self._process.stdin)
-
-    @property
-    def stdout(self) -> IO[bytes]:
-        """Where it writes; its standard error goes to the log."""
-        return _opened(self._process.stdout)
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("expected a program with pipes, found none")
+        self.stdin, self.stdout, self.number = process.stdin, process.stdout, process.pid
+        self._process = process
 
     def pause(self) -> None:
         """Take the cores from it, so that it cannot disturb what is measured meanwhile."""
-        os.killpg(self._process.pid, signal.SIGSTOP)
+        os.killpg(self.number, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it run on."""
-        os.killpg(self._process.pid, signal.SIGCONT)
+        os.killpg(self.number, signal.SIGCONT)
 
     def cpu_s(self) -> float:
         """Return the CPU time that its processes have taken, in seconds."""
@@ -95,7 +83,12 @@ class Program:
 
     def memory_mb(self) -> float:
         """Return the memory of its processes in 10^6 bytes; what they share counts once."""
-        return sum(proportional_kib(number) for number, _ in self._found()) * 1024 / 1e6
+        kib = 0
+        for number, _ in self._found():
+            with suppress(OSError):
+                rollup = Path(f"/proc/{number}/smaps_rollup").read_text()
+                kib += int(rollup.partition("\nPss:")[2].split()[0])
+        return kib * 1024 / 1e6
 
     def require_running(self) -> None:
         """Raise `RuntimeError`, with the end of its log, if it has ended."""
@@ -111,13 +104,13 @@ class Program:
         """End it, by force if it takes too long."""
         for ending in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGCONT)
-                os.killpg(self._process.pid, ending)
+                os.killpg(self.number, signal.SIGCONT)
+                os.killpg(self.number, ending)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_LIMIT_S)
                 break
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # children that outlive it
+            os.killpg(self.number, signal.SIGKILL)  # children that outlive it
         self.stdin.close()
         self.stdout.close()
 
@@ -127,7 +120,7 @@ class Program:
             if folder.name.isdigit():
                 with suppress(OSError):
                     fields = stat_fields((folder / "stat").read_text())
-                    if int(fields[3]) == self._process.pid:
+                    if int(fields[3]) == self.number:
                         yield int(folder.name), fields
 
 
@@ -138,17 +131,3 @@ def stat_fields(stat: str) -> list[str]:
     ['S', '1', '7', '7', '0']
     """
     return stat.rpartition(")")[2].split()
-
-
-def proportional_kib(process: int) -> int:
-    """Return a process's memory in KiB, with its part of what it shares with others."""
-    with suppress(OSError):
-        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-        return int(rollup.partition("\nPss:")[2].split()[0])
-    return 0
-
-
-def _opened(stream: IO[bytes] | None) -> IO[bytes]:
-    if stream is None:
-        raise RuntimeError("expected a program with pipes, found none")
-    return stream

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from benchmarks.results import UNITS, Figure, ratio
 
@@ -108,15 +107,9 @@ def write(
 
 def read(file: Path) -> list[Figure]:
     """Read the figures of a NAME.json."""
-    return list(_figures(json.loads(file.read_text())["figures"]))
-
-
-def _figures(entries: Iterable[Mapping[str, Any]]) -> Iterable[Figure]:
-    for entry in entries:
-        yield Figure(
-            entry["section"],
-            entry["workload"],
-            entry["subject"],
-            entry["measure"],
-            tuple(entry["rounds"]),
+    return [
+        Figure(
+            one["section"], one["workload"], one["subject"], one["measure"], tuple(one["rounds"])
         )
+        for one in json.loads(file.read_text())["figures"]
+    ]

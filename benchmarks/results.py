@@ -1,7 +1,7 @@
 """Samples, as they are measured -> figures: all rounds of one measure, its median and spread."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -9,13 +9,14 @@ UNITS = {
     "rate": "per second",
     "p50": "ms",
     "p99": "ms",
-    "worst": "ms",
     "all answered": "ms",
     "CPU": "s per 1,000",
+    "event loop": "s per 1,000",
+    "cores busy": "%",
+    "generator": "% of a core",
     "memory": "MB",
     "ready": "s",
     "refused": "requests",
-    "mixed of apart": "%",
     "p99 of alone": "×",
     "vectors": "largest difference",
     "log-probabilities": "largest difference",
@@ -32,6 +33,12 @@ class Sample:
     subject: str
     measure: str
     value: float
+
+
+def samples(workload: str, subject: str, **values: float) -> Iterator[Sample]:
+    """Yield several measures of one workload."""
+    for measure, value in values.items():
+        yield Sample(workload, subject, measure.replace("_", " "), value)
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,35 @@
 
 Within a section the subjects take turns workload by workload (A B A B), so that a machine that gets
 slower or faster meets all alike.
+
+An open loop's requests are due when a plan says, whether earlier ones are answered or not, as those
+of many independent clients are. A closed loop waits with its next request until a slow server has
+answered, and so never sees the queue that the slowness made.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator
 
 from benchmarks.answers import answers
 from benchmarks.bench import Bench
-from benchmarks.load.arrivals import bursts, steady
 from benchmarks.load.offer import Stream
-from benchmarks.results import Sample
+from benchmarks.results import Sample, samples
 from benchmarks.workloads import LENGTHS, TASKS
 
 LOADS = (20, 50, 65, 80, 90, 95)  # % of what the closed loop reached
 SINGLES_PER_S = 20  # requests beside the lists: few enough not to be the load themselves
 BURST = 256  # requests at once
 BURST_EVERY_S = 2.0
-
+SEED = 20_26
 
 Section = Callable[[Bench], Iterator[Sample]]
 
 
 def throughput(bench: Bench) -> Iterator[Sample]:
-    """All connections busy: texts of the chosen lengths, and pairs."""
+    """All connections busy: texts of the chosen lengths, pairs, and three tasks in turn."""
     chosen = [bench.workloads.of(length, task) for length in bench.lengths for task in TASKS[:2]]
     if not bench.quick:
-        chosen.append(bench.workloads.of("short", "nsp"))
+        chosen += [bench.workloads.of("short", "nsp"), bench.workloads.three_tasks()]
     for workload in chosen:
         for subject in bench.subjects:
             if subject.serves(workload):
@@ -42,22 +46,6 @@ def alone(bench: Bench) -> Iterator[Sample]:
                 yield from bench.saturate(subject, workload, connections=1, share=0.5)
 
 
-def three_tasks(bench: Bench) -> Iterator[Sample]:
-    """Requests of three tasks in turn, beside the same requests task by task."""
-    mixed = bench.workloads.three_tasks()
-    for server in bench.servers:
-        if server.serves(mixed):
-            together = bench.rate(server, mixed)
-            apart = [
-                bench.rate(server, bench.workloads.of("short", task), 1 / len(TASKS))
-                for task in TASKS
-            ]
-            one_by_one = harmonic(apart)
-            yield Sample(mixed.name, server.name, "rate", together)
-            yield Sample("one task after the other", server.name, "rate", one_by_one)
-            yield Sample(mixed.name, server.name, "mixed of apart", 100 * together / one_by_one)
-
-
 def lists(bench: Bench) -> Iterator[Sample]:
     """Single requests, without and with a client that sends one list of 512 after the other."""
     singles, many = bench.workloads.of("short", "embed"), bench.workloads.lists()
@@ -69,11 +57,10 @@ def lists(bench: Bench) -> Iterator[Sample]:
             beside = {"lists": Stream(server.posts(many), connections=1)}
             quiet = server.offer(stream, warm_s=bench.warm_s, seconds=seconds)["singles"]
             seen = server.offer(stream | beside, warm_s=bench.warm_s, seconds=seconds)["singles"]
-            for name, one in (("singles", quiet), ("singles beside lists", seen)):
-                yield Sample(name, server.name, "p50", one.p50_ms)
-                yield Sample(name, server.name, "p99", one.p99_ms)
-            ratio = seen.p99_ms / quiet.p99_ms
-            yield Sample("singles beside lists", server.name, "p99 of alone", ratio)
+            yield from samples("singles", server.name, p50=quiet.p50_ms, p99=quiet.p99_ms)
+            beside_lists = {"p50": seen.p50_ms, "p99": seen.p99_ms}
+            beside_lists["p99 of alone"] = seen.p99_ms / quiet.p99_ms
+            yield from samples("singles beside lists", server.name, **beside_lists)
 
 
 def burst(bench: Bench) -> Iterator[Sample]:
@@ -87,9 +74,9 @@ def burst(bench: Bench) -> Iterator[Sample]:
             stream = {"burst": Stream(server.posts(workload), due_s=due_s)}
             seconds = (count - 1) * BURST_EVERY_S
             seen = server.offer(stream, warm_s=BURST_EVERY_S / 2, seconds=seconds)["burst"]
-            yield Sample(f"{BURST} at once", server.name, "p50", seen.p50_ms)
-            yield Sample(f"{BURST} at once", server.name, "all answered", seen.worst_ms)
-            yield Sample(f"{BURST} at once", server.name, "refused", seen.refused / (count - 1))
+            found = {"p50": seen.p50_ms, "all answered": seen.worst_ms}
+            found["refused"] = seen.refused / (count - 1)
+            yield from samples(f"{BURST} at once", server.name, **found)
 
 
 def load(bench: Bench) -> Iterator[Sample]:
@@ -103,10 +90,8 @@ def load(bench: Bench) -> Iterator[Sample]:
                     stream = {"load": Stream(server.posts(workload), due_s=due_s)}
                     seen = server.offer(stream, warm_s=bench.warm_s, seconds=bench.seconds)["load"]
                     name = f"{workload.name} at {percent} %"
-                    yield Sample(name, server.name, "rate", rate)
-                    yield Sample(name, server.name, "p50", seen.p50_ms)
-                    yield Sample(name, server.name, "p99", seen.p99_ms)
-                    yield Sample(name, server.name, "refused", seen.refused)
+                    found = {"p50": seen.p50_ms, "p99": seen.p99_ms, "refused": seen.refused}
+                    yield from samples(name, server.name, rate=rate, **found)
 
 
 def length(bench: Bench) -> Iterator[Sample]:
@@ -123,15 +108,14 @@ def length(bench: Bench) -> Iterator[Sample]:
 def footprint(bench: Bench) -> Iterator[Sample]:
     """How long each subject took to get ready, and its memory after the other sections' load."""
     for subject in bench.subjects:
-        yield Sample("after the load", subject.name, "memory", subject.program.memory_mb())
-        yield Sample("after the load", subject.name, "ready", subject.ready_s)
+        found = {"memory": subject.program.memory_mb(), "ready": subject.ready_s}
+        yield from samples("after the load", subject.name, **found)
 
 
 SECTIONS: dict[str, Section] = {
     "answers": answers,
     "throughput": throughput,
     "alone": alone,
-    "three-tasks": three_tasks,
     "lists": lists,
     "burst": burst,
     "load": load,
@@ -141,10 +125,23 @@ SECTIONS: dict[str, Section] = {
 """In the order in which a round goes through them."""
 
 
-def harmonic(rates: Sequence[float]) -> float:
-    """Return the rate of doing equal numbers of each, one kind after the other.
+def steady(rate: float, seconds: float, seed: int = SEED) -> list[float]:
+    """Return the seconds at which requests of a Poisson process are due, in order.
 
-    >>> harmonic([100.0, 50.0])
-    66.66666666666667
+    The number of arrivals is exactly `rate * seconds`; given their number, the arrivals of a
+    Poisson process are uniform. Every subject is offered the same moments.
+
+    >>> [round(due, 2) for due in steady(rate=2, seconds=2)]
+    [0.24, 1.01, 1.02, 1.72]
     """
-    return len(rates) / sum(1 / rate for rate in rates)
+    chance = random.Random(seed)  # noqa: S311 - the same arrivals every time
+    return sorted(chance.uniform(0, seconds) for _ in range(round(rate * seconds)))
+
+
+def bursts(size: int, every_s: float, count: int) -> list[float]:
+    """Return the seconds at which `count` bursts of `size` requests at once are due.
+
+    >>> bursts(size=2, every_s=1.5, count=2)
+    [0.0, 0.0, 1.5, 1.5]
+    """
+    return [number * every_s for number in range(count) for _ in range(size)]

@@ -5,7 +5,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -93,12 +93,11 @@ class Subject(ABC):
 class Server(Subject):
     """A subject that answers over HTTP."""
 
-    def __init__(self, spec: Spec, program: Program, ready_s: float, url: str) -> None:
+    def __init__(
+        self, spec: Spec, program: Program, ready_s: float, dialect: Dialect, url: str
+    ) -> None:
         super().__init__(spec, program, ready_s)
-        if spec.dialect is None:
-            raise ValueError("expected the dialect of a server, found none")
-        self._dialect = spec.dialect
-        self.url = url
+        self._dialect, self.url = dialect, url
 
     def posts(self, workload: Workload) -> list[Post]:
         """Put a workload's questions into the words of this server's API."""
@@ -131,15 +130,10 @@ class Server(Subject):
     def ask(self, question: Question) -> Any:
         """Post one question."""
         path, body = self._dialect(question)
-        address = urlsplit(self.url)
-        connection = HTTPConnection(address.netloc, timeout=ANSWER_LIMIT_S)
         with self.awake():
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read()
-        connection.close()
-        if answer.status != 200:
-            raise RuntimeError(f"{self.name} answered {answer.status} to {path}: {content[:200]!r}")
+            status, content = fetch(self.url, "POST", path, body)
+        if status != 200:
+            raise RuntimeError(f"{self.name} answered {status} to {path}: {content[:200]!r}")
         return json.loads(content)
 
 
@@ -195,21 +189,23 @@ def running(spec: Spec, cores: Sequence[int], logs: Path) -> Iterator[Subject]:
                 raise RuntimeError(program.last_words())
             yield Loop(spec, program, time.perf_counter() - begun)
         else:
-            wait_until_ready(program, port, spec.ready)
-            ready_s = time.perf_counter() - begun
-            yield Server(spec, program, ready_s, f"http://127.0.0.1:{port}")
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(program, url, spec.ready)
+            yield Server(spec, program, time.perf_counter() - begun, spec.dialect, url)
     finally:
         program.stop()
 
 
-def wait_until_ready(program: Program, port: int, path: str) -> None:
+def wait_until_ready(program: Program, url: str, path: str) -> None:
     """Ask the path until it answers 200."""
     limit = time.perf_counter() + READY_LIMIT_S
-    while not answers(port, path):
+    while time.perf_counter() < limit:
+        with suppress(OSError, HTTPException):
+            if fetch(url, "GET", path)[0] == 200:
+                return
         program.require_running()
-        if time.perf_counter() > limit:
-            raise RuntimeError(f"not ready after {READY_LIMIT_S} s: {program.last_words()}")
         time.sleep(0.02)
+    raise RuntimeError(f"not ready after {READY_LIMIT_S} s: {program.last_words()}")
 
 
 def free_port() -> int:
@@ -219,13 +215,10 @@ def free_port() -> int:
     return port
 
 
-def answers(port: int, path: str) -> bool:
-    """Tell whether a GET of the path answers 200."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+def fetch(url: str, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+    """Return status and content of one answer."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=ANSWER_LIMIT_S)
+    with closing(connection):
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()

@@ -68,7 +68,8 @@ class Workloads:
     def three_tasks(self) -> Workload:
         """Return short requests of the three tasks in turn."""
         parts = [self.of("short", task).questions for task in TASKS]
-        return Workload("three tasks", tuple(chain.from_iterable(zip(*parts, strict=False))))
+        in_turn = chain.from_iterable(zip(*parts, strict=False))
+        return Workload("three tasks in turn", tuple(in_turn))
 
     def lists(self, size: int = LIST) -> Workload:
         """Return requests of so many short texts to embed, each with other ones while they last."""

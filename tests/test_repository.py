@@ -149,8 +149,6 @@ def test_training_imports_only_what_its_install_declares() -> None:
 def test_benchmarks_run_in_the_serving_install() -> None:
     elsewhere = {
         "plots.py": declared("plots"),
-        "random_checkpoint.py": declared("export"),
-        "gpu/pytorch.py": declared("serve") | {"torch", "transformers"},
         "peers/programs/*.py": None,  # each in its peer's own environment
     }
     apart: set[Path] = set()

@@ -23,14 +23,12 @@ class LatencySummary:
     worst_ms: float
     served: int
     """Good answers with those of the warm-up: what the server's CPU time was spent on."""
-    late_ms: float
-    """How late the generator itself was, at worst, in sending a request that was due."""
 
     @property
     def rate(self) -> float:
         """Good answers per second.
 
-        >>> LatencySummary(300, 0, 0, 2.0, 1.0, 2.0, 3.0, 400, 0.1).rate
+        >>> LatencySummary(300, 0, 0, 2.0, 1.0, 2.0, 3.0, 400).rate
         150.0
         """
         return self.answers / self.seconds
@@ -52,11 +50,6 @@ class LatencyRecorder:
         self._window = window
         self._latencies_s: list[float] = []
         self._refused = self._failed = self._served = 0
-        self._late_s = 0.0
-
-    def sent(self, due: float) -> None:
-        """Note how late a request went out."""
-        self._late_s = max(self._late_s, time.perf_counter() - due)
 
     def answered(self, due: float, status: int, *, by: float) -> None:
         """Note an answer; `by` is the moment that decides whether it is in the measured time."""
@@ -83,7 +76,6 @@ class LatencyRecorder:
             p99_ms=p99,
             worst_ms=worst,
             served=self._served,
-            late_ms=self._late_s * 1000,
         )
 
 

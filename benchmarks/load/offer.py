@@ -1,18 +1,33 @@
-"""Streams of requests -> a run of the load generator against a URL, and what its clients saw."""
+"""Streams of requests -> a run of the load generator against a URL, and what its clients saw.
 
+The generator is this module in a process of its own, on uvloop and raw HTTP, so that it takes
+little of the cores that it may share with the server.
+
+Usage: python -m benchmarks.load.offer PLAN.json; prints JSON.
+"""
+
+import asyncio
+import gc
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
 
-from benchmarks.load.latencies import LatencySummary
+import uvloop
+
+from benchmarks.load.connection import request
+from benchmarks.load.latencies import LatencySummary, Window
+from benchmarks.load.streams import ClosedLoop, OpenLoop
 
 Post = tuple[str, str]
 """Path and body of a request."""
-BUSIEST = 0.9  # share of one core above which the generator may be what limits a rate
+SWITCH_S = 0.0002  # in which the thread that paces an open loop gets its turn
 
 
 @dataclass(frozen=True)
@@ -41,23 +56,12 @@ def offer(url: str, streams: Mapping[str, Stream], *, warm_s: float, seconds: fl
     Raises:
         RuntimeError: a request failed, which would make all rates meaningless.
     """
-    plan = {
-        "url": url,
-        "warm_s": warm_s,
-        "seconds": seconds,
-        "streams": {
-            name: {
-                "posts": stream.posts,
-                "connections": stream.connections,
-                "due_s": None if stream.due_s is None else list(stream.due_s),
-            }
-            for name, stream in streams.items()
-        },
-    }
+    asked = {name: asdict(stream) for name, stream in streams.items()}
+    plan = {"url": url, "warm_s": warm_s, "seconds": seconds, "streams": asked}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "plan.json"
         file.write_text(json.dumps(plan))
-        command = [sys.executable, "-m", "benchmarks.load", str(file)]
+        command = [sys.executable, "-m", "benchmarks.load.offer", str(file)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     answer = json.loads(done.stdout)
     summaries = {name: LatencySummary(**counts) for name, counts in answer["streams"].items()}
@@ -65,3 +69,28 @@ def offer(url: str, streams: Mapping[str, Stream], *, warm_s: float, seconds: fl
         if stream.failed:
             raise RuntimeError(f"{name}: {stream.failed} requests to {url} failed")
     return Offered(summaries, answer["busy"])
+
+
+async def measure(plan: dict[str, Any]) -> dict[str, Any]:
+    """Run all streams of a plan side by side."""
+    address = urlsplit(plan["url"])
+    window = Window(plan["warm_s"], plan["seconds"])
+    loops: dict[str, ClosedLoop | OpenLoop] = {}
+    for name, stream in plan["streams"].items():
+        ready = [request(target, address.netloc, body.encode()) for target, body in stream["posts"]]
+        if stream["due_s"] is None:
+            loops[name] = ClosedLoop(ready, stream["connections"], window)
+        else:
+            loops[name] = OpenLoop(ready, stream["due_s"], window)
+    begun, cpu_begun = time.perf_counter(), time.process_time()
+    host, port = address.hostname or "", address.port or 80
+    await asyncio.gather(*(loop.run(host, port) for loop in loops.values()))
+    busy = (time.process_time() - cpu_begun) / (time.perf_counter() - begun)
+    streams = {name: asdict(loop.recorder.summary()) for name, loop in loops.items()}
+    return {"busy": busy, "streams": streams}
+
+
+if __name__ == "__main__":
+    gc.disable()  # a collection would show as a latency
+    sys.setswitchinterval(SWITCH_S)
+    print(json.dumps(uvloop.run(measure(json.loads(Path(sys.argv[1]).read_text())))))

@@ -16,16 +16,23 @@ from benchmarks.load.latencies import LatencyRecorder, Window
 PATIENCE_S = 20.0  # for the answers still under way when the last request is sent
 
 
-class ClosedLoop:
+class Loop:
+    """What both have: requests, over and over, the measured time, and what is recorded in it."""
+
+    def __init__(self, requests: Sequence[bytes], window: Window) -> None:
+        self._requests = cycle(requests)
+        self._window = window
+        self._all_answered = asyncio.Event()
+        self.recorder = LatencyRecorder(window)
+
+
+class ClosedLoop(Loop):
     """Keeps its connections busy: each sends its next request when the last one is answered."""
 
     def __init__(self, requests: Sequence[bytes], connections: int, window: Window) -> None:
-        self._requests = cycle(requests)
+        super().__init__(requests, window)
         self._connections = connections
-        self._window = window
         self._busy = 0
-        self._all_answered = asyncio.Event()
-        self.recorder = LatencyRecorder(window)
 
     async def run(self, host: str, port: int) -> None:
         """Offer load until the window ends, then wait for the answers still under way."""
@@ -59,18 +66,15 @@ class ClosedLoop:
         connection.send(next(self._requests), time.perf_counter())
 
 
-class OpenLoop:
+class OpenLoop(Loop):
     """Sends each request when it is due, on a connection that is free or on a new one."""
 
     def __init__(self, requests: Sequence[bytes], due_s: Sequence[float], window: Window) -> None:
-        self._requests = cycle(requests)
+        super().__init__(requests, window)
         self._due = [window.starts + due for due in due_s]
-        self._window = window
         self._waiting = len(self._due)
         self._free: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
-        self._all_answered = asyncio.Event()
-        self.recorder = LatencyRecorder(window)
 
     async def run(self, host: str, port: int) -> None:
         """Send every request when it is due, then wait for the answers."""
@@ -109,7 +113,6 @@ class OpenLoop:
             self._send(connection, due)
 
     def _send(self, connection: Connection, due: float) -> None:
-        self.recorder.sent(due)
         connection.send(next(self._requests), due)
 
     def _answered(self, connection: Connection, status: int) -> None:

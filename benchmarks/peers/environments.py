@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from benchmarks.cloze import REPOSITORY
+
 ENVIRONMENTS = REPOSITORY / ".venv-peers"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 # PyTorch's CPU build where pip is configured to find it, otherwise the registry's.
@@ -34,7 +35,11 @@ def build(name: str) -> None:
     call([sys.executable, "-m", "venv", str(folder)])
     install(name, lock)
     if "torch==" in (REQUIREMENTS / f"{name}.in").read_text():
-        install_torch(name)
+        small, large = TORCH
+        try:
+            install(name, small)
+        except RuntimeError:
+            install(name, large)
     done.write_text(lock.read_text())
 
 
@@ -43,15 +48,6 @@ def install(name: str, lock: Path) -> None:
     pip = [str(python_of(name)), "-m", "pip", "install", "--quiet", "--no-input"]
     strict = ["--disable-pip-version-check", "--require-hashes", "--no-deps"]
     call([*pip, *strict, "--only-binary", ":all:", "--requirement", str(lock)])
-
-
-def install_torch(name: str) -> None:
-    """Install PyTorch: the small build if pip finds it."""
-    small, large = TORCH
-    try:
-        install(name, small)
-    except RuntimeError:
-        install(name, large)
 
 
 def call(command: Sequence[str]) -> str:

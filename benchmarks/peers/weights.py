@@ -10,25 +10,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.environments import ENVIRONMENTS, REPOSITORY, build, call, python_of
-from benchmarks.random_checkpoint import SIZES
+from benchmarks.cloze import DEFAULT_MODEL, REPOSITORY
+from benchmarks.peers.environments import ENVIRONMENTS, build, call, python_of
 
+SIZES = {  # of random weights: layers, hidden size, heads
+    "tiny": (2, 64, 2),  # to try the benchmarks themselves
+    "small": (6, 384, 12),  # all-MiniLM-L6-v2's
+    "base": (12, 768, 12),
+    "large": (24, 1024, 16),
+}
 PRECISIONS = ("fp32", "int8")
-TOKENIZER = REPOSITORY / "models" / "cloze-small-en" / "tokenizer.json"  # of random weights
+TOKENIZER = DEFAULT_MODEL / "tokenizer.json"  # of random weights
+RANDOM = "benchmarks.peers.programs.random_checkpoint"
 EXPORT = REPOSITORY / ".venv-export" / "bin" / "python"
 EXPORT_TASKS = {"fill-mask": "fill-mask", "embed": "feature-extraction"}  # Optimum's names
 KIND = ("--framework", "pt", "--library", "transformers")
 
 # What makes a checkpoint one of sentence-transformers: the mean of the token vectors, normalised.
 MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    {
-        "idx": 2,
-        "name": "2",
-        "path": "2_Normalize",
-        "type": "sentence_transformers.models.Normalize",
-    },
+    {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+    for place, (path, kind) in enumerate(
+        [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    )
 ]
 
 
@@ -61,19 +64,19 @@ class Weights:
 def prepare(
     source: str,
     precisions: Sequence[str] = PRECISIONS,
-    exporter: Path = EXPORT,
     root: Path = ENVIRONMENTS / "weights",
+    python: Path | None = None,
 ) -> Weights:
-    """Make the checkpoint and Cloze's model folders, in an environment that can export."""
+    """Make the checkpoint and Cloze's model folders, each in its environment, or all in one."""
     weights = Weights(root.resolve() / name_of(source))
     if not weights.checkpoint.exists():
-        make_checkpoint(source, weights.checkpoint, exporter)
+        make_checkpoint(source, weights.checkpoint, python)
     for precision in precisions:
         folder = weights.cloze(precision)
         if not folder.exists():
             print(f"exporting {source} for Cloze in {precision}", flush=True)
             paths = [str(weights.checkpoint), str(folder)]
-            call([str(exporter), "-m", "export", *paths, "--precision", precision])
+            call([str(python or EXPORT), "-m", "export", *paths, "--precision", precision])
     return weights
 
 
@@ -87,14 +90,16 @@ def name_of(source: str) -> str:
     return f"{Path(source).resolve().name}-{digest.hexdigest()[:8]}"
 
 
-def make_checkpoint(source: str, folder: Path, exporter: Path = EXPORT) -> None:
+def make_checkpoint(source: str, folder: Path, python: Path | None = None) -> None:
     """Copy the checkpoint, or make one, and say how sentences are pooled."""
     partial = folder.with_name("checkpoint.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if source in SIZES:
-        program = [str(exporter), "-m", "benchmarks.random_checkpoint"]
-        call([*program, source, str(TOKENIZER), str(partial)])
+        if python is None:
+            build("pipeline")
+        program = [str(python or python_of("pipeline")), "-m", RANDOM]
+        call([*program, *map(str, SIZES[source]), str(TOKENIZER), str(partial)])
     else:
         for file in Path(source).iterdir():
             if file.is_file():
@@ -106,15 +111,12 @@ def make_checkpoint(source: str, folder: Path, exporter: Path = EXPORT) -> None:
 def pool_sentences(folder: Path) -> None:
     """Write the files of sentence-transformers."""
     config = json.loads((folder / "config.json").read_text())
-    pooling = {
-        "word_embedding_dimension": config["hidden_size"],
-        "pooling_mode_mean_tokens": True,
-    }
+    size = {"word_embedding_dimension": config["hidden_size"], "pooling_mode_mean_tokens": True}
     limit = {"max_seq_length": config["max_position_embeddings"]}
-    (folder / "1_Pooling").mkdir()
     (folder / "2_Normalize").mkdir()
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(size))
     (folder / "modules.json").write_text(json.dumps(MODULES))
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     (folder / "sentence_bert_config.json").write_text(json.dumps(limit))
 
 

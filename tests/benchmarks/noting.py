@@ -8,7 +8,7 @@ from benchmarks.load.latencies import LatencySummary
 from benchmarks.subjects import Server, Throughput
 from benchmarks.workloads import TASKS, Task, Workload
 
-SUMMARY = LatencySummary(100, 0, 0, 1.0, 2.0, 3.0, 4.0, 120, 0.0)
+SUMMARY = LatencySummary(100, 0, 0, 1.0, 2.0, 3.0, 4.0, 120)
 EVERY_TASK = frozenset(TASKS)
 
 

@@ -30,9 +30,9 @@ class Sleeping:
 
 def test_rate_leaves_the_warm_up_out() -> None:
     ran = run(Sleeping().prepare("embed", [], 1), threads=2, warm_s=0.2, seconds=0.4)
-    assert ran.seconds == pytest.approx(0.4, abs=0.1)
-    assert 100 <= ran.texts / ran.seconds <= 660
-    assert ran.served > ran.texts
+    assert ran["seconds"] == pytest.approx(0.4, abs=0.1)
+    assert 100 <= ran["texts"] / ran["seconds"] <= 660
+    assert ran["served"] > ran["texts"]
 
 
 def test_every_batch_is_computed_once_and_in_turn() -> None:

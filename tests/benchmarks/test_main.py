@@ -6,10 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from benchmarks.harness import started
-from benchmarks.load.ceiling import ceiling_rate
 from benchmarks.subjects import Spec
 from benchmarks.workloads import TASKS
 from tests.running_server import REPOSITORY
@@ -21,7 +18,7 @@ def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_short_run_reports_every_measure(tmp_path: Path) -> None:
-    sections = "throughput,alone,load,footprint"
+    sections = "answers,throughput,alone,load,footprint"
     options = ["--quick", "--rounds", "2", "--seconds", "1", "--only", sections]
     done = bench(*options, "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -31,9 +28,13 @@ def test_short_run_reports_every_measure(tmp_path: Path) -> None:
         for subject in ("cloze", "cloze, bare session"):
             assert ("throughput", f"short {task}", subject, "rate") in found
             assert ("throughput", f"short {task}", subject, "CPU") in found
+        assert ("throughput", f"short {task}", "cloze", "generator") in found
         for measure in ("p50", "p99"):
             assert ("alone", f"short {task}", "cloze", measure) in found
             assert ("load", f"short {task} at 80 %", "cloze", measure) in found
+        assert ("answers", f"{task}, beside a long text", "cloze") in {key[:3] for key in found}
+    vectors = [f for f in report["figures"] if f["measure"] == "vectors"]
+    assert max(max(figure["rounds"]) for figure in vectors) < 1e-5
     assert ("footprint", "after the load", "cloze", "memory") in found
     assert all(len(figure["rounds"]) == 2 for figure in report["figures"])
     assert all(value > 0 for f in report["figures"] for value in f["rounds"] if f["unit"] == "ms")
@@ -54,8 +55,3 @@ def test_subject_that_does_not_start_is_left_out_with_its_reason(tmp_path: Path)
     with started(specs, sorted(os.sched_getaffinity(0)), tmp_path) as (subjects, missing):
         assert subjects == []
         assert "needs another processor" in missing["not measured: loop"]
-
-
-@pytest.mark.slow
-def test_load_generator_offers_several_times_what_the_server_answers() -> None:
-    assert ceiling_rate(connections=32) > 4000

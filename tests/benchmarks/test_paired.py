@@ -8,24 +8,26 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench import Bench
-from benchmarks.paired import OURS, THEIRS, WORKLOADS, checkout_of, git, measure
+from benchmarks.paired import OURS, THEIRS, WORKLOADS, checkout_of, git, paired
 from benchmarks.workloads import Workloads
 from tests.benchmarks.noting import EVERY_TASK, Noting
 from tests.running_server import REPOSITORY
 
 
-def paired(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def run_paired(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "benchmarks.paired", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
-def test_revision_is_measured_beside_this_checkout_and_leaves_nothing(tmp_path: Path) -> None:
-    before = git("worktree", "list")
+def test_revision_is_measured_beside_this_checkout_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = ["--rounds", "2", "--seconds", "0.5", "--only", "short-fill-mask,lists"]
     sides = ["--against", "HEAD", "--theirs", "CLOZE_BATCH_TOKENS=256"]
-    done = paired(*options, *sides, "--results", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = run_paired(*options, *sides, "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert git("worktree", "list") == before
+    assert str(tmp_path) not in git("worktree", "list")
     report = json.loads((tmp_path / "paired.json").read_text())
     rates = {(f["workload"], f["subject"]): f for f in report["figures"] if f["measure"] == "rate"}
     for workload in ("short fill-mask", "list of 16"):
@@ -39,20 +41,19 @@ def test_revision_is_measured_beside_this_checkout_and_leaves_nothing(tmp_path: 
 
 def test_settings_reach_their_own_side_alone(tmp_path: Path) -> None:
     options = ["--against", ".", "--only", "lists", "--rounds", "1", "--results", str(tmp_path)]
-    done = paired(*options, "--theirs", "CLOZE_THREADS=none")
+    done = run_paired(*options, "--theirs", "CLOZE_THREADS=none")
     assert done.returncode != 0
     assert "CLOZE_THREADS" in done.stderr
 
 
-def test_who_is_first_alternates_from_round_to_round(default_model: Path) -> None:
+def test_every_workload_is_measured_on_both_in_turn(default_model: Path) -> None:
     calls: list[tuple[str, str]] = []
     subjects = [Noting(name, EVERY_TASK, calls) for name in (OURS, THEIRS)]
-    workloads = Workloads(default_model / "tokenizer.json")
-    asked = [(WORKLOADS["pairs"](workloads), 32)]
-    results = measure(Bench(subjects, workloads, 32, 1.0), asked, rounds=3)
-    assert [name for name, _ in calls[2:]] == [OURS, THEIRS, THEIRS, OURS, OURS, THEIRS]
-    assert [figure.subject for figure in results.figures()[:1]] == [OURS]
-    assert all(len(figure.rounds) == 3 for figure in results.figures())
+    bench = Bench(subjects, Workloads(default_model / "tokenizer.json"), 32, 1.0)
+    rates = [sample for sample in paired(bench, tuple(WORKLOADS)) if sample.measure == "rate"]
+    assert [name for name, _ in calls] == [OURS, THEIRS] * len(WORKLOADS)
+    assert [sample.subject for sample in rates] == [OURS, THEIRS] * len(WORKLOADS)
+    assert len({sample.workload for sample in rates}) == len(WORKLOADS)
 
 
 def test_unknown_revision_is_named() -> None:
@@ -64,6 +65,6 @@ def test_unknown_revision_is_named() -> None:
     ("wrong", "named"), [(("--only", "short"), "short"), (("--ours", "THREADS"), "THREADS")]
 )
 def test_mistake_on_the_command_line_is_named(wrong: tuple[str, str], named: str) -> None:
-    done = paired("--against", ".", *wrong)
+    done = run_paired("--against", ".", *wrong)
     assert done.returncode != 0
     assert named in done.stderr

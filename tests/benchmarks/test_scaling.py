@@ -9,34 +9,34 @@ import pytest
 
 from benchmarks.bare import BareSession
 from benchmarks.programs import Program
-from benchmarks.scaling import (
-    Costs,
-    Setup,
-    calculated_row,
-    expected,
-    measured_row,
-    middle,
-)
+from benchmarks.results import Figure
+from benchmarks.scaling import Costs, Setup, calculated_row, costs_of
 
-COSTS = Costs(rate=700, cpu_s=0.002, loop_s=0.0003, busy=0.9, memory_mb=250)
+COSTS = Costs(cpu_s=0.002, lock_s=0.0004, busy=0.9)
+SETUP = Setup((0, 1), 2)
 
 
 def test_few_cores_are_the_limit_and_then_the_lock_is() -> None:
-    assert expected(COSTS, 0.0004, cores=2, processes=1) == pytest.approx(900)
-    assert expected(COSTS, 0.0004, cores=16, processes=1) == pytest.approx(2250)
-    assert expected(COSTS, 0.0004, cores=16, processes=3) == pytest.approx(6750)
+    assert COSTS.expected(cores=2, processes=1) == pytest.approx(900)
+    assert COSTS.expected(cores=16, processes=1) == pytest.approx(2250)
+    assert COSTS.expected(cores=16, processes=3) == pytest.approx(6750)
 
 
 def test_a_row_says_what_limits_the_processes_that_are_started() -> None:
-    assert calculated_row(COSTS, 0.0004, 16) == ["16", "2,250", "6,750", "3", "lock"]
-    assert calculated_row(COSTS, 0.0002, 16) == ["16", "4,500", "7,200", "3", "cores"]
+    assert calculated_row(COSTS, 16) == ["16", "2,250", "6,750", "3", "lock"]
+    quick = Costs(cpu_s=0.002, lock_s=0.0002, busy=0.9)
+    assert calculated_row(quick, 16) == ["16", "4,500", "7,200", "3", "cores"]
 
 
-def test_a_setup_is_shown_by_its_middle_round() -> None:
-    rounds = [Costs(rate, 0.002, 0.0003, 0.9, 250) for rate in (100.0, 300.0, 200.0)]
-    assert middle(rounds).rate == 200
-    row = measured_row(Setup((0, 1), 2), "short embed", rounds)
-    assert row == ["short embed", "2", "2", "200 (100 to 300)", "2.00", "0.30", "90%", "250"]
+def test_costs_are_those_of_the_setups_middle_round() -> None:
+    figures = [
+        Figure("measured", workload, SETUP.name, measure, tuple(value * n for n in (1.0, 3.0, 2.0)))
+        for workload, factor in (("short embed", 1), ("mixed embed", 9))
+        for measure, value in (("CPU", 1.0), ("event loop", 0.15 * factor), ("cores busy", 45.0))
+    ]
+    costs = costs_of(figures, SETUP, "short embed", python_s=0.0001)
+    assert (costs.cpu_s, costs.busy) == (0.002, 0.9)
+    assert costs.lock_s == pytest.approx(0.0004)
 
 
 def test_python_beside_the_session_is_a_small_part_of_a_text(default_model: Path) -> None:

@@ -1,11 +1,13 @@
 """The order of measurements, with subjects that only note when they are asked."""
 
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean, pstdev
 
 import pytest
 
 from benchmarks.bench import Bench
-from benchmarks.sections import SECTIONS, alone, harmonic, load, throughput
+from benchmarks.sections import SECTIONS, alone, bursts, load, steady, throughput
 from benchmarks.workloads import Workloads
 from tests.benchmarks.noting import EVERY_TASK, Noting
 
@@ -39,7 +41,7 @@ def test_subjects_take_turns_and_only_at_what_they_can_do(
 
 def test_one_connection_is_measured_in_half_the_time(bench: Bench) -> None:
     samples = list(alone(bench))
-    assert {sample.measure for sample in samples} == {"rate", "p50", "p99", "CPU"}
+    assert {sample.measure for sample in samples} == {"rate", "p50", "p99", "generator", "CPU"}
 
 
 def test_offered_rates_are_shares_of_capacity_and_stay_the_same(
@@ -53,9 +55,34 @@ def test_offered_rates_are_shares_of_capacity_and_stay_the_same(
     assert calls[1:3] == [("A", "125 requests"), ("A", "200 requests")]
 
 
-def test_separate_phases_of_equal_numbers_have_the_harmonic_mean() -> None:
-    assert harmonic([60.0, 30.0, 20.0]) == pytest.approx(30.0)
-
-
 def test_every_section_says_what_it_measures() -> None:
     assert all(section.__doc__ for section in SECTIONS.values())
+
+
+def test_as_many_requests_are_due_as_the_rate_says() -> None:
+    assert len(steady(rate=70, seconds=3)) == 210
+    assert len(steady(rate=0.5, seconds=3)) == 2
+
+
+def test_arrivals_lie_in_the_time_and_in_order() -> None:
+    due_s = steady(rate=100, seconds=2.5)
+    assert due_s == sorted(due_s)
+    assert due_s[0] >= 0
+    assert due_s[-1] < 2.5
+
+
+def test_gaps_are_those_of_independent_clients() -> None:
+    due_s = steady(rate=1000, seconds=20)
+    gaps = [later - earlier for earlier, later in pairwise(due_s)]
+    assert mean(gaps) == pytest.approx(0.001, rel=0.01)
+    # Exponential gaps spread as far as their mean; those of a metronome would not at all.
+    assert pstdev(gaps) == pytest.approx(mean(gaps), rel=0.05)
+
+
+def test_every_subject_meets_the_same_arrivals() -> None:
+    assert steady(rate=50, seconds=1) == steady(rate=50, seconds=1)
+    assert steady(rate=50, seconds=1) != steady(rate=50, seconds=1, seed=1)
+
+
+def test_requests_of_a_burst_are_due_at_once() -> None:
+    assert bursts(size=3, every_s=2.0, count=3) == [0.0] * 3 + [2.0] * 3 + [4.0] * 3

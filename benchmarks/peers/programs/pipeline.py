@@ -1,43 +1,30 @@
-"""The transformers fill-mask pipeline behind FastAPI, as its documentation would have one write it.
+"""The transformers fill-mask pipeline behind FastAPI, text by text.
 
 Usage: pipeline.py CHECKPOINT PORT THREADS
 """
 
 import sys
+from typing import Any
 
 import torch
-import uvicorn
-from fastapi import FastAPI
-from pydantic import BaseModel
 from transformers import pipeline
 
-
-class Body(BaseModel):
-    """One text or a list."""
-
-    inputs: str | list[str]
+from benchmarks.loops import Texts
+from benchmarks.peers.programs.served import serve
 
 
-def application(checkpoint: str) -> FastAPI:
-    """Load the pipeline and put it behind its routes."""
-    fill = pipeline("fill-mask", model=checkpoint, device="cpu")
-    app = FastAPI()
+class FillMask:
+    """The pipeline, as its documentation has one call it."""
 
-    @app.post("/fill-mask")
-    async def fill_mask(body: Body) -> list:  # type: ignore[type-arg] # as the pipeline gives it
-        # On the event loop: on FastAPI's 40 threads it was slower, since PyTorch's own threads
-        # then compete for the cores.
-        with torch.inference_mode():
-            answer: list = fill(body.inputs, top_k=5)  # type: ignore[type-arg]
-        return answer
+    def __init__(self, checkpoint: str) -> None:
+        self._fill = pipeline("fill-mask", model=checkpoint, device="cpu")
 
-    @app.get("/readyz")
-    async def ready() -> str:
-        return "ready"
-
-    return app
+    @torch.inference_mode()
+    def answers(self, task: str, texts: Texts) -> list[Any]:  # noqa: ARG002 - it has one
+        """Fill each mask."""
+        return [self._fill(text, top_k=5) for (text,) in texts]
 
 
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[3]))
-    uvicorn.run(application(sys.argv[1]), port=int(sys.argv[2]), log_level="warning")
+    serve(FillMask(sys.argv[1]), ("fill-mask",), sys.argv[2], largest=1)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cloze import REPOSITORY
 from benchmarks.peers.catalogue import PEERS, Peer
-from benchmarks.peers.environments import REPOSITORY, REQUIREMENTS
+from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.weights import Weights
 
 PROGRAMS = REPOSITORY / "benchmarks" / "peers" / "programs"

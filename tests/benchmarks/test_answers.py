@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.peers.sameness import Sameness
+from benchmarks.answers import Sameness
 from benchmarks.subjects import Subject
 from benchmarks.workloads import Question, Task
 

@@ -2,25 +2,30 @@
 
 Measures the server over HTTP, the bare session by batch size, and transformers on PyTorch, all on
 one checkpoint of random weights, with the sections of `make bench`. Answers are compared with those
-of float32 on the CPU. Needs `onnxruntime-gpu`, and what the exporter needs beside it.
+of float32 on the CPU. Needs `onnxruntime-gpu`, what the exporter needs beside it, and transformers.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import cloze
-from benchmarks.harness import bench_of, command_line, complete, names, require_known, run, started
-from benchmarks.machine import conditions, gpu, leave, own_cores
-from benchmarks.peers.catalogue import EMBED, FILL
+from benchmarks.answers import Sameness
+from benchmarks.harness import (
+    bench_of,
+    command_line,
+    names,
+    read_options,
+    require_known,
+    run,
+    started,
+)
+from benchmarks.machine import conditions, gpu_name, leave, own_cores
 from benchmarks.peers.environments import ENVIRONMENTS
-from benchmarks.peers.sameness import Sameness
-from benchmarks.peers.weights import Weights, prepare
-from benchmarks.random_checkpoint import SIZES
+from benchmarks.peers.weights import SIZES, Weights, prepare
 from benchmarks.subjects import Server, Spec
-from benchmarks.workloads import TASKS
+from benchmarks.workloads import TASKS, Task
 from models.manifest import TOKENIZER_FILE
 
 SECTIONS = ("answers", "throughput", "alone", "load", "footprint")
@@ -43,65 +48,58 @@ def specs(weights: Weights, options: argparse.Namespace) -> list[Spec]:
         bare += ["--batch-tokens", str(tokens)]
         found.append(Spec(f"bare session, {tokens} tokens", bare, frozenset(TASKS)))
     for tokens in options.batch_tokens:
-        pytorch = [sys.executable, "-m", "benchmarks.gpu.pytorch", str(weights.checkpoint)]
+        pytorch = [
+            sys.executable,
+            "-m",
+            "benchmarks.peers.programs.pytorch_loop",
+            str(weights.checkpoint),
+        ]
         pytorch += [*device, "--batch-tokens", str(tokens)]
-        found.append(Spec(f"PyTorch, {tokens} tokens", pytorch, FILL | EMBED))
+        found.append(
+            Spec(f"PyTorch, {tokens} tokens", pytorch, frozenset[Task]({"fill-mask", "embed"}))
+        )
         masks = f"PyTorch, {tokens} tokens, logits of masks alone"
-        found.append(Spec(masks, [*pytorch, "--masks-alone"], FILL))
+        found.append(Spec(masks, [*pytorch, "--masks-alone"], frozenset[Task]({"fill-mask"})))
     return found
 
 
 def measure(size: str, options: argparse.Namespace) -> None:
     """Export, start, measure and report one size."""
-    weights = prepare(size, (EXACT, SERVED), Path(sys.executable), options.folder)
+    weights = prepare(size, (EXACT, SERVED), options.folder, Path(sys.executable))
     logs = options.results / "logs"
     with started(specs(weights, options), options.cores, logs, Sameness().check) as (
         subjects,
         missing,
     ):
-        stated = conditions(options.cores) | {"GPU": gpu(), "weights": f"{size}, random"} | missing
+        stated = conditions(options.cores) | {"GPU": gpu_name(), "weights": f"{size}, random"}
         bench = bench_of(subjects, weights.checkpoint / TOKENIZER_FILE, options)
-        if isinstance(subjects[0], Server) and subjects[0].name == REFERENCE:
+        if subjects and isinstance(subjects[0], Server) and subjects[0].name == REFERENCE:
             bench.reference = subjects[0]
             bench.subjects = subjects[1:]
-        run(
-            f"gpu-{size}",
-            bench,
-            options,
-            stated,
-            [f"bare session, {options.batch_tokens[0]} tokens"],
-        )
+        references = [f"bare session, {options.batch_tokens[-1]} tokens"]
+        run(f"gpu-{size}", bench, options, stated | missing, references)
 
 
-def read_options() -> argparse.Namespace:
+def asked() -> argparse.Namespace:
     """Read the command line."""
     parser = command_line("benchmarks.gpu", "Cloze on a GPU beside PyTorch, random weights.")
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), default="cuda", help="cpu to try the benchmark itself")
     add("--sizes", type=names, default=("small", "base"), help=f"of: {', '.join(SIZES)}")
-    add("--batch-tokens", type=numbers, default=BATCH_TOKENS, help="of full batches")
-    add("--processes", type=numbers, default=(1, 4), help="of the server")
+    add("--batch-tokens", type=int, nargs="+", default=BATCH_TOKENS, help="of full batches")
+    add("--processes", type=int, nargs="+", default=(1, 4), help="of the server")
     add("--folder", type=Path, default=ENVIRONMENTS / "weights", help="where models are kept")
     cores = own_cores()
     if len(cores) > 2 * GENERATOR_CORES:
         parser.set_defaults(cores=cores[:-GENERATOR_CORES])
-    options = complete(parser.parse_args(), SECTIONS)
+    options = read_options(parser, SECTIONS)
     require_known("--sizes", options.sizes, SIZES)
     return options
 
 
-def numbers(text: str) -> Sequence[int]:
-    """Read a list of numbers with commas between them.
-
-    >>> numbers("1,4")
-    (1, 4)
-    """
-    return tuple(map(int, text.split(",")))
-
-
 def main() -> None:
     """Measure size by size."""
-    options = read_options()
+    options = asked()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     leave(options.cores)
     for size in options.sizes:
