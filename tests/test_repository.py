@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "scripts": {"server", "training"},
 }
 # Within the server, inference knows nothing of HTTP.
-INFERENCE_MAY_IMPORT = ("server.inference", "server.alarm", "server.errors", "models")
+INFERENCE_MAY_IMPORT = ("server.inference", "server.errors", "server.settings", "models")
 
 # Distribution -> module, where the two differ.
 MODULE_OF = {

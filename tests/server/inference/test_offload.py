@@ -229,7 +229,7 @@ def test_closing_drops_what_waits_unless_it_is_to_be_finished() -> None:
         await asyncio.sleep(0.05)
         held.gate.set()
         await closing
-        return await asyncio.gather(busy, waiting, return_exceptions=True)
+        return list(await asyncio.gather(busy, waiting, return_exceptions=True))
 
     assert asyncio.run(work(wait=True)) == ["done", "waited"]
     done, dropped = asyncio.run(work(wait=False))
