@@ -16,7 +16,7 @@ from tests.server.inference.conftest import resources
 
 async def loaded(folder: Path, default: str | None = None) -> Registry:
     registry = Registry()
-    await registry.load(folder, default, resources(threads=1))
+    await registry.load(folder, default, lambda: resources(threads=1))
     return registry
 
 
