@@ -48,11 +48,9 @@ import numpy as np
 
 from models.heads import TONE
 from models.probabilities import softmax
-from server.inference.runtime.packing import Item, PooledLogits, Result
+from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
 from server.inference.tasks.pairs import Cut, read_pair
-from server.inference.tasks.task import (
-    Plan, Price, Proceed, ServedModel, Task, estimated_tokens, planned, results_as,
-)
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
 
 
 class Tone(Task[str, Cut, list[list[float]]]):
@@ -64,8 +62,7 @@ class Tone(Task[str, Cut, list[list[float]]]):
 
     def price(self, inputs: Sequence[str], options: Cut, model: ServedModel) -> Price:
         most = model.manifest.max_tokens
-        tokens = sum([estimated_tokens(len(text), most) for text in inputs])
-        return Price(sum(map(len, inputs)), tokens, 256 * len(inputs))
+        return Price.estimate([len(text) for text in inputs], most, 256 * len(inputs))
 
     def plan(
         self, inputs: Sequence[str], options: Cut, model: ServedModel, proceed: Proceed
@@ -77,7 +74,7 @@ class Tone(Task[str, Cut, list[list[float]]]):
             return softmax(np.stack(results_as(np.ndarray, results))).tolist()
 
         cut = [truncated for _, truncated in read]
-        return planned(items, answer, cut, answer_bytes=256 * len(inputs))
+        return Plan.of(items, answer, cut, 256 * len(inputs))
 
     def sample(self) -> PooledLogits:
         return PooledLogits(TONE)
@@ -183,7 +180,11 @@ class Copy:
                 [sys.executable, "-m", "server"], cwd=self.folder, env=environment, stderr=stream
             )
         server = RunningServer(process, log)
-        server.wait_until_ready()
+        try:
+            server.wait_until_ready()
+        except Exception:
+            server.kill()
+            raise
         return server
 
 

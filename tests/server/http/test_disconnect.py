@@ -153,8 +153,10 @@ def test_a_request_past_its_deadline_is_refused_uncomputed(one_worker: RunningSe
         waited = time.monotonic() - started
     late = [response for response in responses if not response.is_success]
     assert len(late) >= 10
-    assert {response.status_code for response in late} == {504}
-    assert {response.json()["error"]["code"] for response in late} == {"deadline_exceeded"}
+    # One whose body had not come in time is told so.
+    told = {(response.status_code, response.json()["error"]["code"]) for response in late}
+    assert (504, "deadline_exceeded") in told
+    assert told <= {(504, "deadline_exceeded"), (408, "request_timeout")}
     assert waited < 2
     assert 1 <= one_worker.metric("cloze_expired_total") - before <= len(late)
 
