@@ -253,6 +253,18 @@ def test_a_request_beyond_the_whole_queue_is_refused_for_good(load: Load) -> Non
     assert run_task(pipeline, EMBED, HELLO * 10, EmbedOptions()).usage.tokens == 40
 
 
+def test_an_estimate_refuses_nothing_for_good(load: Load) -> None:
+    """Blanks are long and have no tokens: only the exact price tells."""
+    pipeline = load(queue_tokens=1000, max_answer_bytes=400_000)
+    pipeline.start()
+    blanks = " " * 4000
+    many = run_task(pipeline, EMBED, [f"hello{blanks}world"] * 40, EmbedOptions())
+    assert many.usage.tokens == 40 * 4
+    filled = run_task(pipeline, FILL_MASK, [f"a{blanks * 10}[MASK]"], FillMaskOptions(top_k=100))
+    assert len(filled.value[0][0]) == 100
+    assert filled.price.answer_bytes < 100_000
+
+
 def test_a_full_queue_refuses_before_tokenising(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
