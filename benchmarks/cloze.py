@@ -18,9 +18,14 @@ def server(
     *flags: str,
     checkout: Path = REPOSITORY,
     environment: Mapping[str, str] | None = None,
+    without: str = "",
 ) -> Spec:
-    """Return the server of a checkout, quiet and without the delay before it stops."""
-    command = [sys.executable, "-m", "server", "--port", "{port}", *flags]
+    """Return the server of a checkout, quiet and without the delay before it stops.
+
+    `without` names a shortcut that it is to do without (`benchmarks.plain`).
+    """
+    module = ["benchmarks.plain", without] if without else ["server"]
+    command = [sys.executable, "-m", *module, "--port", "{port}", *flags]
     command += ["--log-level", "error", "--drain-delay-s", "0"]
     environment = environment or {}
     return Spec(name, command, frozenset(TASKS), post, "/readyz", checkout, environment)

@@ -20,6 +20,7 @@ from benchmarks import cloze
 from benchmarks.bench import Bench
 from benchmarks.harness import command_line, names, require_known, run, started
 from benchmarks.machine import Conditions, conditions, leave
+from benchmarks.plain import SHORTCUTS
 from benchmarks.results import Sample
 from benchmarks.workloads import Workload, Workloads
 from models.manifest import TOKENIZER_FILE
@@ -89,7 +90,8 @@ def stated(options: argparse.Namespace) -> Conditions:
     passed = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("CLOZE_")]
     return conditions(options.cores) | {
         OURS: described(THIS_CHECKOUT, dict(options.ours)),
-        THEIRS: described(options.against, dict(options.theirs)),
+        THEIRS: described(options.against, dict(options.theirs))
+        + (f", without its {options.without}" if options.without else ""),
         "settings of both": ", ".join(passed) or "the defaults",
         "models": str(options.models or "each checkout's own"),
     }
@@ -111,7 +113,12 @@ def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = command_line("benchmarks.paired", "This checkout's server beside another revision's.")
     add = parser.add_argument
-    add("--against", required=True, help="a commit, branch or tag; . for this checkout itself")
+    add(
+        "--against",
+        default=THIS_CHECKOUT,
+        help="a commit, branch or tag; otherwise this checkout itself, with other settings",
+    )
+    add("--without", choices=SHORTCUTS, default="", help="a shortcut that theirs does without")
     add("--only", type=names, default=tuple(WORKLOADS), help=f"of: {', '.join(WORKLOADS)}")
     add("--ours", type=setting, action="append", default=[], metavar="KEY=VALUE")
     add("--theirs", type=setting, action="append", default=[], metavar="KEY=VALUE")
@@ -134,7 +141,13 @@ def main() -> None:
     with checkout_of(options.against) as theirs, TemporaryDirectory() as logs:
         sides = {OURS: (cloze.REPOSITORY, options.ours), THEIRS: (theirs, options.theirs)}
         specs = [
-            cloze.server(name, *flags, checkout=checkout, environment=dict(environment))
+            cloze.server(
+                name,
+                *flags,
+                checkout=checkout,
+                environment=dict(environment),
+                without=options.without if name == THEIRS else "",
+            )
             for name, (checkout, environment) in sides.items()
         ]
         with started(specs, options.cores, Path(logs)) as (subjects, missing):
