@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import Settings, read_settings
+from server.settings import InferenceOptions, Limits, Settings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,14 @@ def test_help_names_each_option_its_default_and_its_environment_name(
         (["--port", "many"], "--port (CLOZE_PORT)"),
         (["--max-inputs", "0"], "--max-inputs (CLOZE_MAX_INPUTS)"),
         (["--default-timeout-s", "500"], "default_timeout_s must not exceed max_timeout_s"),
+        (
+            ["--max-body-bytes", "64000001"],
+            "max_body_bytes must not exceed pending_body_bytes",
+        ),
+        (
+            ["--max-answer-bytes", "128000001"],
+            "max_answer_bytes must not exceed pending_answer_bytes",
+        ),
         (["--prot", "80"], "--prot"),
     ],
 )
@@ -76,6 +84,15 @@ def test_a_mistake_is_named_and_ends_with_2(
         read_settings(arguments)
     assert end.value.code == 2
     assert named in capsys.readouterr().err
+
+
+def test_limits_and_options_of_inference_are_part_of_the_settings() -> None:
+    settings = read_settings(["--queue-tokens", "7", "--batch-tokens", "9"])
+    limits, options = Limits(queue_tokens=7), InferenceOptions(batch_tokens=9)
+    for part in (limits, options):
+        assert isinstance(settings, type(part))
+        own = settings.model_dump(include=set(type(part).model_fields))
+        assert own == part.model_dump()
 
 
 def test_settings_do_not_change() -> None:
