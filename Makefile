@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve serve-cuda export restore train bench bench-paired bench-peers scaling hot-path plots info test test-all test-container check format docs lock clean
+.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers scaling hot-path plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: .venv/.installed  ## rates and latencies beside the bare session's; ARGS=
 
 bench-paired: .venv/.installed  ## this checkout beside another; ARGS="--against REVISION"
 	$(serving) -m benchmarks.paired $(ARGS)
+
+bench-costly: .venv/.installed  ## requests that ask for most in fewest bytes
+	$(serving) -m benchmarks.costly $(ARGS)
 
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)
