@@ -46,6 +46,18 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 # fmt: off
 # ruff: noqa: E501 (an option is one line)
+class Serving(BaseModel):
+    """Where the server listens, and what it serves."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 for any free one")
+    models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
+    default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
+    processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
+
+
 class Limits(BaseModel):
     """What one request may ask for, and how much of all requests together is taken on."""
 
@@ -88,19 +100,13 @@ class InferenceOptions(BaseModel):
     batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
 
 
-class Settings(Limits, InferenceOptions, BaseSettings):
+class Settings(Limits, InferenceOptions, Serving, BaseSettings):
     """Serves BERT models over HTTP."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, frozen=True, cli_kebab_case=True, cli_implicit_flags=True,
         cli_hide_none_type=True, cli_prog_name="python -m server",
     )
-
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
-    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 for any free one")
-    models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
-    default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
-    processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
 
     allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
     drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")

@@ -8,17 +8,28 @@ import itertools
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from models.opening import open_session
+from server.inference.runtime.devices import PROBE
 from tests.running_server import REPOSITORY, RunningServer, start_server
 
 # all-MiniLM-L6-v2, as its authors published it.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 Serve = Callable[..., RunningServer]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _main_thread_keeps_denormals() -> None:
+    """The process's first session flushes denormals on its thread, which hypothesis refuses."""
+    opener = threading.Thread(target=lambda: open_session(PROBE))
+    opener.start()
+    opener.join()
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ class Usage:
 
     tokens: int
     """Packed tokens computed."""
-    truncated: Sequence[bool]
+    truncated: tuple[bool, ...]
     tokenise_s: float
     queue_s: float
     compute_s: float

@@ -169,7 +169,7 @@ class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
 
         size = sum([_answer_bytes_of(text, options) for text in texts])
         price = Price(0, sum(map(_token_count, texts)), size)
-        return Plan(price, items, answer, [text.truncated for text in texts])
+        return Plan(price, items, answer, tuple([text.truncated for text in texts]))
 
     def sample(self) -> MaskScores:
         """The usual candidates of one mask."""

@@ -79,7 +79,7 @@ class Plan(Generic[Out]):
     """To run in any order and company; of as many tokens as the price says."""
     answer: Callable[[Sequence[Result]], Out]
     """Takes one result per item, in the items' order."""
-    truncated: Sequence[bool]
+    truncated: tuple[bool, ...]
     """Per input: whether something of it was cut off."""
 
     @classmethod
@@ -92,7 +92,7 @@ class Plan(Generic[Out]):
     ) -> Plan[Out]:
         """The plan of a task whose items are as cheap to make as the texts are to read."""
         tokens = sum([len(item.encoding.ids) for item in items])
-        return cls(Price(0, tokens, answer_bytes), lambda: items, answer, truncated)
+        return cls(Price(0, tokens, answer_bytes), lambda: items, answer, tuple(truncated))
 
 
 class Task(ABC, Generic[In, Options, Out]):

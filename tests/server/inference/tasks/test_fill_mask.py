@@ -384,9 +384,7 @@ def test_a_text_of_very_many_emoji_is_refused_with_how_many_there_may_be(cloze: 
     with pytest.raises(TooLong) as error:
         fill(cloze, "a [MASK]", "[MASK] " + "\U0001f600" * 17_000)
     assert error.value.param == "inputs[1]"
-    limit = MOST * CHARACTERS_PER_TOKEN
-    for number in (7 + 17_000, limit):
-        assert str(number) in error.value.message
+    assert f"more than {MOST * CHARACTERS_PER_TOKEN} characters" in error.value.message
     assert "\U0001f600" not in error.value.message
 
 
