@@ -24,7 +24,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.errors import ClozeError
+from server.errors import ClientLeft, ClozeError
 from server.http.body import check_media_type, parse_json
 from server.http.context import CONTEXT, TIMEOUT_HEADER, RequestContext
 from server.http.schemas import ErrorAnswer, validated
@@ -54,6 +54,24 @@ class Call(Request):
         """The record that follows this request."""
         context: RequestContext = self.scope[CONTEXT]
         return context
+
+    async def body(self) -> bytes:
+        """The body's bytes.
+
+        Raises:
+            ClientLeft: the connection closed before their end.
+        """
+        if not hasattr(self, "_body"):
+            chunks: list[bytes] = []
+            more = True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientLeft("The client left before its request was complete.")
+                chunks.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return self._body
 
     async def json(self) -> object:
         """The body's values, read strictly.

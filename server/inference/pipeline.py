@@ -20,13 +20,12 @@ from server.inference.admission import Admission, Reservation
 from server.inference.offload import Offload
 from server.inference.options import batch_tokens, runs_at_once, worker_count
 from server.inference.runtime.devices import Device, cpu_device, device_for
-from server.inference.runtime.packing import Item
 from server.inference.runtime.sessions import open_sessions
-from server.inference.scheduling.batcher import Batcher, Completed
+from server.inference.scheduling.batcher import Batcher
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
 from server.inference.scheduling.counters import BatcherStats
 from server.inference.tasks import TASKS
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, supports
+from server.inference.tasks.task import Price, ServedModel, Task, supports
 from server.inference.tokenizer import Tokenizer
 from server.settings import InferenceOptions, Limits
 
@@ -146,12 +145,23 @@ class Pipeline:
         estimate = task.price(inputs, options, self.model)
         reservation.admit(estimate.within(self.model.limits), self._batcher.wait_s)
         begun = time.perf_counter()
-        plan = await self._plan(task, inputs, options, estimate, until)
-        reservation.admit(plan.price, self._batcher.wait_s)
-        items = await self._items(plan, until)
+        plan = await self.offload.run(
+            lambda proceed: task.plan(inputs, options, self.model, proceed),
+            until,
+            small=estimate.characters <= SMALL.characters,
+        )
+        price = plan.price
+        reservation.admit(price, self._batcher.wait_s)
+        items = await self.offload.run(
+            lambda _: plan.items(), until, small=price.tokens <= SMALL.tokens
+        )
         tokenise_s = time.perf_counter() - begun
         completed = await self._batcher.submit(items, until, reservation.computed)
-        value = await self._answer(plan, completed, until)
+        value = await self.offload.run(
+            lambda _: plan.answer(completed.results),
+            until,
+            small=price.answer_bytes <= SMALL.answer_bytes,
+        )
         usage = Usage(
             completed.tokens,
             plan.truncated,
@@ -159,29 +169,7 @@ class Pipeline:
             completed.queue_s,
             completed.compute_s,
         )
-        return Answered(value, usage, plan.price)
-
-    async def _plan(
-        self,
-        task: Task[In, Options, Out],
-        inputs: Sequence[In],
-        options: Options,
-        estimate: Price,
-        until: float,
-    ) -> Plan[Out]:
-        def plan(proceed: Proceed) -> Plan[Out]:
-            return task.plan(inputs, options, self.model, proceed)
-
-        small = estimate.characters <= SMALL.characters
-        return await self.offload.run(plan, until, small=small)
-
-    async def _items(self, plan: Plan[Out], until: float) -> Sequence[Item]:
-        small = plan.price.tokens <= SMALL.tokens
-        return await self.offload.run(lambda _: plan.items(), until, small=small)
-
-    async def _answer(self, plan: Plan[Out], completed: Completed, until: float) -> Out:
-        small = plan.price.answer_bytes <= SMALL.answer_bytes
-        return await self.offload.run(lambda _: plan.answer(completed.results), until, small=small)
+        return Answered(value, usage, price)
 
     def _require(self, task: Task[In, Options, Out], count: int) -> None:
         if not supports(task, self.manifest):
