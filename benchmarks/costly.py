@@ -1,8 +1,7 @@
 """`make bench-costly`: requests that ask for most in fewest bytes -> what each costs the server.
 
 Each is sent alone, and then in a burst beside a client of short requests, whose latency is measured
-without and with them. A right answer is an answer within the price, or a refusal; what it may cost
-stands in `docs/benchmarks.md`.
+without and with them. A right answer is an answer within the price, or a refusal.
 """
 
 import argparse

@@ -10,7 +10,10 @@ from server.settings import InferenceOptions
 
 # A GPU is filled by large batches; one worker lays out the next while the other's is computed.
 GPU_WORKERS: Final = 2
-BATCH_TOKENS: Final = {"cpu": 512, "cuda": 8192}  # what an H200 does with others: docs/gpu.md
+BATCH_TOKENS: Final = {
+    "cpu": 512,
+    "cuda": 8192,
+}  # what an H200 does with others: docs/notebook/gpu.md
 
 
 def worker_count(options: InferenceOptions, device: Device) -> int:

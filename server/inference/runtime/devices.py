@@ -24,7 +24,7 @@ CPU_PROVIDER: Final[Provider] = ("CPUExecutionProvider", {})
 # Kernels of attention, as bits: FlashAttention 1, memory-efficient 2, plain products 16. Not 8,
 # cuDNN's, which ONNX Runtime prefers for texts with one read row on a Hopper or newer: it plans
 # anew for each number of texts and longest text, and those are hardly ever the same twice here
-# (39 ms instead of 2 for the first run of a shape: docs/gpu.md).
+# (39 ms instead of 2 for the first run of a shape: docs/notebook/gpu.md).
 ATTENTION_KERNELS: Final = str(1 | 2 | 16)
 # TensorFloat-32 would round the products of float32 models, and those of all heads, to 10 bits.
 CUDA_PROVIDER: Final[Provider] = (
