@@ -11,7 +11,7 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from server.http import routing
+from server.http import routing, shortcut
 from server.http.context import FIRST_BYTE
 from server.process import serving
 
@@ -27,7 +27,7 @@ class TwoWritesProtocol(HttpToolsProtocol):
 
 def without_short_way() -> None:
     """Let FastAPI resolve and validate every request."""
-    vars(routing)["_declares_only_a_body"] = lambda _: False
+    vars(routing)["declares_only_a_body"] = lambda _: False
 
 
 def without_one_write() -> None:
@@ -35,7 +35,13 @@ def without_one_write() -> None:
     vars(serving)["OneWriteProtocol"] = TwoWritesProtocol
 
 
+def without_shortcut() -> None:
+    """Let FastAPI route every request."""
+    vars(shortcut)["plain_handlers"] = lambda _: {}
+
+
 SHORTCUTS: Final[Mapping[str, Callable[[], None]]] = {
+    "shortcut": without_shortcut,
     "short-way": without_short_way,
     "one-write": without_one_write,
 }

@@ -16,6 +16,7 @@ from server.http.error_responses import HANDLED, answer_failure
 from server.http.middleware import RequestMiddleware
 from server.http.routes import PER_MODEL, SHARED, docs
 from server.http.routing import MODEL_PREFIX, NAMED
+from server.http.shortcut import Shortcut
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """What is entered before the application answers and left after its last answer."""
@@ -61,6 +62,7 @@ def _add_routes(app: FastAPI, *, with_docs: bool) -> None:
 
 def _add_layers(app: FastAPI, service: Service) -> None:
     """Puts the layers around the routes, the innermost first."""
+    app.add_middleware(Shortcut, owner=app, exception_handlers=dict(app.exception_handlers))
     if service.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -11,6 +11,7 @@ What the short way is worth: `make bench-paired ARGS="--without short-way"`.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 
 import fastapi.routing
@@ -208,6 +209,11 @@ def truncated_indices(truncated: Sequence[bool]) -> str:
 class TaskRoute(APIRoute):
     """A route whose endpoint takes `call: Call` and, when it has one, `body: <a schema>`."""
 
+    @cached_property
+    def plain_handlers(self) -> dict[str, Handler]:
+        """The handlers of inclusions that declare nothing but a body, by their whole path."""
+        return {}
+
     def get_route_handler(self) -> Handler:
         """Returns what FastAPI calls for each request to this route, as included where it is."""
         whole_way = super().get_route_handler()
@@ -216,7 +222,7 @@ class TaskRoute(APIRoute):
         schema = get_type_hints(endpoint, include_extras=True).get("body")
         adapter = None if schema is None else TypeAdapter[object](schema)
         provider = route.dependency_overrides_provider
-        is_plain = _declares_only_a_body(route.dependant)
+        is_plain = declares_only_a_body(route.dependant)
 
         def checked(raw: bytes) -> object:
             return None if adapter is None else validated(adapter, parse_json(raw))
@@ -235,6 +241,10 @@ class TaskRoute(APIRoute):
             response: Response = await endpoint(**arguments)
             return response
 
+        if is_plain:
+            self.plain_handlers[template] = handle
+        else:
+            self.plain_handlers.pop(template, None)
         return handle
 
 
@@ -250,7 +260,7 @@ def _as_included(route: APIRoute) -> Any:
     return route
 
 
-def _declares_only_a_body(dependant: Dependant) -> bool:
+def declares_only_a_body(dependant: Dependant) -> bool:
     """Whether FastAPI has nothing to do for a route but to check its body."""
     parameters = (
         dependant.path_params
