@@ -3,7 +3,9 @@
 Only where nothing is lost by it: the route declares nothing but its body, it is the first that has
 the path, nobody overrides a dependency, and no exception handler was added to ours. All else takes
 FastAPI's way, as does every layer around this one, which is added to FastAPI as its innermost.
-What it is worth: `make bench-paired ARGS="--without shortcut"`.
+What it is worth: 1.04 times the short embeddings (0.91 to 1.27 in nine rounds) and 1.02 times the
+short fill-masks (0.99 to 1.19), 2 cores of an AMD EPYC without VNNI, 2026-11-29, int8:
+`make bench-paired ARGS="--without shortcut"`.
 """
 
 from __future__ import annotations
