@@ -8,7 +8,7 @@ exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
 
-.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers scaling hot-path plots info test test-all test-container check format docs lock clean
+.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers plots info test test-all test-container check format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,12 +39,6 @@ bench-costly: .venv/.installed  ## requests that ask for most in fewest bytes
 
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)
-
-scaling: .venv/.installed  ## costs of a request on two cores -> expected rates on more
-	$(serving) -m benchmarks.scaling $(ARGS)
-
-hot-path: .venv-dev/.installed  ## where the event loop's time for a short request goes (py-spy)
-	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" $(developing) -m benchmarks.hot_path $(ARGS)
 
 plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/performance.md
 	$(developing) -m benchmarks.plots $(ARGS)

@@ -9,13 +9,10 @@ Usage: python -m benchmarks.bare MODEL-FOLDER [--device cuda] [--batch-tokens N]
 """
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
-import onnxruntime as ort
 from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer
 
@@ -37,7 +34,6 @@ from server.inference.runtime.packing import (
 from server.inference.runtime.session import Session, SessionOptions
 
 TOP_K = 5  # /fill-mask's default
-REPEATS = 200
 
 
 class BareSession:
@@ -78,26 +74,6 @@ class BareSession:
             int(result.ids[0, 0]) if isinstance(result, MaskResult) else result.tolist()
             for result in results
         ]
-
-    def python_s(self, task: str, texts: Texts, batch_tokens: int) -> float:
-        """Return the seconds that a worker spends per text in Python, beside the computing.
-
-        A batch is run once; then its outputs are handed out again without computing them.
-        """
-        batch = packed(self.items(task, texts), batch_tokens, tokens_of)[0]
-        compute = ort.InferenceSession.run
-        outputs: list[object] = []
-
-        def recorded(*arguments: object) -> object:
-            outputs.append(outputs[0] if outputs else compute(*arguments))
-            return outputs[0]
-
-        with patch.object(ort.InferenceSession, "run", recorded):
-            self._session.run(batch)
-            begun = time.thread_time()
-            for _ in range(REPEATS):
-                self._session.run(batch)
-        return (time.thread_time() - begun) / REPEATS / len(batch)
 
     def _item(self, task: str, tokens: Tokens) -> Item:
         encoding = Encoding(np.array(tokens.ids, np.int64), np.array(tokens.type_ids, np.int64))

@@ -75,12 +75,6 @@ class Program:
         # utime, stime, cutime, cstime: fields 14 to 17, the last two of children that ended.
         return sum(sum(map(int, stat[11:15])) for _, stat in self._found()) / TICKS_PER_S
 
-    def main_threads_s(self) -> float:
-        """Return the CPU time of its processes' main threads; a server's event loop runs there."""
-        stats = (Path(f"/proc/{number}/task/{number}/stat") for number, _ in self._found())
-        times = (stat_fields(stat.read_text())[11:13] for stat in stats)
-        return sum(sum(map(int, time)) for time in times) / TICKS_PER_S
-
     def memory_mb(self) -> float:
         """Return the memory of its processes in 10^6 bytes; what they share counts once."""
         kib = 0

@@ -5,8 +5,6 @@ need nothing but their line in `HEADS`. Knows nothing of ONNX or HTTP. Letters: 
 H hidden, C labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum

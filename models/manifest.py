@@ -5,8 +5,6 @@ and `manifest.json`, which is written last and lists every other file with its s
 folder is refused when anything in it is missing, changed, extra, or a link. Knows nothing of ONNX.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -4,8 +4,6 @@ What was checked is what serves: both get the same optimisers, the same int8 pro
 treatment of denormals from here. Knows nothing of heads or of batches.
 """
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Sequence
 from pathlib import Path

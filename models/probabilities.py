@@ -1,7 +1,5 @@
 """Logits in, probabilities out, in float64."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -3,8 +3,6 @@
 Knows nothing of texts. Letters: T tokens, M most tokens of a span.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -6,8 +6,6 @@ train on that source more often; with `--without` it is the corpus without that 
 on all the others alone.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from itertools import accumulate, pairwise

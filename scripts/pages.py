@@ -4,8 +4,6 @@ Settings, routes, errors and metrics are described where they are declared; thes
 from there. A test holds each committed page against what is written here.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator

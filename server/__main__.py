@@ -3,8 +3,6 @@
 `ExitCode` says how it may end.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

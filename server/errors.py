@@ -23,8 +23,6 @@ A message says what was wrong, what was expected and what to do, and never repea
 Knows nothing of HTTP beyond statuses: `server.http.error_responses` turns these into answers.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import ClassVar
 

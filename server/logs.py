@@ -4,8 +4,6 @@ Control characters never reach the output raw, and an exception is logged by its
 its message may hold a client's text, so it is left out above the debug level.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import traceback

@@ -5,13 +5,11 @@ no client can make the number of series grow. Requests are counted in plain numb
 loop's thread alone, and become Prometheus' objects only when it asks.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,12 +26,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from server.inference.admission import Admission
+from server.inference.pipeline import Pipeline, PipelineStats, Usage
+from server.process.shared_memory import ProcessGroupMember
 from server.process.statistics import GroupCollector
-
-if TYPE_CHECKING:
-    from server.inference.admission import Admission
-    from server.inference.pipeline import Pipeline, PipelineStats, Usage
-    from server.process.shared_memory import ProcessGroupMember
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -6,8 +6,6 @@ the same; a flag wins over the environment. `Limits` and `InferenceOptions` are 
 inference is handed whole; a `Settings` is both.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

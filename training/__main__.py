@@ -1,7 +1,5 @@
 """`python -m training COMMAND`: text to checkpoint, one command per step of the way."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -7,8 +7,6 @@ of a run that was never interrupted or divided. Knows nothing of models and devi
 THE FLOW: plan of the epoch -> shuffled -> grouped by length -> batches, shuffled -> ids -> masked.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise

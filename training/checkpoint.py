@@ -4,8 +4,6 @@ Every tensor of the encoder is used or refused by name, as in an export; heads t
 for are passed over. Knows nothing of data or training.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

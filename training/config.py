@@ -1,7 +1,5 @@
 """A checkpoint's config.json in, the shape of a BERT out, and back; the paper's sizes by name."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -45,7 +43,7 @@ class BertConfig:
         """Numbers per attention head."""
         return self.hidden_size // self.num_attention_heads
 
-    def with_dropout(self, probability: float) -> BertConfig:
+    def with_dropout(self, probability: float) -> "BertConfig":
         """The same shape with one dropout probability everywhere."""
         return replace(
             self, hidden_dropout_prob=probability, attention_probs_dropout_prob=probability

@@ -3,8 +3,6 @@
 The format, and `Corpus.open`, are `training.stored_corpus`'s. Knows nothing of masks or batches.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

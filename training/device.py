@@ -1,7 +1,5 @@
 """The flags `--device` and `--threads` in, the device that a command computes on out."""
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 

@@ -3,8 +3,6 @@
 A document is the lines between two blank lines; each line is a paragraph.
 """
 
-from __future__ import annotations
-
 import gzip
 import lzma
 import zlib

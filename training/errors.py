@@ -1,7 +1,5 @@
 """What a user of the training commands can do wrong, each said in one sentence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

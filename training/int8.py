@@ -11,8 +11,6 @@ by SmoothQuant's factors, and the word table by its rows, for lookup and decoder
 stay as they are. A test holds this model against the exported graph.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast

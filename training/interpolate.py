@@ -6,8 +6,6 @@ because the second run began at the first checkpoint; models that were trained a
 good between them.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

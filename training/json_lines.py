@@ -3,8 +3,6 @@
 A bad line is refused by the file's name and the line's number; what the line says is never shown.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ four more of that size on a CPU and goes through memory for each of them; this o
 logits with their gradient.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

@@ -9,8 +9,6 @@ THE ALGORITHM: give every token that may be chosen a random key, sort by key, ch
 Letters: B rows of a batch, S tokens of a row, M chosen tokens of all rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -10,8 +10,6 @@ V vocabulary. A row is a token's place in the flattened batch: row = b * S + s.
 Knows nothing of files, losses or optimisers.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

@@ -5,9 +5,8 @@ gives good embeddings, closeness of its sentence vectors to a teacher's (after H
 Knows nothing of optimisers or files.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ class SentenceTensors:
     lengths: Tensor  # (batch,)
 
     @classmethod
-    def of(cls, batch: Padded, device: torch.device) -> SentenceTensors:
+    def of(cls, batch: Padded, device: torch.device) -> Self:
         """Copy the arrays of a batch to `device`."""
         return cls(*_on(device, batch.ids, batch.token_types, batch.lengths))
 
@@ -45,7 +44,7 @@ class PairTensors(SentenceTensors):
     not_next: Tensor  # (batch,): NO_PAIR for a row without a second segment
 
     @classmethod
-    def of(cls, batch: PairBatch, device: torch.device) -> PairTensors:  # type: ignore[override]
+    def of(cls, batch: PairBatch, device: torch.device) -> Self:  # type: ignore[override]
         """Copy the arrays of a batch to `device`."""
         rows, seq = batch.ids.shape
         read = np.concatenate([batch.masked_rows, np.arange(rows) * seq])

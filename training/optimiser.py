@@ -3,8 +3,6 @@
 As in the paper's code, for pre-training and for fine-tuning.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -1,7 +1,5 @@
 """Fields of a dataclass in, flags of a command out, and what was given back: each declared once."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from dataclasses import field, fields

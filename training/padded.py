@@ -6,8 +6,6 @@ Knows nothing of how the sequences were chosen.
     segment    [CLS] A A A [SEP] [PAD] [PAD]                 token types 0 throughout
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -16,8 +16,6 @@ document that was drawn first: else short documents would be over-represented am
 segments, and B alone would tell the label. `single` and `alone` have no counterpart in BERT.
 """
 
-from __future__ import annotations
-
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence

@@ -4,9 +4,8 @@ The last layer computes only these rows. Letters: B batch, S sequence, H hidden,
 read, Q the most rows that are read of one sequence. A row is b * S + s.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ class ReadRows:
     queries: int  # Q
 
     @classmethod
-    def of(cls, rows: Tensor, batch: int, seq: int) -> ReadRows:
+    def of(cls, rows: Tensor, batch: int, seq: int) -> Self:
         """Places for rows, int64 (R,), in any order.
 
         The width depends on values: on a GPU that means to wait for it, so place rows before they

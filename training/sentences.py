@@ -6,8 +6,6 @@ abbreviation or an initial. The rules are those of English; text in other alphab
 they happen to hold, and at the full stops of Chinese and Japanese.
 """
 
-from __future__ import annotations
-
 import re
 
 

@@ -8,8 +8,6 @@ train/documents.bin      where each document starts in sentences: int64 (documen
 held-out/...             the same for the documents that are kept for evaluation
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass
@@ -50,7 +48,7 @@ class Corpus:
     vocabulary: Vocabulary
 
     @classmethod
-    def open(cls, folder: Path, split: Split) -> Corpus:
+    def open(cls, folder: Path, split: Split) -> Self:
         """Map the arrays of a split; nothing is read until it is used.
 
         Raises:

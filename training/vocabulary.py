@@ -1,11 +1,10 @@
 """A tokenizer.json in, the tokenizer and what training must know of its word pieces out."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ class Vocabulary:
         return np.flatnonzero(~self.special)
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> Vocabulary:
+    def of(cls, tokenizer: Tokenizer) -> Self:
         """The vocabulary of a tokenizer; without BERT's special tokens a `TrainingError`."""
         ids = tokenizer.get_vocab()
         if missing := [name for name in _NAMES.values() if name not in ids]:
@@ -54,7 +53,7 @@ class Vocabulary:
         )
 
     @classmethod
-    def read(cls, path: Path) -> Vocabulary:
+    def read(cls, path: Path) -> Self:
         """As `of`, for a tokenizer.json."""
         return cls.of(read_tokenizer(path))
 

@@ -4,8 +4,6 @@ Packing, padding, read rows, pooling, heads, precision and parity know no family
 file with an `Architecture` beside `bert.py`, and its line in `registry.ARCHITECTURES`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,10 +71,10 @@ class Architecture(Protocol):
     def layer_shapes(self, config: EncoderConfig, layer: str) -> Shapes:
         """The weights of one layer; `layer` is the first part of their names, `layers.0`."""
 
-    def embeddings(self, encoder: PackedEncoder) -> str:
+    def embeddings(self, encoder: "PackedEncoder") -> str:
         """Nodes that make the first rows of packed tokens: (T, H)."""
 
-    def block(self, encoder: PackedEncoder, index: int, rows: str) -> str:
+    def block(self, encoder: "PackedEncoder", index: int, rows: str) -> str:
         """Nodes of one layer: (T, H) -> (T, H), or (R, H) where attention keeps read rows only."""
 
     def reference_embeddings(self, encoder: NumpyEncoder, texts: Sequence[Text]) -> Float32:

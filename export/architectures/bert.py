@@ -4,8 +4,6 @@ Knows nothing of packing, of heads, or of precision. Letters: V vocabulary, P po
 types, H hidden, I intermediate, n tokens of a text, N of all texts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -88,7 +86,7 @@ class Bert:
         shapes |= product_shapes(f"{layer}.output", H, I)
         return shapes | norm_shapes(f"{layer}.output.norm", H)
 
-    def embeddings(self, encoder: PackedEncoder) -> str:
+    def embeddings(self, encoder: "PackedEncoder") -> str:
         """Word + position + segment vectors, normalised: (T, H)."""
         ids = encoder.token_input("input_ids")
         types = encoder.token_input("token_type_ids")
@@ -100,7 +98,7 @@ class Bert:
             total = graph.node("Add", total, linear.lookup("embeddings.token_type", types))
             return encoder.norm(total, "embeddings.norm")
 
-    def block(self, encoder: PackedEncoder, index: int, rows: str) -> str:
+    def block(self, encoder: "PackedEncoder", index: int, rows: str) -> str:
         """Attention, then the feed-forward block, each added to its input and normalised."""
         name, graph = f"layers.{index}", encoder.graph
         with graph.scope(name):

@@ -1,7 +1,5 @@
 """The families that Cloze exports, by `model_type`; a config.json in, its family and sizes out."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from export.architectures.architecture import Architecture

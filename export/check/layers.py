@@ -6,8 +6,6 @@ one text at a time; everything else is done row by row, for the rows of all text
 Letters: n tokens of a text, N of all texts, H hidden, A attention heads, D = H / A.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ The graph runs a ragged batch once with every row read and once with a few, and 
 the server's own vectorised code, so that an error in one shows against the other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

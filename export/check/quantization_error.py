@@ -4,8 +4,6 @@ Measured on the sentences of `data/sentences.txt`, tokenised as the server would
 best word at masks, cosine of the mean-pooled vectors, and the largest change of a logit or score.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

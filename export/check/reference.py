@@ -4,8 +4,6 @@ What each family computes is in its `Architecture`, of what is in `layers`; a te
 transformers. Letters: n tokens of a text, H hidden, V vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ the data file (so that no more than one tensor of a checkpoint is in memory at a
 nothing of BERT.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path

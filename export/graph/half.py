@@ -6,8 +6,6 @@ outputs are float32 in the graph. BERT normalises after each block, which keeps 
 float16's largest number, and attention takes lengths, so there is no mask value to overflow.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from onnx import TensorProto
 

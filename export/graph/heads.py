@@ -8,8 +8,6 @@ Letters: T tokens, R read rows, P sentence vectors, K rows of one, N rows of a h
 V vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ The packed encoder asks a `Linear` for every table lookup and matrix product and
 precision it gets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -11,8 +11,6 @@ What differs from a textbook's encoder is which rows are computed:
 Letters: T tokens, B texts, S longest text, R read rows, Q most read rows of a text, H hidden.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -15,8 +15,6 @@ rows keep 24 for what is below zero, and have nearly twice as many above it:
 The word table is int8 with one scale per row and serves lookup and decoder alike.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -15,8 +15,6 @@ Weights on the way are rounded as they will be stored, and factors are 1 or 1.5 
 two. So weights that come back from int8 give the same factors, and the same integers, to the bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

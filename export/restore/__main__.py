@@ -5,8 +5,6 @@ The way back of `python -m export`: exact from float32, rounded as the folder is
 int8. Whatever is wrong ends in one sentence on stderr and exit code 2, with nothing written.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

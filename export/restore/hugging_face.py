@@ -4,8 +4,6 @@ The inverse of what `checkpoint` reads: config.json, model.safetensors, the toke
 in which sentence-transformers says how sentence vectors are pooled.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Each precision stores a weight in its own way (`linear`, `half`, `quantize`); th
 stored tensors say which, and each is used once or ends the reading.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

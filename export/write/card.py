@@ -1,7 +1,5 @@
 """A manifest in, a model card in Markdown out: what the model is, and what was measured of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from models.heads import heads_named

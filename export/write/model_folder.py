@@ -3,8 +3,6 @@
 checkpoint -> graph -> parity and quantization error -> card -> manifest -> rename into place
 """
 
-from __future__ import annotations
-
 import dataclasses
 import tempfile
 from collections.abc import Callable

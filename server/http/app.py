@@ -1,7 +1,5 @@
 """What requests need of the server in, the ASGI application out: its layers and its routes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final

@@ -3,8 +3,6 @@
 A key that is repeated in an object keeps its last value.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Final

@@ -1,12 +1,10 @@
 """What one request and its answer have in common, from the first byte to the log line."""
 
-from __future__ import annotations
-
 import random
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
 from starlette.types import Scope
 
@@ -14,13 +12,11 @@ from server.errors import BodyTooLarge, InvalidParameter, UnsupportedMedia
 from server.inference.admission import Admission, Reservation
 from server.inference.model_registry import Registry
 from server.inference.offload import Offload
+from server.inference.pipeline import Usage
 from server.metrics import Metrics
 from server.process.background import BackgroundTasks
-
-if TYPE_CHECKING:
-    from server.inference.pipeline import Usage
-    from server.process.shared_memory import ProcessGroupMember
-    from server.settings import Settings
+from server.process.shared_memory import ProcessGroupMember
+from server.settings import Settings
 
 # Where an ASGI scope carries its context, and when the request's first byte came.
 CONTEXT: Final = "cloze"
@@ -50,7 +46,7 @@ class Service:
         settings: Settings,
         member: ProcessGroupMember | None = None,
         background: BackgroundTasks | None = None,
-    ) -> Service:
+    ) -> Self:
         """The service of a process that has loaded nothing yet."""
         registry, admission = Registry(), Admission(settings)
         return cls(
@@ -73,7 +69,7 @@ class RequestContext:
     started: float
     """In `time.monotonic()` seconds, as deadlines are."""
     reservation: Reservation
-    _asked: _Headers
+    _asked: "_Headers"
     deadline: float = 0.0
     body_bytes: int = 0
     """So far."""
@@ -85,7 +81,7 @@ class RequestContext:
     status: int = 0  # 0 until the answer has begun
 
     @classmethod
-    def of(cls, scope: Scope, service: Service) -> RequestContext:
+    def of(cls, scope: Scope, service: Service) -> Self:
         """The context of a request whose head has come."""
         asked = _Headers.of(scope)
         return cls(
@@ -141,7 +137,7 @@ class _Headers:
     encoding: bytes = b""
 
     @classmethod
-    def of(cls, scope: Scope) -> _Headers:
+    def of(cls, scope: Scope) -> Self:
         r"""One look at all headers.
 
         >>> head = [(b"x-request-id", b"order-17"), (b"content-length", b"3")]

@@ -1,7 +1,5 @@
 """A request's task and its connection in, the task cancelled once the client has left."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Final
 

@@ -1,7 +1,5 @@
 """An exception in, the one error answer out: `{"error": {"type", "code", "message", "param"}}`."""
 
-from __future__ import annotations
-
 import math
 from http import HTTPStatus
 from typing import Final

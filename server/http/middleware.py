@@ -5,8 +5,6 @@ admission that ends with its answer, and one line in metrics and log. Pure ASGI,
 any middleware is. What no inner layer caught becomes an answer here: no client sees a bare 500.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -58,7 +56,7 @@ class RequestMiddleware:
             passage.end()
             self._record(scope, context)
 
-    def _refusal(self, error: BaseException, passage: _Passage) -> ClozeError:
+    def _refusal(self, error: BaseException, passage: "_Passage") -> ClozeError:
         context = passage.context
         if isinstance(error, ClozeError):
             return error

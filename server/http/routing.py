@@ -8,11 +8,9 @@ goes the whole way through FastAPI, which runs it.
 What the short way is worth: `make bench-paired ARGS="--without short-way"`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 import fastapi.routing
 import numpy as np
@@ -29,11 +27,8 @@ from server.errors import ClientLeft, ClozeError
 from server.http.body import check_media_type, parse_json
 from server.http.context import CONTEXT, TIMEOUT_HEADER, RequestContext
 from server.http.schemas import ErrorAnswer, validated
-from server.inference.pipeline import SMALL, Answered, Pipeline
+from server.inference.pipeline import SMALL, Answered, Pipeline, Usage
 from server.inference.tasks.task import Task
-
-if TYPE_CHECKING:
-    from server.inference.pipeline import Usage
 
 T = TypeVar("T")
 In = TypeVar("In")

@@ -4,8 +4,6 @@ A mistake is told by the name of its field, what was wrong and what was expected
 client sent are never repeated, and of many mistakes only the first few are told.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar

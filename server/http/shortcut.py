@@ -8,8 +8,6 @@ short fill-masks (0.99 to 1.19), 2 cores of an AMD EPYC without VNNI, 2026-11-29
 `make bench-paired ARGS="--without shortcut"`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ ends with its answer. All or nothing: what does not fit changes nothing. Belongs
 thread.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 
@@ -37,7 +35,7 @@ class Admission:
         self._draining = False
         self._drained = asyncio.Event()
 
-    def open(self) -> Reservation:
+    def open(self) -> "Reservation":
         """A reservation of nothing yet."""
         return Reservation(self)
 

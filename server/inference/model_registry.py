@@ -3,8 +3,6 @@
 Knows nothing of HTTP.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Mapping

@@ -5,8 +5,6 @@ requests and models, so what is worked on at a time is bounded; what waits for t
 when its deadline passes or its client leaves.
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """What the settings leave open: how many workers, runs and tokens suit a device."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from server.inference.runtime.cores import available_cores

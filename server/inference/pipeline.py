@@ -5,8 +5,6 @@
 Every task runs through `Pipeline.run`, whatever it is. Knows nothing of HTTP.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ are put together here. A word's pieces do not depend on its neighbours, so those
 kept: looking them up takes a fraction of the time of finding them. Knows nothing of queues or HTTP.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import re

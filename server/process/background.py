@@ -4,8 +4,6 @@ asyncio keeps a task's exception to itself until somebody asks for it. A task th
 is named in the log when it fails, and from then on in the answer of `/livez`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine

@@ -4,8 +4,6 @@ It loads the models while probes are answered already, tells the other processes
 it counts, and finishes the admitted work before it ends.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import logging

@@ -5,8 +5,6 @@ packets, and a client that wakes up twice. ASGI lets a server keep the head unti
 part, https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Final

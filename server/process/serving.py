@@ -1,7 +1,5 @@
 """Settings and a listening socket in, requests served until a signal ends it, an exit code out."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

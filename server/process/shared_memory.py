@@ -4,8 +4,6 @@ A reader never waits for a writer: a process that hangs or has died leaves what 
 Knows nothing of what is published.
 """
 
-from __future__ import annotations
-
 import mmap
 import struct
 import time

@@ -5,8 +5,6 @@ kernel deals out connections evenly. Elsewhere that option is missing or hands a
 one process, so there the group shares one socket: the first process to wake takes most of a burst.
 """
 
-from __future__ import annotations
-
 import errno
 import socket
 import sys

@@ -4,8 +4,6 @@ A process that replaces one that died goes on from the counts that its predecess
 so that no sum ever falls: Prometheus would take that for a restart from zero.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import time

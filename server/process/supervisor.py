@@ -6,8 +6,6 @@ which is what makes forking safe. If it is killed, the others notice that their 
 and drain.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -3,11 +3,10 @@
 THE FLOW: checkpoint -> what its heads and the given data allow to measure -> table and JSON.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from training.evaluate import masked, next_sentence, prompts, pseudo_perplexity,
 from training.evaluate.figures import Figure
 from training.evaluate.inference import SEED
 from training.evaluate.mistakes import Mistakes
+from training.evaluate.prompts import Prompt
 from training.evaluate.subject import Subject, check_same_vocabulary, load_subject
 from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
@@ -27,7 +27,7 @@ class Material:
 
     corpus: Path | None = None
     rated_pairs: similarity.RatedPairs | None = None
-    prompts: tuple[prompts.Prompt, ...] | None = None
+    prompts: Sequence[Prompt] | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

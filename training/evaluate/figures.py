@@ -1,7 +1,5 @@
 """Hits, scores or correlations in, figures with their 95 % intervals out; knows no model."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

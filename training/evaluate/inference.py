@@ -3,8 +3,6 @@
 In float32, without gradients, in padded batches of like lengths. Knows not what is measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

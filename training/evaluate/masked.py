@@ -4,8 +4,6 @@ The objective of pretraining (Devlin et al. 2018, section 3.1) on text that it w
 15 % of the tokens are chosen, of which 80 % become [MASK], 10 % another token and 10 % stay.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

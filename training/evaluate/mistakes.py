@@ -4,8 +4,6 @@ A figure says how often; why, only reading tells: whether pairs that could not b
 among the wrong ones, or which word stands where another belongs. Knows nothing of models.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path

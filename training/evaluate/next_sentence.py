@@ -6,8 +6,6 @@ document (hard), where only the thread of the text does; short pairs are two sin
 people would send them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

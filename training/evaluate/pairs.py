@@ -5,8 +5,6 @@ away, or from A's own (`hard_pairs`), where only coherence does. Pairs are drawn
 where `training.pairs` walks through the whole corpus. Knows nothing of models.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 

@@ -5,8 +5,6 @@ Bases?") of our own: facts, grammar and sense. `prompts.jsonl` beside this modul
 any model was run on it and is not to be changed for any model's sake.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ exp(-mean log P(token | all other tokens of the sentence)), every token being ma
 of all sentences, [CLS] and [SEP] apart; a sentence stands alone, without its neighbours.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

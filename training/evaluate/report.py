@@ -1,7 +1,5 @@
 """Figures in, a Markdown table for people and a JSON file for programs out."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

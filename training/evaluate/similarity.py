@@ -4,8 +4,6 @@ The semantic textual similarity benchmark (Cer et al. 2017): Spearman's correlat
 cosine of two mean-pooled vectors and the rating, as in Reimers & Gurevych 2019, section 4.1.
 """
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from pathlib import Path

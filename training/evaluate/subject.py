@@ -3,8 +3,6 @@
 A checkpoint need not have every head: an encoder is measured by its sentence vectors alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 files -> task -> encoder with a fresh head -> fit -> checkpoint and report
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time

@@ -3,8 +3,6 @@
 Knows nothing of tokens or of models.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ With the names of Hugging Face's checkpoints (`bert.*`, `classifier.*`, `qa_outp
 Knows nothing of losses or of files.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

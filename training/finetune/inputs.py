@@ -1,7 +1,5 @@
 """Inputs in, padded batches for the encoder out, in the order in which they are trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
@@ -33,7 +31,7 @@ class InputBatch:
     targets: Tensor
     """int64 (targets,) those of all inputs, one after the other."""
 
-    def to(self, device: torch.device) -> InputBatch:
+    def to(self, device: torch.device) -> "InputBatch":
         """The same batch on a device."""
         return InputBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
 

@@ -4,8 +4,6 @@ shuffled batches -> loss -> gradients -> clip -> AdamW step; after each epoch, m
 Knows nothing of what a task means, nor of files.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

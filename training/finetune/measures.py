@@ -5,8 +5,6 @@ whole entities as in CoNLL 2003 (Tjong Kim Sang and De Meulder 2003), exact matc
 as in SQuAD (Rajpurkar et al. 2016).
 """
 
-from __future__ import annotations
-
 import re
 import string
 from collections import Counter

@@ -1,7 +1,5 @@
 """The options of a fine-tuning, each with its purpose and its default."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from training.errors import TrainingError

@@ -3,8 +3,6 @@
 [CLS] first [SEP], or [CLS] first [SEP] second [SEP]. Knows nothing of labels or of models.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice

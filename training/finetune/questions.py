@@ -7,8 +7,6 @@ without the answer gives its probability to [CLS], so its spans cannot win by be
 themselves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,12 +1,11 @@
 """A finished fine-tuning in, a table and a report.json with what a repetition needs out."""
 
-from __future__ import annotations
-
 import json
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from training.finetune.loop import History
 from training.finetune.options import Options
@@ -27,7 +26,7 @@ class DataFile:
     inputs: int  # more than the examples where some are long
 
     @classmethod
-    def of(cls, path: Path, split: Split) -> DataFile:
+    def of(cls, path: Path, split: Split) -> Self:
         """Describe `path`, which was read as `split`."""
         return cls(path.name, sha256_of(path), split.examples, len(split.inputs))
 

@@ -1,7 +1,5 @@
 """Texts or pairs of texts with a label in, the task of telling the labels apart out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path

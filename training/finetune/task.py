@@ -1,7 +1,5 @@
 """What the training loop must know of a task: its inputs, its head, its loss and its measures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

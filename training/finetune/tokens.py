@@ -5,8 +5,6 @@ sentence that is too long is cut between words into several inputs, so that no w
 only words of which the tokenizer keeps nothing are.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial

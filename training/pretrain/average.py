@@ -6,8 +6,6 @@ what a fall of the rate would give, and the run can still go on (Sandler et al. 
 arXiv:2301.02312). The mean is exponential, so that it needs no end of the run to count from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -4,8 +4,6 @@ Every batch is a pure function of its number, so that a resumed run, or one of s
 sees what an uninterrupted one would.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The flags of `python -m training pretrain` in, a finished or resumed run out."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import sys

@@ -1,7 +1,5 @@
 """A run's metrics in, its curves as an SVG out."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

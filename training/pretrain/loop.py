@@ -4,8 +4,6 @@ batch -> objective -> gradients -> clip -> AdamW step, with a report, a measurem
 documents and a checkpoint now and then.
 """
 
-from __future__ import annotations
-
 import itertools
 import signal
 import time

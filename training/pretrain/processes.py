@@ -1,7 +1,5 @@
 """torchrun's environment in, this process's place among the others out."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Every choice of a pre-training run, each declared once; read from a TOML file and from flags."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -7,8 +7,6 @@ RUN/checkpoints/step-…/       a Hugging Face checkpoint and training_state.pt
 RUN/final/                    the checkpoint at the end
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import asdict, dataclass

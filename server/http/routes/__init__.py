@@ -3,8 +3,6 @@
 A new route is a module here, with a `router`, and its name in one of these two lists.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Final
 

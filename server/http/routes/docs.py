@@ -3,8 +3,6 @@
 Swagger UI comes from `server/web/docs`, compressed as it is sent: no other host is ever asked.
 """
 
-from __future__ import annotations
-
 import gzip
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`POST /embed`: texts in, one vector each out, in the shape of text-embeddings-inference (TEI)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from fastapi import APIRouter

@@ -4,8 +4,6 @@ The shape is Hugging Face's. One text answers a list of candidates, or one such 
 it has several; a list of texts answers one result per text, also when the list has one text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 

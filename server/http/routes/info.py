@@ -1,7 +1,5 @@
 """`GET /info`: what a loaded model is and what the server accepts."""
 
-from __future__ import annotations
-
 import platform
 from dataclasses import asdict
 from functools import cache

@@ -3,8 +3,6 @@
 BERT's label 0 means IsNext, which has tripped many; here `probability` is always that of IsNext.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 from fastapi import APIRouter

@@ -4,14 +4,13 @@ Token ids are refused unless the server was told to accept them: clients make th
 model's tokenizer, and embedding them would answer nonsense.
 """
 
-from __future__ import annotations
-
 import base64
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter
+from numpy.typing import NDArray
 from pydantic import Field
 from starlette.responses import Response
 
@@ -22,10 +21,6 @@ from server.http.schemas import Answer, Body
 from server.inference.pipeline import Answered
 from server.inference.tasks.embed import EMBED, EmbedOptions
 from server.inference.tasks.pairs import Cut
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
 

@@ -5,8 +5,6 @@ pair, and a list of lists several of either. Hugging Face's client sends a text 
 and reads a list of lists; so a body with `parameters` is answered as that client expects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Final
 

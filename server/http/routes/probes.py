@@ -5,8 +5,6 @@ other processes, if there are any; never at load.
 Readiness means: loaded, warmed, and not shutting down; of several processes, that none still loads.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from fastapi import APIRouter

@@ -4,9 +4,7 @@ The shape is Hugging Face's. A question answers one passage, or a list of them i
 1; a list of questions one such answer each.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import Discriminator, Field
@@ -21,11 +19,9 @@ from server.inference.tasks.question_answering import (
     USUAL_OVERLAP,
     USUAL_TOKENS,
     AnswerOptions,
+    Found,
     Question,
 )
-
-if TYPE_CHECKING:
-    from server.inference.tasks.question_answering import Found
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 

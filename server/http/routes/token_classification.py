@@ -3,9 +3,7 @@
 The shape is Hugging Face's. A text answers a list of entities, a list of texts one such list each.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -14,15 +12,12 @@ from starlette.responses import Response
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, Body, Texts
 from server.inference.pipeline import Answered
-from server.inference.tasks.entities import Strategy
+from server.inference.tasks.entities import Entity, Strategy
 from server.inference.tasks.token_classification import (
     OUTSIDE,
     TOKEN_CLASSIFICATION,
     EntityOptions,
 )
-
-if TYPE_CHECKING:
-    from server.inference.tasks.entities import Entity
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 

@@ -4,9 +4,7 @@ A token says which of the three embeddings that BERT adds up it selects: its own
 segment's (`token_type_id`) and its place's (`position`).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Discriminator, Field
@@ -17,9 +15,7 @@ from server.http.schemas import Answer, Body, Items, Pair, Text, shape_error, ta
 from server.inference.pipeline import Answered
 from server.inference.tasks.pairs import TextOrPair
 from server.inference.tasks.tokenization import TOKENIZATION
-
-if TYPE_CHECKING:
-    from server.inference.tokenizer import Tokenized
+from server.inference.tokenizer import Tokenized
 
 router = APIRouter(route_class=TaskRoute, tags=["tokens"], dependencies=[TIMED])
 

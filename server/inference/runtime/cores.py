@@ -3,8 +3,6 @@
 Where several processes serve, each uses its share of them.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

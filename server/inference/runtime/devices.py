@@ -4,8 +4,6 @@
 and a driver are really there: without them ONNX Runtime computes on the CPU and merely logs it.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ Knows nothing of queues, threads or HTTP.
 Letters: B items, T tokens of all items, S longest item, R read rows, Q most read rows of an item.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar

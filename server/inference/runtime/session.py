@@ -4,8 +4,6 @@ Knows nothing of queues: `Session.run` is one call on the caller's thread, and s
 call it at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

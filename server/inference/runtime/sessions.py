@@ -5,8 +5,6 @@ sooner, but small products do not fill the cores, so it computes less: how much 
 model and the machine. Knows nothing of queues.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -15,8 +15,6 @@ A batch that has the machine to itself, with nothing running beside it and nothi
 be run in another way, on all cores: nobody else could use them.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

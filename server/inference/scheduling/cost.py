@@ -9,8 +9,6 @@ Which rows are read comes on top, but an item pays for its own in any company, s
 by them. Knows nothing of queues or threads.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass

@@ -1,7 +1,5 @@
 """Batches that ended in, counters since start out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 

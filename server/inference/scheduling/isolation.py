@@ -4,8 +4,6 @@ When a run raises, its halves are run, and theirs, until the culprit is by itsel
 get the answers that a clean run gives, since an item's answer does not depend on its company.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 

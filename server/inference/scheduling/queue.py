@@ -24,8 +24,6 @@ come before the rest: the vocabulary is read once for all of them.
 Knows nothing of threads: the batcher holds its lock around every call.
 """
 
-from __future__ import annotations
-
 import asyncio
 from bisect import bisect_right, insort
 from collections import deque
@@ -88,7 +86,7 @@ class Entry:
     """Length of the item's encoding."""
     masked: bool
     """Whether the item reads the vocabulary."""
-    priority: PriorityClass
+    priority: "PriorityClass"
     waiting: bool = True
 
 

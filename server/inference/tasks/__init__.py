@@ -3,8 +3,6 @@
 `TASKS` is the registry: `/info` lists it, models are warmed by it. No task knows of queues or HTTP.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from server.inference.tasks.embed import EMBED

@@ -1,7 +1,5 @@
 """Texts in, one vector per text out: pooled, cut to the wanted dimensions, then normalised."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final

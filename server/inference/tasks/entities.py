@@ -8,8 +8,6 @@ label per word before that: by its first token, by the mean of its tokens, or by
 Knows nothing of models or tokenizers. Letters: T tokens, W words, C labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -9,8 +9,6 @@ n items per word, which share a batch since each one's context is known beforeha
 pieces is given, not predicted, so a word of several pieces is compared on those terms.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple

@@ -3,8 +3,6 @@
 BERT's label 0 is IsNext (Devlin et al. 2018, section 3.1); the probability given is that one's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """A text or a pair in, its encoding out: `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to fit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final, Literal
 

@@ -10,8 +10,6 @@ The same words from several parts count once, with the best of their scores: tra
 up here as well, which lets a score pass 1 and favours what lies where parts overlap.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple

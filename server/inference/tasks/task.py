@@ -7,12 +7,10 @@ tokenised and knows the exact price; its items are built only once that price is
 module a task; `server.inference.tasks` lists them. No task knows of queues or HTTP.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Generic, Self, TypeVar
 
 from models.heads import Head
 from models.manifest import ModelManifest
@@ -43,7 +41,7 @@ class Price:
     """Of memory at most, while the answer is put together."""
 
     @classmethod
-    def estimate(cls, lengths: Sequence[int], most: int, answer_bytes: int) -> Price:
+    def estimate(cls, lengths: Sequence[int], most: int, answer_bytes: int) -> Self:
         """Of texts of so many characters each, of which the model reads `most` tokens.
 
         >>> Price.estimate([40, 9000], 512, 64)
@@ -52,13 +50,14 @@ class Price:
         tokens = sum([min(most, length // CHARACTERS_PER_TOKEN + 2) for length in lengths])
         return cls(sum(lengths), tokens, answer_bytes)
 
-    def within(self, limits: Limits) -> Price:
+    def within(self, limits: Limits) -> Self:
         """What of an estimate one request may take: only its exact price refuses it for good.
 
         A text of blanks is long and has few tokens.
         """
         tokens = min(self.tokens, limits.queue_tokens)
-        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
+        answer_bytes = min(self.answer_bytes, limits.max_answer_bytes)
+        return replace(self, tokens=tokens, answer_bytes=answer_bytes)
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Plan(Generic[Out]):
         answer: Callable[[Sequence[Result]], Out],
         truncated: Sequence[bool],
         answer_bytes: int,
-    ) -> Plan[Out]:
+    ) -> Self:
         """The plan of a task whose items are as cheap to make as the texts are to read."""
         tokens = sum([len(item.encoding.ids) for item in items])
         return cls(Price(0, tokens, answer_bytes), lambda: items, answer, tuple(truncated))

@@ -5,8 +5,6 @@ a single one, get a probability each (sigmoid); a regression's number is given a
 them a model was trained for stands in its manifest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple

@@ -4,8 +4,6 @@ A text that the model cannot read at once is refused, cut, or, with a stride, re
 parts. How tokens become entities is told in `entities`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final

@@ -1,7 +1,5 @@
 """Texts or pairs in, their tokens out as the model would see them; nothing is computed or cut."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final

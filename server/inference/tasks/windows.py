@@ -1,7 +1,5 @@
 """A text longer than the model reads in, overlapping parts that it can read out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from server.errors import TooManyInputs
