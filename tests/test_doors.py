@@ -39,18 +39,17 @@ TONE: Final = Head(
 """
 TASK = '''"""Texts in, the probabilities of three tones out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from models.heads import TONE
 from models.probabilities import softmax
-from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
+from server.inference.runtime.packing import PooledLogits, Results, results_as
 from server.inference.tasks.pairs import Cut, read_pair
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_items
 
 
 class Tone(Task[str, Cut, list[list[float]]]):
@@ -67,13 +66,12 @@ class Tone(Task[str, Cut, list[list[float]]]):
     def plan(
         self, inputs: Sequence[str], options: Cut, model: ServedModel, proceed: Proceed
     ) -> Plan[list[list[float]]]:
-        read = [read_pair((text, None), options, model, "inputs") for text in inputs]
-        items = [Item(encoding, self.sample()) for encoding, _ in read]
+        read = partial(read_pair, self.sample(), options, model)
+        items, cut = read_items([(text, None) for text in inputs], read, model, proceed)
 
-        def answer(results: Sequence[Result]) -> list[list[float]]:
+        def answer(results: Results) -> list[list[float]]:
             return softmax(np.stack(results_as(np.ndarray, results))).tolist()
 
-        cut = [truncated for _, truncated in read]
         return Plan.of(items, answer, cut, 256 * len(inputs))
 
     def sample(self) -> PooledLogits:
@@ -83,8 +81,6 @@ class Tone(Task[str, Cut, list[list[float]]]):
 TONE_TASK: Final = Tone()
 '''
 ROUTE = '''"""`POST /tone`: texts in, the probabilities of three tones out."""
-
-from __future__ import annotations
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -111,8 +107,6 @@ async def tone(body: ToneBody, call: Call) -> Response:
 '''
 # A route on a task that is there already: it says with which probability pairs do not follow.
 SECOND_ROUTE = '''"""`POST /not-next`: pairs in, the probability that the second does not follow."""
-
-from __future__ import annotations
 
 from fastapi import APIRouter
 from starlette.responses import Response

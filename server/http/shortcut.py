@@ -16,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.http.error_responses import HANDLED, answer_failure
 from server.http.routing import Handler, TaskRoute, declares_only_a_body
 
 
@@ -39,7 +40,11 @@ class Shortcut:
         if handler is None or self._owner.dependency_overrides:
             await self._app(scope, receive, send)
             return
-        response = await handler(Request(scope, receive))
+        request = Request(scope, receive)
+        try:
+            response = await handler(request)
+        except HANDLED as error:  # as FastAPI's innermost layer does, so that all see an answer
+            response = await answer_failure(request, error)
         await response(scope, receive, send)
 
 

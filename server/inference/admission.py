@@ -9,7 +9,7 @@ thread.
 import asyncio
 from collections.abc import Callable
 
-from server.errors import AnswerTooLarge, Draining, QueueFull, TooManyTokens
+from server.errors import Draining, QueueFull
 from server.inference.tasks.task import Price
 from server.settings import Limits
 
@@ -93,18 +93,7 @@ class Reservation:
             QueueFull: there is no room now; `wait` tells for how long.
         """
         admission, limits = self._admission, self._admission.limits
-        if price.answer_bytes > limits.max_answer_bytes:
-            raise AnswerTooLarge(
-                f"The answer could take {price.answer_bytes} bytes, and {limits.max_answer_bytes} "
-                "are allowed; ask for fewer candidates, or send fewer or shorter inputs.",
-                param="inputs",
-            )
-        if price.tokens > limits.queue_tokens:
-            raise TooManyTokens(
-                f"The request needs {price.tokens} tokens, and {limits.queue_tokens} are allowed; "
-                "split it.",
-                param="inputs",
-            )
+        price.require(limits)
         if not self._admitted:
             admission.refuse_newcomers()
         tokens = admission.tokens - self._tokens

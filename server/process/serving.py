@@ -19,7 +19,7 @@ from server.inference.model_registry import Phase, Registry
 from server.inference.runtime.cores import share_cores
 from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
-from server.process.protocol import OneWriteProtocol
+from server.process.protocol import HttpProtocol
 from server.process.shared_memory import ProcessGroupMember
 from server.process.sockets import BACKLOG
 from server.settings import Settings
@@ -133,7 +133,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=OneWriteProtocol,
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -15,7 +15,7 @@ from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, Body, Items, Texts, shape_error, tag
 from server.inference.pipeline import Answered
-from server.inference.tasks.fill_mask import FILL_MASK, Filling, FillMaskOptions
+from server.inference.tasks.fill_mask import FILL_MASK, Filled, Filling, FillMaskOptions
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -102,7 +102,7 @@ async def fill_mask(body: FillMaskBody, call: Call) -> Response:
         truncate=bool(parameters.truncate),
     )
 
-    def shape(filled: Answered[list[list[list[Filling]]]]) -> list[Any]:
+    def shape(filled: Answered[Filled]) -> list[Any]:
         answers = [_masks(masks) for masks in filled.value]
         return answers if many else answers[0]
 

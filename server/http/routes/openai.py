@@ -8,9 +8,7 @@ import base64
 from datetime import datetime
 from typing import Annotated, Literal
 
-import numpy as np
 from fastapi import APIRouter
-from numpy.typing import NDArray
 from pydantic import Field
 from starlette.responses import Response
 
@@ -19,7 +17,8 @@ from server.http.routes.embed import TextsOrIds, as_list
 from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer, Body
 from server.inference.pipeline import Answered
-from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.inference.runtime.packing import Float32
+from server.inference.tasks.embed import EMBED, EmbedOptions, Vectors
 from server.inference.tasks.pairs import Cut
 
 router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
@@ -103,7 +102,7 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
     options = EmbedOptions(Cut(bool(body.truncate)), normalize=True, dimensions=body.dimensions)
     encode = _base64 if body.encoding_format == "base64" else _numbers
 
-    def shape(embedded: Answered[NDArray[np.float32]]) -> object:
+    def shape(embedded: Answered[Vectors]) -> object:
         tokens = embedded.usage.tokens
         return {
             "object": "list",
@@ -118,11 +117,11 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
     return await call.run(EMBED, texts, options, shape, many=many, field="input", model=body.model)
 
 
-def _numbers(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def _numbers(vector: Float32) -> Float32:
     return vector
 
 
-def _base64(vector: NDArray[np.float32]) -> str:
+def _base64(vector: Float32) -> str:
     return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
 
 

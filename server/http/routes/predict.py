@@ -30,7 +30,7 @@ from server.inference.tasks.pairs import TextOrPair
 from server.inference.tasks.text_classification import (
     TEXT_CLASSIFICATION,
     Function,
-    Label,
+    LabelsByText,
     PredictOptions,
 )
 
@@ -121,7 +121,7 @@ async def predict(body: PredictBody, call: Call) -> Response:
     inputs, many = _as_list(body.inputs)
     nested = many or body.parameters is not None
 
-    def shape(predicted: Answered[list[list[Label]]]) -> object:
+    def shape(predicted: Answered[LabelsByText]) -> object:
         answers = [[label._asdict() for label in labels] for labels in predicted.value]
         return answers if nested else answers[0]
 

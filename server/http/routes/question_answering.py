@@ -19,7 +19,7 @@ from server.inference.tasks.question_answering import (
     USUAL_OVERLAP,
     USUAL_TOKENS,
     AnswerOptions,
-    Found,
+    FoundByQuestion,
     Question,
 )
 
@@ -105,7 +105,7 @@ async def question_answering(body: QuestionAnsweringBody, call: Call) -> Respons
     questions = [Question(one.question, one.context) for one in asked]
     options = _options(body.parameters or QuestionAnsweringParameters())
 
-    def shape(found: Answered[list[list[Found]]]) -> object:
+    def shape(found: Answered[FoundByQuestion]) -> object:
         answers = [[one._asdict() for one in answers] for answers in found.value]
         shown = answers if options.top_k > 1 else [best for (best,) in answers]
         return shown if many else shown[0]

@@ -16,6 +16,7 @@ from server.inference.tasks.entities import Entity, Strategy
 from server.inference.tasks.token_classification import (
     OUTSIDE,
     TOKEN_CLASSIFICATION,
+    EntitiesByText,
     EntityOptions,
 )
 
@@ -71,7 +72,7 @@ async def token_classification(body: TokenClassificationBody, call: Call) -> Res
     options = _options(body.parameters or TokenClassificationParameters())
     shown = _token if options.strategy == "none" else _group
 
-    def shape(found: Answered[list[list[Entity]]]) -> object:
+    def shape(found: Answered[EntitiesByText]) -> object:
         answers = [[shown(entity) for entity in entities] for entities in found.value]
         return answers if many else answers[0]
 

@@ -109,6 +109,8 @@ class MaskResult:
 Result = MaskResult | Float32
 """A `MaskResult`, the (H,) vector of a text, or logits of a head: (width,) for a text, (m, width)
 for m tokens."""
+Results = Sequence[Result]
+"""One per item, in the items' order."""
 
 _RANGE = np.arange(1 << 16)
 _NOTHING = np.zeros(0, np.int64)
@@ -290,7 +292,7 @@ def is_finite(result: Result) -> bool:
     return bool(np.isfinite(result).all())
 
 
-def results_as(kind: type[R], results: Sequence[Result]) -> list[R]:
+def results_as(kind: type[R], results: Results) -> list[R]:
     """The results, all of which must be of one kind.
 
     Raises:

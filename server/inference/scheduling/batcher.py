@@ -122,15 +122,14 @@ class Batcher:
         if not self._arrived:
             loop.call_soon(self._admit)
         self._arrived.append((ticket, now))
+        timer = loop.call_at(loop.time() + deadline - now, self._expire, ticket)
         try:
-            async with asyncio.timeout_at(loop.time() + deadline - now):
-                await ticket.done
-        except TimeoutError:
-            self._leave(ticket, expired=True)
-            raise DeadlineExceeded from None
+            await ticket.done
         except asyncio.CancelledError:
             self._leave(ticket, expired=time.monotonic() >= deadline)
             raise
+        finally:
+            timer.cancel()
         return Completed(ticket.delivered(), ticket.tokens, ticket.queue_s, ticket.compute_s)
 
     def stats(self) -> BatcherStats:
@@ -165,6 +164,11 @@ class Batcher:
             if self._may_begin():
                 self._ready.notify(len(self._queue))
         self._arrived.clear()
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.done.done():
+            self._leave(ticket, expired=True)
+            ticket.done.set_exception(DeadlineExceeded())
 
     def _leave(self, ticket: Ticket, *, expired: bool = False) -> None:
         before = len(self._arrived)

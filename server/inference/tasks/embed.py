@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -9,9 +10,17 @@ from numpy.typing import NDArray
 
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import LAST_LAYER, Item, Result, SentenceVector, results_as
+from server.inference.runtime.packing import LAST_LAYER, Item, Results, SentenceVector, results_as
 from server.inference.tasks.pairs import TEXT_SPECIALS, Cut, keep
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import (
+    Plan,
+    Price,
+    Proceed,
+    ReadItem,
+    ServedModel,
+    Task,
+    read_items,
+)
 from server.inference.tokenizer import Pieces, require_known, too_long
 
 Text = str | Sequence[int]
@@ -34,7 +43,11 @@ class EmbedOptions:
     layer: int | None = None
 
 
-class Embed(Task[Text, EmbedOptions, NDArray[np.float32]]):
+Vectors = NDArray[np.float32]
+"""float32 (texts, dimensions)"""
+
+
+class Embed(Task[Text, EmbedOptions, Vectors]):
     """A vector per text, or per list of token ids: float32 (inputs, dimensions)."""
 
     name = "embed"
@@ -67,26 +80,16 @@ class Embed(Task[Text, EmbedOptions, NDArray[np.float32]]):
         options: EmbedOptions,
         model: ServedModel,
         proceed: Proceed,
-    ) -> Plan[NDArray[np.float32]]:
+    ) -> Plan[Vectors]:
         """One item a text; the answer is float32 (texts, dimensions)."""
         pooling = model.manifest.pooling
         output = SentenceVector(options.pooling or pooling.mode, options.layer or LAST_LAYER)
-        cut = options.cut
         prompt = _prompt(options, model.manifest)
-        room = pooling.max_tokens - TEXT_SPECIALS
-        items, truncated = [], []
-        for index, text in enumerate(inputs):
-            proceed()
-            param = f"inputs[{index}]"
-            pieces = _pieces(text, prompt, cut, model, param)
-            if len(pieces.ids) > room and not cut.truncate:
-                raise too_long(pooling.max_tokens, param)
-            kept = keep(pieces.ids, min(room, len(pieces.ids)), cut.direction)
-            items.append(Item(model.tokenizer.assemble(kept), output))
-            truncated.append(pieces.cut or len(pieces.ids) > room)
+        read = partial(_read, output, prompt, options.cut, model)
+        items, truncated = read_items(inputs, read, model, proceed)
         normalize = pooling.normalize if options.normalize is None else options.normalize
 
-        def answer(results: Sequence[Result]) -> NDArray[np.float32]:
+        def answer(results: Results) -> Vectors:
             rows = results_as(np.ndarray, results)
             vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
             return shape_vectors(vectors, options.dimensions, normalize)
@@ -98,9 +101,7 @@ class Embed(Task[Text, EmbedOptions, NDArray[np.float32]]):
         return SentenceVector("mean")
 
 
-def shape_vectors(
-    vectors: NDArray[np.float32], dimensions: int | None, normalize: bool
-) -> NDArray[np.float32]:
+def shape_vectors(vectors: Vectors, dimensions: int | None, normalize: bool) -> Vectors:
     """Keep the first `dimensions`, then scale to length 1: float32 (n, H) -> (n, dimensions).
 
     >>> shape_vectors(np.array([[3.0, 4.0, 12.0]], np.float32), 2, True).round(2).tolist()
@@ -110,7 +111,7 @@ def shape_vectors(
     if not normalize:
         return np.ascontiguousarray(vectors)  # JSON is written from whole rows only
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    unit: NDArray[np.float32] = vectors / np.maximum(length, SMALLEST_NORM)[:, None]
+    unit: Vectors = vectors / np.maximum(length, SMALLEST_NORM)[:, None]
     return unit
 
 
@@ -122,6 +123,19 @@ def _answer_bytes(count: int, options: EmbedOptions, model: ServedModel) -> int:
 def _prompt(options: EmbedOptions, manifest: ModelManifest) -> str:
     name = options.prompt_name or manifest.pooling.default_prompt
     return manifest.pooling.prompts.get(name, "") if name is not None else ""
+
+
+def _read(
+    output: SentenceVector, prompt: str, cut: Cut, model: ServedModel, text: Text, param: str
+) -> ReadItem:
+    most = model.manifest.pooling.max_tokens
+    room = most - TEXT_SPECIALS
+    pieces = _pieces(text, prompt, cut, model, param)
+    over = len(pieces.ids) > room
+    if over and not cut.truncate:
+        raise too_long(most, param)
+    kept = keep(pieces.ids, min(room, len(pieces.ids)), cut.direction)
+    return Item(model.tokenizer.assemble(kept), output), pieces.cut or over
 
 
 def _pieces(text: Text, prompt: str, cut: Cut, model: ServedModel, param: str) -> Pieces:

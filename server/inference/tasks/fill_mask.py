@@ -11,6 +11,7 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,9 +25,9 @@ from server.errors import (
     TooManyMasks,
     UnknownToken,
 )
-from server.inference.runtime.packing import Item, MaskResult, MaskScores, Result, results_as
+from server.inference.runtime.packing import Item, MaskResult, MaskScores, Results, results_as
 from server.inference.tasks.pairs import TEXT_SPECIALS
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_each
 from server.inference.tokenizer import MASK, Tokenizer, require_unicode, too_long
 
 DEFAULT_TOP_K: Final = 5
@@ -89,7 +90,11 @@ class _Text:
     """Both, as they were given; empty without any."""
 
 
-class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
+Filled = list[list[list[Filling]]]
+"""Candidates of each mask of each text, the likeliest first."""
+
+
+class FillMask(Task[str, FillMaskOptions, Filled]):
     """Candidates, best first, for each mask of each text: text -> mask -> candidates."""
 
     name = "fill-mask"
@@ -137,19 +142,17 @@ class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
         options: FillMaskOptions,
         model: ServedModel,
         proceed: Proceed,
-    ) -> Plan[list[list[list[Filling]]]]:
+    ) -> Plan[Filled]:
         """One item a text for what single pieces score, and one for each piece of longer words."""
         lists = options.targets or ()
         words = [
             _words(model, targets, _TARGETS + (f"[{number}]" if len(lists) > 1 else ""), proceed)
             for number, targets in enumerate(lists)
         ]
-        texts = []
-        for index, text in enumerate(inputs):
-            proceed()
-            own = options.of(index)
-            targets = () if own is None else words[own]
-            texts.append(_read(text, targets, options, model, f"inputs[{index}]"))
+        own = [() if (n := options.of(i)) is None else words[n] for i in range(len(inputs))]
+        with_targets = list(zip(inputs, own, strict=True))
+        read, price = partial(_read, options, model), partial(_price, options)
+        texts, total = read_each(with_targets, read, price, model, proceed)
         if sum([len(text.masks) for text in texts]) > model.limits.max_masks:
             raise TooManyMasks(
                 f"A request may hold {model.limits.max_masks} masks; split it.", param="inputs"
@@ -158,16 +161,14 @@ class FillMask(Task[str, FillMaskOptions, list[list[list[Filling]]]]):
         def items() -> list[Item]:
             return [item for text in texts for item in _items(text, options, model.tokenizer)]
 
-        def answer(results: Sequence[Result]) -> list[list[list[Filling]]]:
+        def answer(results: Results) -> Filled:
             stream = iter(results_as(MaskResult, results))
             return [
                 _candidates(model.tokenizer, text, [next(stream) for _ in range(count)], options)
                 for text, count in zip(texts, map(_item_count, texts), strict=True)
             ]
 
-        size = sum([_answer_bytes_of(text, options) for text in texts])
-        price = Price(0, sum(map(_token_count, texts)), size)
-        return Plan(price, items, answer, tuple([text.truncated for text in texts]))
+        return Plan(total, items, answer, tuple([text.truncated for text in texts]))
 
     def sample(self) -> MaskScores:
         """The usual candidates of one mask."""
@@ -185,6 +186,10 @@ def _shown(targets: int, options: FillMaskOptions) -> int:
 def _answer_bytes(masks: int, candidates: int, shown: int) -> int:
     """Memory of the candidates of one text; each shows the whole text, as str and as JSON."""
     return masks * candidates * (_CANDIDATE_BYTES + 2 * shown)
+
+
+def _price(options: FillMaskOptions, text: _Text) -> Price:
+    return Price(0, _token_count(text), _answer_bytes_of(text, options))
 
 
 def _answer_bytes_of(text: _Text, options: FillMaskOptions) -> int:
@@ -259,13 +264,10 @@ def _mask_id(tokenizer: Tokenizer) -> int:
 
 
 def _read(
-    text: str,
-    targets: tuple[Word, ...],
-    options: FillMaskOptions,
-    model: ServedModel,
-    param: str,
+    options: FillMaskOptions, model: ServedModel, given: tuple[str, tuple[Word, ...]], param: str
 ) -> _Text:
     """Tokenise, find the masks, and truncate without dropping one."""
+    text, targets = given
     most, mask_id = model.manifest.max_tokens, _mask_id(model.tokenizer)
     special = model.tokenizer.special
     pieces = model.tokenizer.pieces(text, most, truncate=options.truncate, param=param)

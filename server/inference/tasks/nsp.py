@@ -4,15 +4,16 @@ BERT's label 0 is IsNext (Devlin et al. 2018, section 3.1); the probability give
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from models.heads import NSP
 from models.probabilities import softmax
-from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
+from server.inference.runtime.packing import PooledLogits, Results, results_as
 from server.inference.tasks.pairs import Cut, length_of, read_pair
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_items
 
 IS_NEXT: Final = 0
 _ANSWER_BYTES: Final = 256  # of one pair
@@ -39,12 +40,8 @@ class NextSentence(Task[tuple[str, str], Cut, list[float]]):
         proceed: Proceed,
     ) -> Plan[list[float]]:
         """One item a pair; the answer is P(IsNext) of each."""
-        items, truncated = [], []
-        for index, pair in enumerate(inputs):
-            proceed()
-            encoding, cut = read_pair(pair, options, model, f"inputs[{index}]")
-            items.append(Item(encoding, self.sample()))
-            truncated.append(cut)
+        read = partial(read_pair, self.sample(), options, model)
+        items, truncated = read_items(inputs, read, model, proceed)
         return Plan.of(items, _probabilities, truncated, _ANSWER_BYTES * len(inputs))
 
     def sample(self) -> PooledLogits:
@@ -52,7 +49,7 @@ class NextSentence(Task[tuple[str, str], Cut, list[float]]):
         return PooledLogits(NSP)
 
 
-def _probabilities(results: Sequence[Result]) -> list[float]:
+def _probabilities(results: Results) -> list[float]:
     """Softmax over (IsNext, NotNext), of which IsNext is kept."""
     logits = np.stack(results_as(np.ndarray, results))
     probabilities: list[float] = softmax(logits)[:, IS_NEXT].tolist()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from server.errors import TooLong
-from server.inference.runtime.packing import Encoding
-from server.inference.tasks.task import ServedModel
+from server.inference.runtime.packing import Item, OutputSpec
+from server.inference.tasks.task import ReadItem, ServedModel
 from server.inference.tokenizer import too_long
 
 Direction = Literal["left", "right"]
@@ -28,8 +28,10 @@ def length_of(pair: TextOrPair) -> int:
     return len(pair[0]) + len(pair[1] or "")
 
 
-def read_pair(pair: TextOrPair, cut: Cut, model: ServedModel, param: str) -> tuple[Encoding, bool]:
-    """The encoding, and whether something was cut off.
+def read_pair(
+    output: OutputSpec, cut: Cut, model: ServedModel, pair: TextOrPair, param: str
+) -> ReadItem:
+    """The item that asks for `output`, and whether something was cut off.
 
     Raises:
         TooLong: it has more tokens than the model reads, and must not be cut.
@@ -48,7 +50,7 @@ def read_pair(pair: TextOrPair, cut: Cut, model: ServedModel, param: str) -> tup
         raise _pair_too_long(most, param) if paired else too_long(most, param)
     kept = longest_first(counts[0], counts[1], room) if paired else (min(counts[0], room),)
     ids = [keep(part.ids, count, cut.direction) for part, count in zip(parts, kept, strict=True)]
-    return tokenizer.assemble(*ids), over or any(part.cut for part in parts)
+    return Item(tokenizer.assemble(*ids), output), over or any(part.cut for part in parts)
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:

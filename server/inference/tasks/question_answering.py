@@ -12,6 +12,7 @@ up here as well, which lets a score pass 1 and favours what lies where parts ove
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from models.heads import QA
 from models.probabilities import Float64, softmax
 from models.spans import best_spans
 from server.errors import InvalidParameter, TooLong
-from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
+from server.inference.runtime.packing import Float32, Item, Results, TokenLogits, results_as
 from server.inference.tasks.pairs import PAIR_SPECIALS
 from server.inference.tasks.task import (
     CHARACTER_BYTES,
@@ -30,6 +31,7 @@ from server.inference.tasks.task import (
     Proceed,
     ServedModel,
     Task,
+    read_each,
 )
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer
@@ -97,7 +99,11 @@ class _Context:
         return windows(len(self.pieces.ids), self.room, self.overlap)
 
 
-class QuestionAnswering(Task[Question, AnswerOptions, list[list[Found]]]):
+FoundByQuestion = list[list[Found]]
+"""Passages of each question, the likeliest first."""
+
+
+class QuestionAnswering(Task[Question, AnswerOptions, FoundByQuestion]):
     """The passages that answer each question, best first."""
 
     name = "question-answering"
@@ -131,18 +137,15 @@ class QuestionAnswering(Task[Question, AnswerOptions, list[list[Found]]]):
         options: AnswerOptions,
         model: ServedModel,
         proceed: Proceed,
-    ) -> Plan[list[list[Found]]]:
+    ) -> Plan[FoundByQuestion]:
         """One item per part of a context; the answer is question -> answers, best first."""
-        contexts = []
-        for index, question in enumerate(inputs):
-            proceed()
-            contexts.append(_read(question, options, model, f"inputs[{index}]"))
+        contexts, _ = read_each(inputs, partial(_read, options, model), _price, model, proceed)
         require_few([context.count for context in contexts], model.limits.max_inputs)
         items = [
             _item(model.tokenizer, context, part) for context in contexts for part in context.parts
         ]
 
-        def answer(results: Sequence[Result]) -> list[list[Found]]:
+        def answer(results: Results) -> FoundByQuestion:
             logits = iter(results_as(np.ndarray, results))
             return [
                 _answers(context, [next(logits) for _ in context.parts], options)
@@ -179,7 +182,7 @@ def _spans(options: AnswerOptions) -> int:
     return 2 * options.top_k + 10 if options.whole_words else options.top_k
 
 
-def _read(asked: Question, options: AnswerOptions, model: ServedModel, param: str) -> _Context:
+def _read(options: AnswerOptions, model: ServedModel, asked: Question, param: str) -> _Context:
     """Tokenise, and decide in which parts the context is read."""
     tokenizer, readable = model.tokenizer, model.manifest.max_tokens
     most = options.max_question_tokens
@@ -202,6 +205,11 @@ def _read(asked: Question, options: AnswerOptions, model: ServedModel, param: st
         )
     truncated = question.cut or kept != question.ids
     return _Context(asked.context, kept, context, room, overlap, truncated)
+
+
+def _price(context: _Context) -> Price:
+    """Of a context's tokens, those that several parts share counted once: at least so much."""
+    return Price(0, len(context.pieces.ids), 0)
 
 
 def _item(tokenizer: Tokenizer, context: _Context, part: Window) -> Item:

@@ -9,18 +9,20 @@ module a task; `server.inference.tasks` lists them. No task knows of queues or H
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Self, TypeVar
 
 from models.heads import Head
 from models.manifest import ModelManifest
-from server.inference.runtime.packing import Item, OutputSpec, Result
+from server.errors import AnswerTooLarge, TooManyTokens
+from server.inference.runtime.packing import Item, OutputSpec, Results
 from server.inference.tokenizer import Tokenizer
 from server.settings import Limits
 
 In = TypeVar("In")
 Options = TypeVar("Options")
 Out = TypeVar("Out")
+T = TypeVar("T")
 
 Proceed = Callable[[], None]
 """Raises when the request has been given up; called between texts, whose reading takes a while."""
@@ -50,14 +52,45 @@ class Price:
         tokens = sum([min(most, length // CHARACTERS_PER_TOKEN + 2) for length in lengths])
         return cls(sum(lengths), tokens, answer_bytes)
 
-    def within(self, limits: Limits) -> Self:
+    def plus(self, other: "Price") -> "Price":
+        """Of both together."""
+        return Price(
+            self.characters + other.characters,
+            self.tokens + other.tokens,
+            self.answer_bytes + other.answer_bytes,
+        )
+
+    def require(self, limits: Limits) -> None:
+        """Refuse what no request may take.
+
+        Raises:
+            AnswerTooLarge: the answer is too large.
+            TooManyTokens: there are too many tokens.
+        """
+        if self.answer_bytes > limits.max_answer_bytes:
+            raise AnswerTooLarge(
+                f"The answer could take {self.answer_bytes} bytes or more, and "
+                f"{limits.max_answer_bytes} are allowed; ask for fewer candidates, or send fewer "
+                "or shorter inputs.",
+                param="inputs",
+            )
+        if self.tokens > limits.queue_tokens:
+            raise TooManyTokens(
+                f"The request needs {self.tokens} tokens or more, and {limits.queue_tokens} are "
+                "allowed; split it.",
+                param="inputs",
+            )
+
+    def within(self, limits: Limits) -> "Price":
         """What of an estimate one request may take: only its exact price refuses it for good.
 
         A text of blanks is long and has few tokens.
         """
         tokens = min(self.tokens, limits.queue_tokens)
-        answer_bytes = min(self.answer_bytes, limits.max_answer_bytes)
-        return replace(self, tokens=tokens, answer_bytes=answer_bytes)
+        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
+
+
+NOTHING: Final = Price(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -69,6 +102,10 @@ class ServedModel:
     limits: Limits
 
 
+ReadItem = tuple[Item, bool]
+"""Of one input, and whether something of it was cut off."""
+
+
 @dataclass(frozen=True)
 class Plan(Generic[Out]):
     """A tokenised request: what it takes, its items once they are wanted, and its answer."""
@@ -76,7 +113,7 @@ class Plan(Generic[Out]):
     price: Price
     items: Callable[[], Sequence[Item]]
     """To run in any order and company; of as many tokens as the price says."""
-    answer: Callable[[Sequence[Result]], Out]
+    answer: Callable[[Results], Out]
     """Takes one result per item, in the items' order."""
     truncated: tuple[bool, ...]
     """Per input: whether something of it was cut off."""
@@ -85,13 +122,56 @@ class Plan(Generic[Out]):
     def of(
         cls,
         items: Sequence[Item],
-        answer: Callable[[Sequence[Result]], Out],
+        answer: Callable[[Results], Out],
         truncated: Sequence[bool],
         answer_bytes: int,
     ) -> Self:
         """The plan of a task whose items are as cheap to make as the texts are to read."""
         tokens = sum([len(item.encoding.ids) for item in items])
         return cls(Price(0, tokens, answer_bytes), lambda: items, answer, tuple(truncated))
+
+
+def read_each(
+    inputs: Sequence[In],
+    read: Callable[[In, str], T],
+    price: Callable[[T], Price],
+    model: ServedModel,
+    proceed: Proceed,
+) -> tuple[list[T], Price]:
+    """Tokenise inputs one by one, until they turn out to be more than one request may hold.
+
+    Args:
+        inputs: what the client sent.
+        read: an input and what it is called -> what was read.
+        price: what was read -> what it adds to the request's price.
+        model: whose limits hold.
+        proceed: hears of each input.
+
+    Returns:
+        What was read of each, and its price together.
+
+    Raises:
+        ClozeError: one cannot be answered, or they are too many together.
+    """
+    found, total = [], NOTHING
+    for index, given in enumerate(inputs):
+        proceed()
+        found.append(read(given, f"inputs[{index}]"))
+        total = total.plus(price(found[-1]))
+        total.require(model.limits)
+    return found, total
+
+
+def read_items(
+    inputs: Sequence[In], read: Callable[[In, str], ReadItem], model: ServedModel, proceed: Proceed
+) -> tuple[list[Item], list[bool]]:
+    """`read_each` for one item an input: the items, and whether something was cut off of each."""
+    found, _ = read_each(inputs, read, _item_price, model, proceed)
+    return [item for item, _ in found], [cut for _, cut in found]
+
+
+def _item_price(read: ReadItem) -> Price:
+    return Price(0, len(read[0].encoding.ids), 0)
 
 
 class Task(ABC, Generic[In, Options, Out]):

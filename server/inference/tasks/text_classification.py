@@ -7,6 +7,7 @@ them a model was trained for stands in its manifest.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -16,9 +17,9 @@ from models.heads import SEQUENCE
 from models.manifest import ModelManifest
 from models.probabilities import sigmoid, softmax, unchanged
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import Item, PooledLogits, Result, results_as
+from server.inference.runtime.packing import PooledLogits, Results, results_as
 from server.inference.tasks.pairs import Cut, TextOrPair, length_of, read_pair
-from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_items
 
 Function = Literal["softmax", "sigmoid", "none"]
 
@@ -48,7 +49,11 @@ class PredictOptions:
     cut: Cut = field(default_factory=Cut)
 
 
-class TextClassification(Task[TextOrPair, PredictOptions, list[list[Label]]]):
+LabelsByText = list[list[Label]]
+"""Labels of each text or pair, the likeliest first."""
+
+
+class TextClassification(Task[TextOrPair, PredictOptions, LabelsByText]):
     """The labels of each text or pair with their scores, best first."""
 
     name = "predict"
@@ -83,18 +88,14 @@ class TextClassification(Task[TextOrPair, PredictOptions, list[list[Label]]]):
         options: PredictOptions,
         model: ServedModel,
         proceed: Proceed,
-    ) -> Plan[list[list[Label]]]:
+    ) -> Plan[LabelsByText]:
         """One item a text or pair; the answer is text -> labels, best first."""
-        items, truncated = [], []
-        for index, pair in enumerate(inputs):
-            proceed()
-            encoding, cut = read_pair(pair, options.cut, model, f"inputs[{index}]")
-            items.append(Item(encoding, self.sample()))
-            truncated.append(cut)
+        read = partial(read_pair, self.sample(), options.cut, model)
+        items, truncated = read_items(inputs, read, model, proceed)
         manifest = model.manifest
         function = _FUNCTIONS[options.function or usual_function(manifest)]
 
-        def answer(results: Sequence[Result]) -> list[list[Label]]:
+        def answer(results: Results) -> LabelsByText:
             scores = function(np.stack(results_as(np.ndarray, results)))  # (texts, labels)
             return [_ranked(row, manifest.labels, options.top_k) for row in scores]
 

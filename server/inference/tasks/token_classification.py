@@ -6,6 +6,7 @@ parts. How tokens become entities is told in `entities`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from models.heads import TOKEN
 from models.probabilities import softmax
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import Float32, Item, Result, TokenLogits, results_as
+from server.inference.runtime.packing import Float32, Item, Results, TokenLogits, results_as
 from server.inference.tasks.entities import (
     Entity,
     Strategy,
@@ -22,7 +23,15 @@ from server.inference.tasks.entities import (
     without_overlaps,
 )
 from server.inference.tasks.pairs import TEXT_SPECIALS
-from server.inference.tasks.task import CHARACTER_BYTES, Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import (
+    CHARACTER_BYTES,
+    Plan,
+    Price,
+    Proceed,
+    ServedModel,
+    Task,
+    read_each,
+)
 from server.inference.tasks.windows import Window, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer, too_long
 
@@ -77,7 +86,11 @@ class _Text:
         return self.pieces.cut or self.read < len(self.pieces.ids)
 
 
-class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
+EntitiesByText = list[list[Entity]]
+"""Entities of each text, in its order."""
+
+
+class TokenClassification(Task[str, EntityOptions, EntitiesByText]):
     """What of each text has a label: words or runs of words, in their order."""
 
     name = "token-classification"
@@ -115,17 +128,14 @@ class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
         options: EntityOptions,
         model: ServedModel,
         proceed: Proceed,
-    ) -> Plan[list[list[Entity]]]:
+    ) -> Plan[EntitiesByText]:
         """One item per part of a text; the answer is text -> entities in their order."""
         tokenizer = model.tokenizer
-        texts = []
-        for index, text in enumerate(inputs):
-            proceed()
-            texts.append(_read(text, options, model, f"inputs[{index}]"))
+        texts, _ = read_each(inputs, partial(_read, options, model), _price, model, proceed)
         require_few([text.count for text in texts], model.limits.max_inputs)
         items = [_item(tokenizer, text.pieces, part) for text in texts for part in text.parts]
 
-        def answer(results: Sequence[Result]) -> list[list[Entity]]:
+        def answer(results: Results) -> EntitiesByText:
             logits = iter(results_as(np.ndarray, results))
             labels = model.manifest.labels
             return [
@@ -142,7 +152,7 @@ class TokenClassification(Task[str, EntityOptions, list[list[Entity]]]):
         return TokenLogits(TOKEN, np.arange(2))
 
 
-def _read(text: str, options: EntityOptions, model: ServedModel, param: str) -> _Text:
+def _read(options: EntityOptions, model: ServedModel, text: str, param: str) -> _Text:
     """Tokenise, and decide in which parts the text is read."""
     most = model.manifest.max_tokens
     at_once = most if options.stride is None else None
@@ -153,6 +163,12 @@ def _read(text: str, options: EntityOptions, model: ServedModel, param: str) -> 
     if count > room and not options.truncate:
         raise too_long(most, param)
     return _Text(text, pieces, room, 0, min(count, room))
+
+
+def _price(text: _Text) -> Price:
+    """Of a text's tokens, those that several parts share counted once: at least so much."""
+    size = text.read * _TOKEN_BYTES + text.characters * CHARACTER_BYTES
+    return Price(0, text.read, size)
 
 
 def _item(tokenizer: Tokenizer, pieces: Located, part: Window) -> Item:

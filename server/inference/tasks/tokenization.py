@@ -2,12 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from server.errors import TooLong
-from server.inference.runtime.packing import Result
+from server.inference.runtime.packing import Results
 from server.inference.tasks.pairs import TextOrPair, length_of
-from server.inference.tasks.task import CHARACTER_BYTES, Plan, Price, Proceed, ServedModel, Task
+from server.inference.tasks.task import (
+    CHARACTER_BYTES,
+    Plan,
+    Price,
+    Proceed,
+    ServedModel,
+    Task,
+    read_each,
+)
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized
 
 _BEYOND_TOKENS: Final = 1 << 30  # nothing is cut
@@ -43,18 +52,22 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
         proceed: Proceed,
     ) -> Plan[list[Tokenized]]:
         """No items: the answer is what was read."""
-        shown = []
-        for index, (first, second) in enumerate(inputs):
-            proceed()
-            param = f"inputs[{index}]"
-            shown.append(model.tokenizer.show(first, second, special=options, param=param))
+        show = partial(_show, model, options)
+        shown, price = read_each(inputs, show, _price, model, proceed)
 
-        def answer(_: Sequence[Result]) -> list[Tokenized]:
+        def answer(_: Results) -> list[Tokenized]:
             return shown
 
-        size = sum([len(one.ids) for one in shown]) * _TOKEN_BYTES
-        size += sum(map(length_of, inputs)) * CHARACTER_BYTES  # all unknown words may be one token
-        return Plan.of([], answer, [False] * len(inputs), size)
+        return Plan.of([], answer, [False] * len(inputs), price.answer_bytes)
+
+
+def _show(model: ServedModel, special: bool, pair: TextOrPair, param: str) -> Tokenized:
+    return model.tokenizer.show(*pair, special=special, param=param)
+
+
+def _price(shown: Tokenized) -> Price:
+    covered = sum([span[1] - span[0] for span in shown.offsets if span is not None])
+    return Price(0, 0, len(shown.ids) * _TOKEN_BYTES + covered * CHARACTER_BYTES)
 
 
 TOKENIZATION: Final = Tokenization()

@@ -8,6 +8,7 @@ import pytest
 from fastapi import Depends, FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.http.routes import PER_MODEL
 from server.http.routing import TaskRoute
@@ -85,3 +86,30 @@ def test_a_mounted_application_answers_by_the_router(build: Build) -> None:
     answered = TestClient(outer).post("/inner/embed", json={"inputs": "a"})
     assert answered.status_code == 200
     assert len(answered.json()[0]) == 384
+
+
+@pytest.mark.parametrize("body", ['{"inputs": ""}', "{", '{"inputs": 1}', '{"unknown": 1}'])
+@pytest.mark.parametrize("path", ["/embed", "/models/cloze-small-en/embed"])
+def test_a_layer_around_sees_refusals_as_answers_and_not_as_exceptions(
+    build: Build, path: str, body: str
+) -> None:
+    """So that one which adds headers, such as CORS's, adds them to refusals too."""
+    app = build(cors_origins="https://app.example")
+    seen = []
+
+    class Layer:
+        def __init__(self, inner: ASGIApp) -> None:
+            self._inner = inner
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def note(message: Message) -> None:
+                seen.append(message.get("status"))
+                await send(message)
+
+            await self._inner(scope, receive, note)
+
+    app.add_middleware(Layer)
+    answered = TestClient(app).post(path, content=body, headers={"origin": "https://app.example"})
+    assert answered.status_code in (400, 422)
+    assert seen[0] == answered.status_code
+    assert answered.headers["access-control-allow-origin"] == "https://app.example"

@@ -1,31 +1,16 @@
-"""One write per answer, seen from a socket: nothing of HTTP is lost by it."""
+"""HTTP as a client on a raw socket sees it."""
 
 from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from server.process.protocol import _Joined
 from tests.conftest import Serve
 from tests.running_server import RunningServer
-
-
-class Written(list[bytes]):
-    """A transport that keeps what is written to it."""
-
-    closed = False
-
-    def write(self, data: bytes) -> None:
-        self.append(data)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture
@@ -68,41 +53,6 @@ def read_answer(connection: socket.socket) -> tuple[bytes, bytes]:
     while len(body) < length:
         body += connection.recv(length - len(body))
     return received, body
-
-
-def test_head_and_first_part_of_the_body_are_one_write() -> None:
-    written = Written()
-    joined = _Joined(written)  # type: ignore[arg-type]
-    joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    assert written == []
-    joined.write(b"first")
-    joined.write(b"second")
-    assert written == [b"HTTP/1.1 200 OK\r\n\r\nfirst", b"second"]
-    joined.close()
-    assert written.closed
-
-
-def test_an_answer_without_a_body_is_written_too() -> None:
-    written = Written()
-    joined = _Joined(written)  # type: ignore[arg-type]
-    joined.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-    joined.write(b"")
-    assert written == [b"HTTP/1.1 204 No Content\r\n\r\n"]
-
-
-def test_an_answer_arrives_in_one_piece(running: RunningServer) -> None:
-    script = f"""
-import socket
-with socket.create_connection(("127.0.0.1", {running.port})) as connection:
-    connection.sendall({head(question("sky")) + question("sky")!r})
-    connection.recv(1 << 16, socket.MSG_PEEK)  # returns as soon as anything is there
-    received = connection.recv(1 << 16)
-print(received.endswith(b"]"))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "True"
 
 
 def test_a_client_that_waits_is_told_to_go_on(connection: socket.socket) -> None:

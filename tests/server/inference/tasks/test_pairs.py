@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from server.errors import EmptyText, TooLong
 from server.inference.pipeline import Pipeline
+from server.inference.runtime.packing import SentenceVector
 from server.inference.tasks.pairs import (
     Cut,
     Direction,
@@ -18,6 +19,8 @@ from server.inference.tasks.pairs import (
     read_pair,
 )
 
+OUTPUT = SentenceVector("mean")
+
 
 @pytest.mark.parametrize(
     "pair",
@@ -26,7 +29,8 @@ from server.inference.tasks.pairs import (
 def test_a_text_or_pair_is_encoded_as_the_tokenizer_shows_it(
     cloze: Pipeline, pair: TextOrPair
 ) -> None:
-    encoding, cut = read_pair(pair, Cut(), cloze.model, "inputs[0]")
+    item, cut = read_pair(OUTPUT, Cut(), cloze.model, pair, "inputs[0]")
+    encoding = item.encoding
     shown = cloze.model.tokenizer.show(*pair, special=True, param="inputs[0]")
     assert encoding.ids.tolist() == list(shown.ids)
     assert encoding.type_ids.tolist() == list(shown.token_type_ids)
@@ -39,8 +43,9 @@ def test_both_texts_of_a_pair_are_cut_at_the_same_end(
 ) -> None:
     pair = ("first " + "a " * 300 + "last", "one " + "b " * 400 + "two")
     with pytest.raises(TooLong, match="pair"):
-        read_pair(pair, Cut(), cloze.model, "inputs[0]")
-    encoding, cut = read_pair(pair, Cut(True, direction), cloze.model, "inputs[0]")
+        read_pair(OUTPUT, Cut(), cloze.model, pair, "inputs[0]")
+    item, cut = read_pair(OUTPUT, Cut(True, direction), cloze.model, pair, "inputs[0]")
+    encoding = item.encoding
     assert cut
     assert len(encoding) == cloze.manifest.max_tokens
     tokenizer = cloze.model.tokenizer
@@ -53,7 +58,7 @@ def test_both_texts_of_a_pair_are_cut_at_the_same_end(
 @pytest.mark.parametrize("pair", [("", "a"), ("a", ""), (" ", None), ("a", "\x00")])
 def test_nothing_cannot_be_read(cloze: Pipeline, pair: TextOrPair) -> None:
     with pytest.raises(EmptyText) as error:
-        read_pair(pair, Cut(), cloze.model, "inputs[3]")
+        read_pair(OUTPUT, Cut(), cloze.model, pair, "inputs[3]")
     assert error.value.param == "inputs[3]"
 
 

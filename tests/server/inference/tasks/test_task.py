@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server.errors import AnswerTooLarge, TooManyTokens
 from server.http.routing import to_json
 from server.inference.pipeline import Pipeline
 from server.inference.runtime.packing import Item, MaskResult, Result, results_as
@@ -393,3 +394,33 @@ def test_a_request_is_answered_as_its_plan_says(
         assert answered.price == case.plan(pipeline).price
         assert answered.usage.tokens == answered.price.tokens
         assert len(answered.value) == len(case.inputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reading_ends_with_the_text_that_is_too_much(
+    name: str, pipeline_of: Callable[[str], Pipeline]
+) -> None:
+    """A refusal costs no more than what is allowed, however much was sent."""
+    pipeline = pipeline_of(DRAWN[name][0])
+    sent = 200
+    one = "He keeps the books, and she reads them to the children."
+    inputs: dict[str, tuple[Any, Any]] = {
+        "embed": (one, EmbedOptions()),
+        "fill-mask": (one + " [MASK]", FillMaskOptions()),
+        "nsp": ((one, one), Cut()),
+        "predict": ((one, None), PredictOptions()),
+        "token-classification": (one, EntityOptions()),
+        "question-answering": (Question("Who?", one), AnswerOptions()),
+        "tokenize": ((one, None), True),
+    }
+    given, options = inputs[name]
+    task = dict(zip(NAMES, TASKS, strict=True))[name]
+    alone = task.plan([given], options, pipeline.model, proceed).price
+    limits = Limits(
+        queue_tokens=10 * max(1, alone.tokens), max_answer_bytes=10 * alone.answer_bytes
+    )
+    model = dataclasses.replace(pipeline.model, limits=limits)
+    read = []
+    with pytest.raises((TooManyTokens, AnswerTooLarge)):
+        task.plan([given] * sent, options, model, lambda: read.append(1))
+    assert 10 <= len(read) <= 20
