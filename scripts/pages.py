@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from server.errors import ClozeError
 from server.http.app import create_app
 from server.http.context import Service
+from server.inference.pipeline import Usage
 from server.process.shared_memory import ProcessGroupMember, SharedStatistics
 from server.settings import ENV_PREFIX, Settings
 
@@ -131,8 +132,14 @@ def metrics_page() -> str:
     """Lists every metric of a server with several processes, which has all that one alone has."""
     member = ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
     metrics = Service.of(Settings(), member).metrics
-    # Asked of the family, since an empty one shows its labels nowhere else.
-    labels = {each.name: getattr(each, "_labelnames", ()) for each in metrics.registry.collect()}
+    usage = Usage(0, (), 0.0, 0.0, 0.0)
+    metrics.observe(route="", status=200, model="", seconds=0.0, usage=usage)
+    # Of an empty family only itself tells the labels.
+    labels = {
+        each.name: getattr(each, "_labelnames", None)
+        or [label for label in (each.samples[0].labels if each.samples else ()) if label != "le"]
+        for each in metrics.registry.collect()
+    }
     rows: list[tuple[str, ...]] = []
     for about, kind in pairwise(metrics.exposition().decode().splitlines()):
         if about.startswith("# HELP cloze_") and kind.startswith("# TYPE "):

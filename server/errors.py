@@ -1,28 +1,12 @@
 """The tree of errors: what can go wrong in the server, each with its HTTP status and stable code.
 
-    ClozeError
-      BadRequest            400  InvalidJson, InvalidEncoding
-      Unauthorized          401
-      NotFound              404  RouteNotFound, ModelNotFound
-      MethodNotAllowed      405
-      RequestTimeout        408
-      BodyTooLarge          413
-      UnsupportedMedia      415
-      ValidationError       422  WrongType, EmptyText, InvalidText, NoMask, TooManyMasks,
-                                 MaskTruncated, TooLong, TooManyInputs, TooManyTokens,
-                                 AnswerTooLarge, MissingHead, InvalidParameter,
-                                 UnknownToken
-      QueueFull             429
-      ClientLeft            499  (logged and counted; there is nobody to read it)
-      InternalError         500  NonFiniteOutput
-      NotReady              503
-      Draining              503
-      DeadlineExceeded      504
+The code is the class's name in lower case, `no_mask` for `NoMask`. A message says what was wrong,
+what was expected and what to do, and never repeats the input.
 
-A message says what was wrong, what was expected and what to do, and never repeats the input.
 Knows nothing of HTTP beyond statuses: `server.http.error_responses` turns these into answers.
 """
 
+import re
 from enum import IntEnum
 from typing import ClassVar
 
@@ -48,7 +32,11 @@ class ClozeError(Exception):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal_error"
-    code: ClassVar[str] = "internal_error"
+    code: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        """Names the code as the class."""
+        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after_s: float | None = None
@@ -64,19 +52,14 @@ class BadRequest(ClozeError):
 
     status = 400
     type = "invalid_request_error"
-    code = "bad_request"
 
 
 class InvalidJson(BadRequest):
     """The body is not JSON, or JSON beyond what is accepted (depth, size of a number)."""
 
-    code = "invalid_json"
-
 
 class InvalidEncoding(BadRequest):
     """The body is not UTF-8."""
-
-    code = "invalid_encoding"
 
 
 class Unauthorized(ClozeError):
@@ -84,7 +67,6 @@ class Unauthorized(ClozeError):
 
     status = 401
     type = "authentication_error"
-    code = "unauthorized"
 
 
 class NotFound(ClozeError):
@@ -92,19 +74,14 @@ class NotFound(ClozeError):
 
     status = 404
     type = "not_found"
-    code = "not_found"
 
 
 class RouteNotFound(NotFound):
     """No route has this path."""
 
-    code = "route_not_found"
-
 
 class ModelNotFound(NotFound):
     """No model of this name is loaded."""
-
-    code = "model_not_found"
 
 
 class MethodNotAllowed(ClozeError):
@@ -112,7 +89,6 @@ class MethodNotAllowed(ClozeError):
 
     status = 405
     type = "invalid_request_error"
-    code = "method_not_allowed"
 
 
 class RequestTimeout(ClozeError):
@@ -120,7 +96,6 @@ class RequestTimeout(ClozeError):
 
     status = 408
     type = "timeout"
-    code = "request_timeout"
 
 
 class BodyTooLarge(ClozeError):
@@ -128,15 +103,13 @@ class BodyTooLarge(ClozeError):
 
     status = 413
     type = "invalid_request_error"
-    code = "body_too_large"
 
 
-class UnsupportedMedia(ClozeError):
+class UnsupportedMediaType(ClozeError):
     """The body is compressed, or is not declared as JSON."""
 
     status = 415
     type = "invalid_request_error"
-    code = "unsupported_media_type"
 
 
 class ValidationError(ClozeError):
@@ -144,85 +117,58 @@ class ValidationError(ClozeError):
 
     status = 422
     type = "validation_error"
-    code = "validation_error"
 
 
 class WrongType(ValidationError):
     """A field is missing, unknown, or of another type."""
 
-    code = "wrong_type"
-
 
 class EmptyText(ValidationError):
     """A text has nothing in it."""
-
-    code = "empty_text"
 
 
 class InvalidText(ValidationError):
     """A text holds half of a surrogate pair, which is not a character."""
 
-    code = "invalid_text"
-
 
 class NoMask(ValidationError):
     """A text to fill has no mask."""
-
-    code = "no_mask"
 
 
 class TooManyMasks(ValidationError):
     """More masks than one request may ask for."""
 
-    code = "too_many_masks"
-
 
 class MaskTruncated(ValidationError):
     """Truncation would have cut a mask off."""
-
-    code = "mask_truncated"
 
 
 class TooLong(ValidationError):
     """A text is longer than the model reads, and truncation was not asked for."""
 
-    code = "too_long"
-
 
 class TooManyInputs(ValidationError):
     """More inputs than one request may hold."""
-
-    code = "too_many_inputs"
 
 
 class TooManyTokens(ValidationError):
     """More tokens to compute than one request may ask for, whatever they come from."""
 
-    code = "too_many_tokens"
-
 
 class AnswerTooLarge(ValidationError):
     """A larger answer than one request may ask for."""
-
-    code = "answer_too_large"
 
 
 class MissingHead(ValidationError):
     """The model's checkpoint did not have the head that this task reads."""
 
-    code = "missing_head"
-
 
 class InvalidParameter(ValidationError):
     """A parameter is of the right type and out of range."""
 
-    code = "invalid_parameter"
 
-
-class UnknownToken(ValidationError):
+class UnknownTarget(ValidationError):
     """A target word, or a token id, is not in the model's vocabulary."""
-
-    code = "unknown_target"
 
 
 class QueueFull(ClozeError):
@@ -230,25 +176,21 @@ class QueueFull(ClozeError):
 
     status = 429
     type = "rate_limit_error"
-    code = "queue_full"
 
 
-class ClientLeft(ClozeError):
+class ClientClosedRequest(ClozeError):
     """The client closed its connection before the answer was ready."""
 
     status = 499
     type = "client_closed_request"
-    code = "client_closed_request"
 
 
 class InternalError(ClozeError):
     """Our fault."""
 
 
-class NonFiniteOutput(InternalError):
+class NonfiniteOutput(InternalError):
     """The model computed NaN or infinity for this input."""
-
-    code = "nonfinite_output"
 
 
 class NotReady(ClozeError):
@@ -256,7 +198,6 @@ class NotReady(ClozeError):
 
     status = 503
     type = "unavailable"
-    code = "not_ready"
 
 
 class Draining(ClozeError):
@@ -264,7 +205,6 @@ class Draining(ClozeError):
 
     status = 503
     type = "unavailable"
-    code = "draining"
 
 
 class DeadlineExceeded(ClozeError):
@@ -272,7 +212,6 @@ class DeadlineExceeded(ClozeError):
 
     status = 504
     type = "timeout"
-    code = "deadline_exceeded"
 
     def __init__(self) -> None:
         super().__init__("The answer was not ready before the request's deadline.")

@@ -15,7 +15,7 @@ from server.errors import (
     InvalidJson,
     InvalidText,
     TooManyInputs,
-    UnsupportedMedia,
+    UnsupportedMediaType,
 )
 
 MAX_DEPTH: Final = 32  # nested lists and objects
@@ -34,7 +34,7 @@ def check_media_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Accepts JSON in UTF-8, and a body that does not say what it is.
 
     Raises:
-        UnsupportedMedia: the body is declared as something else.
+        UnsupportedMediaType: the body is declared as something else.
     """
     for name, value in headers:
         if name != b"content-type" or value == b"application/json":
@@ -42,12 +42,12 @@ def check_media_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
         kind, _, parameters = value.partition(b";")
         charset = _CHARSET.search(parameters)
         if not _JSON_TYPE.fullmatch(kind.strip()):
-            raise UnsupportedMedia(
+            raise UnsupportedMediaType(
                 "The body is not declared as JSON; send the header 'content-type: application/json'"
                 " (with curl: -H 'content-type: application/json')."
             )
         if charset and charset[1].lower() not in {b"utf-8", b"utf8"}:
-            raise UnsupportedMedia("The body is not declared as UTF-8, which JSON has to be.")
+            raise UnsupportedMediaType("The body is not declared as UTF-8, which JSON has to be.")
 
 
 def parse_json(raw: bytes) -> object:

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from starlette.types import Scope
 
-from server.errors import BodyTooLarge, InvalidParameter, UnsupportedMedia
+from server.errors import BodyTooLarge, InvalidParameter, UnsupportedMediaType
 from server.inference.admission import Admission, Reservation
 from server.inference.model_registry import Registry
 from server.inference.offload import Offload
@@ -98,7 +98,7 @@ class RequestContext:
         Raises:
             InvalidParameter: the header is not a number of milliseconds.
             BodyTooLarge: more is announced than is accepted.
-            UnsupportedMedia: the body is compressed.
+            UnsupportedMediaType: the body is compressed.
         """
         settings, asked = self.service.settings, self._asked
         self.deadline = self.started + settings.default_timeout_s
@@ -110,7 +110,7 @@ class RequestContext:
                 )
             self.deadline = self.started + min(int(asked.timeout) / 1000, settings.max_timeout_s)
         if asked.encoding not in {b"", b"identity"}:
-            raise UnsupportedMedia("The body is compressed; send it plain.")
+            raise UnsupportedMediaType("The body is compressed; send it plain.")
         if int(asked.length) > settings.max_body_bytes:
             raise _too_large(settings.max_body_bytes)
 

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.errors import (
-    ClientLeft,
+    ClientClosedRequest,
     ClozeError,
     DeadlineExceeded,
     Draining,
@@ -66,7 +66,7 @@ class RequestMiddleware:
             return RequestTimeout("The request did not arrive before its deadline.")
         if isinstance(error, asyncio.CancelledError):
             if passage.client_left:
-                return ClientLeft("The client left before its answer was ready.")
+                return ClientClosedRequest("The client left before its answer was ready.")
             # Only the server's own end cancels a request from outside.
             return Draining("The server stopped before the answer was ready; send it again.")
         logger.error(

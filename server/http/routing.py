@@ -23,7 +23,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.errors import ClientLeft, ClozeError
+from server.errors import ClientClosedRequest, ClozeError
 from server.http.body import check_media_type, parse_json
 from server.http.context import CONTEXT, TIMEOUT_HEADER, RequestContext
 from server.http.schemas import ErrorAnswer, validated
@@ -55,7 +55,7 @@ class Call(Request):
         """The body's bytes.
 
         Raises:
-            ClientLeft: the connection closed before their end.
+            ClientClosedRequest: the connection closed before their end.
         """
         if not hasattr(self, "_body"):
             chunks: list[bytes] = []
@@ -63,7 +63,7 @@ class Call(Request):
             while more:
                 message = await self.receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientLeft("The client left before its request was complete.")
+                    raise ClientClosedRequest("The client left before its request was complete.")
                 chunks.append(message.get("body", b""))
                 more = message.get("more_body", False)
             self._body = chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from server.errors import ClientLeft, DeadlineExceeded
+from server.errors import ClientClosedRequest, DeadlineExceeded
 from server.inference.runtime.cores import available_cores
 from server.inference.tasks.task import Proceed
 
@@ -39,7 +39,7 @@ class Offload:
 
         def proceed() -> None:
             if given_up.is_set():
-                raise ClientLeft("Nobody waits for the answer any more.")
+                raise ClientClosedRequest("Nobody waits for the answer any more.")
             require_time(deadline)
 
         def begin() -> T:

@@ -7,7 +7,7 @@ get the answers that a clean run gives, since an item's answer does not depend o
 import logging
 from collections.abc import Callable, Sequence
 
-from server.errors import ClozeError, InternalError, NonFiniteOutput
+from server.errors import ClozeError, InternalError, NonfiniteOutput
 from server.inference.runtime.packing import Item, Result, is_finite
 
 logger = logging.getLogger(__name__)
@@ -45,4 +45,4 @@ def _complete(results: list[Result], count: int) -> list[Result]:
 def _checked(result: Result) -> Result | ClozeError:
     if is_finite(result):
         return result
-    return NonFiniteOutput("The model's output for this input was not finite.")
+    return NonfiniteOutput("The model's output for this input was not finite.")

@@ -23,7 +23,7 @@ from server.errors import (
     MaskTruncated,
     NoMask,
     TooManyMasks,
-    UnknownToken,
+    UnknownTarget,
 )
 from server.inference.runtime.packing import Item, MaskResult, MaskScores, Results, results_as
 from server.inference.tasks.pairs import TEXT_SPECIALS
@@ -250,8 +250,8 @@ def _word(model: ServedModel, target: str, param: str) -> Word:
     return tuple(pieces.ids)
 
 
-def _unknown(param: str) -> UnknownToken:
-    return UnknownToken("The vocabulary cannot spell this target.", param=param)
+def _unknown(param: str) -> UnknownTarget:
+    return UnknownTarget("The vocabulary cannot spell this target.", param=param)
 
 
 def _mask_id(tokenizer: Tokenizer) -> int:

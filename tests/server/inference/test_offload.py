@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from server.errors import ClientLeft, DeadlineExceeded
+from server.errors import ClientClosedRequest, DeadlineExceeded
 from server.inference.offload import Offload, require_time
 from server.inference.tasks.task import Proceed
 
@@ -165,7 +165,7 @@ def test_work_is_told_when_its_caller_has_left(offload: Offload) -> None:
         with pytest.raises(asyncio.CancelledError):
             await leaver
         await held.over()
-        assert [type(error) for error in held.raised] == [ClientLeft]
+        assert [type(error) for error in held.raised] == [ClientClosedRequest]
         assert await offload.run(lambda _: "next", soon(), small=False) == "next"
 
     asyncio.run(work())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.errors import ClozeError, DeadlineExceeded, InternalError, NonFiniteOutput
+from server.errors import ClozeError, DeadlineExceeded, InternalError, NonfiniteOutput
 from server.inference.runtime.packing import Item, Result
 from server.inference.runtime.session import Session
 from server.inference.scheduling.batcher import SMALLEST_BUDGET, Batcher, Completed
@@ -612,7 +612,7 @@ def test_output_that_is_not_finite_fails_that_request_alone(make: Make, watched:
         submits = [batcher.submit(items, soon()) for items in lists]
         answers = await asyncio.gather(*submits, return_exceptions=True)
         kinds = [type(answer) for answer in answers]
-        assert kinds == [Completed, Completed, NonFiniteOutput, Completed]
+        assert kinds == [Completed, Completed, NonfiniteOutput, Completed]
         assert batcher.stats().poisoned_total == 1
 
     run(work())

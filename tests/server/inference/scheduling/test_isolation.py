@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from server.errors import ClozeError, InternalError, NonFiniteOutput
+from server.errors import ClozeError, InternalError, NonfiniteOutput
 from server.inference.runtime.packing import Item, MaskResult, MaskScores, Result
 from server.inference.runtime.session import Session
 from server.inference.scheduling.isolation import run_isolated
@@ -92,7 +92,7 @@ def test_output_that_is_not_finite_fails_that_item_without_a_second_run(
         return [*results[:2], broken, *results[3:]]
 
     results = run_isolated(run, items, unexpected)
-    assert [type(result) is NonFiniteOutput for result in results] == [False] * 2 + [True] + [
+    assert [type(result) is NonfiniteOutput for result in results] == [False] * 2 + [True] + [
         False
     ] * 2
     assert calls == [5]
@@ -107,7 +107,7 @@ def test_a_mask_whose_target_is_not_finite_fails(cloze_session: Session) -> None
         nan = np.full(1, np.nan, np.float32)
         return [MaskResult(result.ids, result.log_probabilities, nan)]
 
-    assert isinstance(run_isolated(run, [item], unexpected)[0], NonFiniteOutput)
+    assert isinstance(run_isolated(run, [item], unexpected)[0], NonfiniteOutput)
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])

@@ -22,7 +22,7 @@ from server.errors import (
     TooLong,
     TooManyMasks,
     TooManyTokens,
-    UnknownToken,
+    UnknownTarget,
 )
 from server.inference.pipeline import Pipeline
 from server.inference.runtime.packing import Item, MaskResult, MaskScores
@@ -211,10 +211,10 @@ def test_answers_come_in_the_order_of_texts_and_masks(cloze: Pipeline) -> None:
 
 @pytest.mark.parametrize("target", ["\U0001f600\U0001f4a9", "", " ", "\x00", "[UNK]"])
 def test_a_target_that_cannot_be_spelled_is_refused(model: ServedModel, target: str) -> None:
-    with pytest.raises(UnknownToken) as error:
+    with pytest.raises(UnknownTarget) as error:
         plan_of(model, "a [MASK]", targets=[["cat", target]])
     assert error.value.param == "parameters.targets[1]"
-    with pytest.raises(UnknownToken) as error:
+    with pytest.raises(UnknownTarget) as error:
         plan_of(model, "a [MASK]", "[MASK]", targets=[["cat"], ["dog", target]])
     assert error.value.param == "parameters.targets[1][1]"
 
