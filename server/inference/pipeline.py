@@ -8,9 +8,8 @@ Every task runs through `Pipeline.run`, whatever it is. Knows nothing of HTTP.
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from models.manifest import load_manifest
 from server.errors import EmptyText, MissingHead, TooManyInputs
@@ -37,8 +36,7 @@ SMALL: Final = Price(characters=2000, tokens=4096, answer_bytes=64_000)
 FOREVER_S: Final = 3600.0  # deadline of a caller that named none
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """What one request cost."""
 
     tokens: int
@@ -49,8 +47,7 @@ class Usage:
     compute_s: float
 
 
-@dataclass(frozen=True)
-class Answered(Generic[Out]):
+class Answered(NamedTuple, Generic[Out]):
     """A task's answer and what it cost."""
 
     value: Out

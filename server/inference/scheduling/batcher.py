@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.errors import ClozeError, DeadlineExceeded
 from server.inference.runtime.packing import Item, Result
@@ -37,8 +38,7 @@ SMALLEST_BUDGET = 32  # tokens; the budget is not halved below this when memory 
 WORTH_A_RUN = 64  # tokens; a short text alone takes twice the time that it takes among several
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(NamedTuple):
     """What a request's items gave, in order, and how long they waited and ran, in seconds."""
 
     results: list[Result]

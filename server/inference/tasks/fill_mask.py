@@ -10,7 +10,7 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -134,7 +134,7 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
             characters += sum([len(word) for targets in options.targets for word in targets])
         size = sum(map(_answer_bytes, masks, (_shown(count, options) for count in words), lengths))
         estimate = Price.estimate(lengths, model.manifest.max_tokens, size)
-        return replace(estimate, characters=characters)
+        return estimate._replace(characters=characters)
 
     def plan(
         self,

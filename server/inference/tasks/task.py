@@ -10,7 +10,7 @@ module a task; `server.inference.tasks` lists them. No task knows of queues or H
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, Self, TypeVar
+from typing import ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 
 from models.heads import Head
 from models.manifest import ModelManifest
@@ -31,8 +31,7 @@ CHARACTERS_PER_TOKEN: Final = 4  # of English; only an estimate, which the plan 
 CHARACTER_BYTES: Final = 10  # of a text's character in an answer at most, in memory and as JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What a request takes: an estimate by its lengths first, then exactly by its tokens."""
 
     characters: int
@@ -86,8 +85,10 @@ class Price:
 
         A text of blanks is long and has few tokens.
         """
-        tokens = min(self.tokens, limits.queue_tokens)
-        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
+        return self._replace(
+            tokens=min(self.tokens, limits.queue_tokens),
+            answer_bytes=min(self.answer_bytes, limits.max_answer_bytes),
+        )
 
 
 NOTHING: Final = Price(0, 0, 0)
@@ -106,8 +107,7 @@ ReadItem = tuple[Item, bool]
 """Of one input, and whether something of it was cut off."""
 
 
-@dataclass(frozen=True)
-class Plan(Generic[Out]):
+class Plan(NamedTuple, Generic[Out]):
     """A tokenised request: what it takes, its items once they are wanted, and its answer."""
 
     price: Price

@@ -5,7 +5,7 @@ parts. How tokens become entities is told in `entities`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -120,7 +120,7 @@ class TokenClassification(Task[str, EntityOptions, EntitiesByText]):
         longest = max(lengths, default=0)
         most = model.manifest.max_tokens if options.stride is None else longest
         estimate = Price.estimate(lengths, most, 0)
-        return replace(estimate, answer_bytes=estimate.tokens * _TOKEN_BYTES)
+        return estimate._replace(answer_bytes=estimate.tokens * _TOKEN_BYTES)
 
     def plan(
         self,

@@ -1,7 +1,6 @@
 """Texts or pairs in, their tokens out as the model would see them; nothing is computed or cut."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -42,7 +41,7 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
     def price(self, inputs: Sequence[TextOrPair], options: bool, model: ServedModel) -> Price:
         """Nothing to compute."""
         estimate = Price.estimate([length_of(pair) for pair in inputs], _BEYOND_TOKENS, 0)
-        return replace(estimate, tokens=0, answer_bytes=estimate.tokens * _TOKEN_BYTES)
+        return estimate._replace(tokens=0, answer_bytes=estimate.tokens * _TOKEN_BYTES)
 
     def plan(
         self,
