@@ -56,6 +56,22 @@ class Serving(BaseModel):
     processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
 
 
+class Connections(BaseModel):
+    """What a connection may do, whatever is asked through it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_connections: int = Field(0, ge=0, description="most open connections of each process; beyond them only probes are answered; 0 for what the limit on open files leaves")
+    max_connections_per_address: int = Field(0, ge=0, description="most open connections of one client address to each process; 0 for any number, as behind a proxy")
+    max_head_bytes: int = Field(65_536, ge=1024, description="largest head of a request, in bytes; cookies and tokens of a proxy fit many times")
+    max_head_fields: int = Field(100, ge=1, description="most fields in the head of a request")
+    max_url_bytes: int = Field(8192, ge=64, description="longest path and query of a request, in bytes")
+    head_timeout_s: float = Field(10.0, gt=0, description="seconds in which the head of a request must arrive")
+    body_timeout_s: float = Field(30.0, gt=0, description="seconds in which the body of a request must arrive")
+    idle_timeout_s: int = Field(75, ge=1, description="seconds until a connection without a request is closed; longer than the 60 s after which proxies drop theirs")
+    min_bytes_per_s: int = Field(1000, ge=1, description="bytes a second that a client must at least send of a body, and read of an answer")
+
+
 class Limits(BaseModel):
     """What one request may ask for, and how much of all requests together is taken on."""
 
@@ -98,7 +114,7 @@ class InferenceOptions(BaseModel):
     batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
 
 
-class Settings(Limits, InferenceOptions, Serving, BaseSettings):
+class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):
     """Serves BERT models over HTTP."""
 
     model_config = SettingsConfigDict(

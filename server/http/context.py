@@ -21,9 +21,13 @@ from server.settings import Settings
 # Where an ASGI scope carries its context, and when the request's first byte came.
 CONTEXT: Final = "cloze"
 FIRST_BYTE: Final = "cloze.first_byte"
+# And the error of one that the protocol refuses.
+REFUSAL: Final = "cloze.refusal"
+PROBES: Final = frozenset({b"/livez", b"/readyz", b"/health"})
 TIMEOUT_HEADER: Final = "x-request-timeout-ms"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_BODY_GRACE_S: Final = 5.0  # seconds of a body before its rate counts
 _NUMBERS: Final = random.Random()  # noqa: S311 - an id is no secret
 
 
@@ -73,6 +77,8 @@ class RequestContext:
     deadline: float = 0.0
     body_bytes: int = 0
     """So far."""
+    has_body: bool = False
+    """Whether one was announced."""
     received: bool = False
     """To the end of its body."""
     route: str = "unmatched"  # a template, never a path: it becomes a metric's label
@@ -90,6 +96,7 @@ class RequestContext:
             scope.get(FIRST_BYTE) or time.monotonic(),
             service.admission.open(),
             asked,
+            has_body=asked.chunked or asked.length != b"0",
         )
 
     def check(self) -> None:
@@ -114,6 +121,15 @@ class RequestContext:
         if int(asked.length) > settings.max_body_bytes:
             raise _too_large(settings.max_body_bytes)
 
+    def body_until(self) -> float:
+        """When to give up waiting for more of the body, in `time.monotonic()` seconds.
+
+        A client has a while for its first bytes, and from then on sends at a least rate.
+        """
+        settings = self.service.settings
+        earned = _BODY_GRACE_S + self.body_bytes / settings.min_bytes_per_s
+        return self.started + min(settings.body_timeout_s, earned)
+
     def take(self, count: int) -> None:
         """Hold `count` more bytes of the body.
 
@@ -134,6 +150,7 @@ class _Headers:
     request_id: bytes = b""
     timeout: bytes | None = None
     length: bytes = b"0"
+    chunked: bool = False
     encoding: bytes = b""
 
     @classmethod
@@ -156,6 +173,8 @@ class _Headers:
                     found.timeout = value
                 case b"content-length":
                     found.length = value
+                case b"transfer-encoding":
+                    found.chunked = True
                 case b"content-encoding":
                     found.encoding = value.lower()
         return found

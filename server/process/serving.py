@@ -19,7 +19,7 @@ from server.inference.model_registry import Phase, Registry
 from server.inference.runtime.cores import share_cores
 from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
-from server.process.protocol import HttpProtocol
+from server.process.protocol import bounded
 from server.process.shared_memory import ProcessGroupMember
 from server.process.sockets import BACKLOG
 from server.settings import Settings
@@ -29,7 +29,6 @@ logger = logging.getLogger("cloze")
 # A worker that comes back from the session waits for the interpreter's lock at most so long; the
 # default of 5 ms would leave its core idle for a good part of a batch's time.
 _SWITCH_S: Final = 0.0005
-_KEEP_ALIVE_S: Final = 75  # longer than the 60 s after which proxies drop their idle connections
 
 
 class Server(uvicorn.Server):
@@ -133,7 +132,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=HttpProtocol,
+        http=bounded(settings),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -141,7 +140,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=settings.idle_timeout_s,
         # Tasks that outlive this are cancelled and answered with 503.
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
