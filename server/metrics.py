@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from server.inference.admission import Admission
 from server.inference.pipeline import Pipeline, PipelineStats, Usage
+from server.logs import dropped_lines
 from server.process.shared_memory import ProcessGroupMember
 from server.process.statistics import GroupCollector
 
@@ -112,6 +113,9 @@ class _AdmissionCollector(Collector):
         }
         for name, (value, purpose) in held.items():
             yield GaugeMetricFamily(f"cloze_{name}", purpose, value=value)
+        yield CounterMetricFamily(
+            "cloze_log_lines_dropped", "Log lines that nobody made room for.", value=dropped_lines()
+        )
 
 
 class _PipelineCollector(Collector):

@@ -202,8 +202,9 @@ class _Passage:
 def _level(status: int) -> int:
     """Our faults and departed clients are worth a line; the rest only when debugging.
 
-    A 503 says that the server is starting or stopping, which is no fault.
+    A 501 says that the request is beyond HTTP as it is spoken here, a 503 that the server is
+    starting, stopping or full: no faults.
     """
-    if status in (499, 503):
+    if status in (499, 501, 503):
         return logging.INFO
     return logging.WARNING if status >= 500 else logging.DEBUG
