@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from server.errors import ExitCode
 from server.inference.runtime.cores import available_cores
+from server.keys import KeyFile, KeyFileError
 from server.logs import set_up_logging
 from server.process.shared_memory import ProcessGroupMember
 from server.process.sockets import CannotListen, listen, reserve
@@ -18,6 +19,8 @@ from server.process.supervisor import Supervisor, processes_for
 from server.settings import Settings, read_settings, refuse
 
 logger = logging.getLogger("cloze")
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,7 +32,10 @@ def main(arguments: Sequence[str]) -> int:
         settings = settings.model_copy(update={"processes": processes_for(available_cores())})
     if settings.device == "cuda" and settings.processes == 1:
         _require_cuda()
+    _require_keys(settings)
     set_up_logging(settings.log_level, settings.log_format)
+    if settings.api_key_file is None and settings.host not in _LOOPBACK:
+        logger.warning("anybody who reaches this address may call; --api-key-file asks for keys")
     alone = settings.processes == 1
     try:
         listener = (listen if alone else reserve)(settings.host, settings.port)
@@ -43,6 +49,14 @@ def main(arguments: Sequence[str]) -> int:
         exit_code = Supervisor(settings, listener, _serve).run()
     logger.info("stopped", extra={"exit_code": exit_code})
     return exit_code
+
+
+def _require_keys(settings: Settings) -> None:
+    """Refuses a file of keys that cannot be used, and warns of an address without any."""
+    try:
+        KeyFile(settings.api_key_file)
+    except KeyFileError as error:
+        refuse([f"--api-key-file (CLOZE_API_KEY_FILE): {error}"])
 
 
 def _require_cuda() -> None:

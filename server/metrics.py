@@ -54,6 +54,15 @@ class Metrics:
             ("route", "status", "model"),
             registry=self.registry,
         )
+        self._by_key = Counter(
+            "cloze_key_requests",
+            "Requests answered, by the name of their key, where keys are asked for.",
+            ("key", "status"),
+            registry=self.registry,
+        )
+        self._key_tokens = Counter(
+            "cloze_key_tokens", "Tokens computed for a key.", ("key",), registry=self.registry
+        )
         self._seconds = Histogram(
             "cloze_request_seconds",
             "From the request's head to the answer's end.",
@@ -71,10 +80,20 @@ class Metrics:
         self._group = None if member is None else GroupCollector(self.registry, member)
 
     def observe(
-        self, *, route: str, status: int, model: str, seconds: float, usage: Usage | None
+        self,
+        *,
+        route: str,
+        status: int,
+        model: str,
+        seconds: float,
+        usage: Usage | None,
+        key: str = "",
     ) -> None:
         """Counts one finished request, whatever became of it."""
         self._answered.labels(route, status, model).inc()
+        if key:
+            self._by_key.labels(key, status).inc()
+            self._key_tokens.labels(key).inc(usage.tokens if usage else 0)
         self._seconds.labels(route).observe(seconds)
         if usage is not None:
             self._stages.labels("tokenise", model).observe(usage.tokenise_s)

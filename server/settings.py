@@ -7,6 +7,7 @@ inference is handed whole; a `Settings` is both.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,6 +123,9 @@ class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):
         cli_hide_none_type=True, cli_prog_name="python -m server",
     )
 
+    api_key_file: Path | None = Field(None, description="file of API keys, one of which every request but probes must then show; see docs/keys.md")
+    open_metrics: bool = Field(False, description="answer /metrics without a key, where keys are asked for")
+    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for")
     allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
     drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")
     drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
@@ -152,6 +156,13 @@ def read_settings(arguments: Sequence[str]) -> Settings:
 
     Exits with code 2 and one line per mistake when something is not understood.
     """
+    if unknown := sorted(name for name in os.environ if not _is_known(name)):
+        refuse(
+            [
+                f"{name}: there is no such option; python -m server --help lists them"
+                for name in unknown
+            ]
+        )
     source: CliSettingsSource[object] = CliSettingsSource(
         Settings, cli_parse_args=list(arguments), formatter_class=_Help
     )
@@ -161,6 +172,12 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         refuse([_mistake(error["loc"], error["msg"]) for error in mistakes.errors()])
     except SettingsError as mistake:
         refuse([str(mistake)])
+
+
+def _is_known(variable: str) -> bool:
+    """Whether an environment variable is none of ours, or an option's."""
+    ours = variable.upper().startswith(ENV_PREFIX)
+    return not ours or variable.upper().removeprefix(ENV_PREFIX).lower() in Settings.model_fields
 
 
 def _mistake(location: tuple[int | str, ...], message: str) -> str:

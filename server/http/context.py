@@ -13,6 +13,7 @@ from server.inference.admission import Admission, Reservation
 from server.inference.model_registry import Registry
 from server.inference.offload import Offload
 from server.inference.pipeline import Usage
+from server.keys import KeyFile
 from server.metrics import Metrics
 from server.process.background import BackgroundTasks
 from server.process.shared_memory import ProcessGroupMember
@@ -40,6 +41,7 @@ class Service:
     metrics: Metrics
     admission: Admission
     offload: Offload
+    keys: KeyFile = field(default_factory=KeyFile)
     member: ProcessGroupMember | None = None
     """Of one process among several."""
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
@@ -51,7 +53,11 @@ class Service:
         member: ProcessGroupMember | None = None,
         background: BackgroundTasks | None = None,
     ) -> Self:
-        """The service of a process that has loaded nothing yet."""
+        """The service of a process that has loaded nothing yet.
+
+        Raises:
+            KeyFileError: the file of keys cannot be used.
+        """
         registry, admission = Registry(), Admission(settings)
         return cls(
             settings,
@@ -59,6 +65,7 @@ class Service:
             Metrics(lambda: registry.pipelines, admission, member),
             admission,
             Offload(),
+            KeyFile(settings.api_key_file, settings.processes or 1),
             member,
             background or BackgroundTasks(),
         )
@@ -83,6 +90,8 @@ class RequestContext:
     """To the end of its body."""
     route: str = "unmatched"  # a template, never a path: it becomes a metric's label
     model: str = ""  # as configured; empty until a loaded model was found
+    key: str = ""
+    """The name of the key that it was sent with."""
     usage: Usage | None = None
     status: int = 0  # 0 until the answer has begun
 
@@ -98,6 +107,25 @@ class RequestContext:
             asked,
             has_body=asked.chunked or asked.length != b"0",
         )
+
+    def authenticate(self, scope: Scope) -> None:
+        """Find out whose request it is, where keys are asked for.
+
+        Raises:
+            Unauthorized: it shows no key, or not one that is known here.
+            QueueFull: its key has used up what it may use in a minute.
+        """
+        ring = self.service.keys.ring
+        if ring is None or _is_open(scope, self.service.settings):
+            return
+        fields: dict[bytes, list[bytes]] = {b"authorization": [], b"x-api-key": []}
+        for name, value in scope["headers"]:
+            if name in fields:
+                fields[name].append(value)
+        key = ring.find(fields)
+        self.key = key.name
+        key.begin()
+        self.reservation.account = key
 
     def check(self) -> None:
         """Settle the deadline, and refuse what the head alone shows to be wrong.
@@ -178,6 +206,25 @@ class _Headers:
                 case b"content-encoding":
                     found.encoding = value.lower()
         return found
+
+
+def _is_open(scope: Scope, settings: Settings) -> bool:
+    """Whether a request needs no key: by its path exactly as it will be routed.
+
+    A browser asks without a key what it may send, where other origins may send anything at all.
+    """
+    method, path = scope["method"], scope["path"]
+    if method == "OPTIONS" and settings.cors_origins:
+        fields = dict(scope["headers"])
+        origin = fields.get(b"origin", b"").decode("latin-1")
+        return b"access-control-request-method" in fields and origin in settings.cors_origins
+    if method not in {"GET", "HEAD"}:
+        return False
+    if path == "/metrics":
+        return settings.open_metrics
+    if path in {"/", "/docs", "/openapi.json"} or path.startswith("/docs/"):
+        return settings.open_docs
+    return path.encode() in PROBES
 
 
 def _too_large(most: int) -> BodyTooLarge:

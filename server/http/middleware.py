@@ -85,6 +85,7 @@ class RequestMiddleware:
             model=context.model,
             seconds=seconds,
             usage=context.usage,
+            key=context.key,
         )
         level = _level(context.status)
         if access.isEnabledFor(level):
@@ -96,6 +97,7 @@ class RequestMiddleware:
                     "method": scope["method"],
                     "route": context.route,
                     "model": context.model,
+                    **({"key": context.key} if context.key else {}),
                     "status": context.status,
                     "ms": round(seconds * 1000, 1),
                 },
@@ -127,6 +129,7 @@ class _Passage:
     async def through(self, app: ASGIApp, scope: Scope) -> None:
         """Lets `app` answer before the deadline; sending the answer may take longer."""
         self._require_no_refusal()
+        self.context.authenticate(scope)
         self.context.check()
         if scope["method"] == "HEAD":
             # As a GET whose body uvicorn, which keeps the scope as it was, leaves out.

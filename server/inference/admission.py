@@ -8,6 +8,7 @@ thread.
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from server.errors import Draining, QueueFull
 from server.inference.tasks.task import Price
@@ -20,6 +21,16 @@ Wait = Callable[[int], float]
 def soon(_tokens: int) -> float:
     """A second, where nothing better is known."""
     return 1.0
+
+
+class Account(Protocol):
+    """What one client may hold and use."""
+
+    def hold(self, more: int) -> None:
+        """Hold so many tokens more. Raises `QueueFull` where they are too many."""
+
+    def release(self, tokens: int, *, computed: bool) -> None:
+        """Hold tokens no more, which were computed or never will be."""
 
 
 class Admission:
@@ -35,9 +46,9 @@ class Admission:
         self._draining = False
         self._drained = asyncio.Event()
 
-    def open(self) -> "Reservation":
-        """A reservation of nothing yet."""
-        return Reservation(self)
+    def open(self, account: "Account | None" = None) -> "Reservation":
+        """A reservation of nothing yet, for a client that has an account or for any."""
+        return Reservation(self, account)
 
     async def drain(self) -> None:
         """Admit nothing more, and return when every admitted request has its answer."""
@@ -59,10 +70,11 @@ class Admission:
 class Reservation:
     """What one request holds, until it is closed."""
 
-    __slots__ = ("_admission", "_admitted", "_answer_bytes", "_body_bytes", "_tokens")
+    __slots__ = ("_admission", "_admitted", "_answer_bytes", "_body_bytes", "_tokens", "account")
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, account: Account | None = None) -> None:
         self._admission = admission
+        self.account = account
         self._admitted = False
         self._body_bytes = 0
         self._tokens = 0
@@ -106,6 +118,8 @@ class Reservation:
                 "Too much work is waiting; send the request again later.",
                 retry_after_s=wait(tokens),
             )
+        if self.account is not None:
+            self.account.hold(price.tokens - self._tokens)
         if not self._admitted:
             self._admitted = True
             admission.requests += 1
@@ -118,6 +132,8 @@ class Reservation:
         tokens = min(tokens, self._tokens)
         self._tokens -= tokens
         self._admission.tokens -= tokens
+        if self.account is not None:
+            self.account.release(tokens, computed=True)
 
     def close(self) -> None:
         """Give everything back; a second time changes nothing."""
@@ -125,6 +141,8 @@ class Reservation:
         admission.body_bytes -= self._body_bytes
         admission.tokens -= self._tokens
         admission.answer_bytes -= self._answer_bytes
+        if self.account is not None:
+            self.account.release(self._tokens, computed=False)
         self._body_bytes = self._tokens = self._answer_bytes = 0
         if self._admitted:
             self._admitted = False

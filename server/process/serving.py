@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from server.errors import ExitCode
 from server.http.app import create_app
 from server.http.context import Service
-from server.inference.model_registry import Phase, Registry
+from server.inference.model_registry import Phase
 from server.inference.runtime.cores import share_cores
 from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
@@ -42,19 +42,21 @@ class Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         listener: socket.socket,
-        registry: Registry,
-        drain_delay_s: float,
-        member: ProcessGroupMember | None,
+        service: Service,
     ) -> None:
         super().__init__(config)
         self.exit_code = ExitCode.DRAINED
         self._listener = listener
-        self._registry = registry
-        self._drain_delay_s = drain_delay_s
-        self._member = member
+        self._service = service
+        self._registry = service.registry
+        self._drain_delay_s = service.settings.drain_delay_s
+        self._member = service.member
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to obey the control pipe, if there is one, and to listen."""
+        if self._service.keys.ring is not None and self._member is None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self._service.keys.reload)
         if self._member is not None:
             control = self._member.control
             asyncio.get_running_loop().add_reader(control, self._obey, control)
@@ -73,7 +75,9 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
         """Takes a signal; unlike uvicorn's own, it does not raise it again after the end."""
-        if self.should_exit and sig == signal.SIGINT:
+        if sig == signal.SIGHUP:
+            self._service.keys.reload()
+        elif self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         elif sig == signal.SIGINT or self._registry.phase is Phase.DRAINING:
             self._registry.phase = Phase.DRAINING
@@ -122,9 +126,7 @@ def _server(
     service = Service.of(settings, member, BackgroundTasks(lambda _task: server.make_room()))
     lifecycle = Lifecycle(service, lambda code: server.end(code))  # noqa: PLW0108 (made below)
     app = create_app(service, lifecycle.lifespan)
-    server = Server(
-        _config(app, settings), listener, service.registry, settings.drain_delay_s, member
-    )
+    server = Server(_config(app, settings), listener, service)
     return server
 
 

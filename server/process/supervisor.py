@@ -63,7 +63,9 @@ class Supervisor:
         self._serve = serve
         self._reserved = reserved
         self._shared = SharedStatistics(settings.processes)
-        self._awaited = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM)
+        self._awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM}
+        if settings.api_key_file is not None:
+            self._awaited.add(signal.SIGHUP)
         self._running: dict[int, _Process] = {}
         self._due: dict[int, float] = {}
         self._quick_ends: Counter[int] = Counter()
@@ -102,10 +104,15 @@ class Supervisor:
         received = signal.sigwait(self._awaited)
         if received in {signal.SIGTERM, signal.SIGINT}:
             self._stop(received)
+        elif received == signal.SIGHUP:
+            self._pass_on(received)
 
     def _stop(self, signal_number: int) -> None:
         self._stopping = True
         self._due.clear()
+        self._pass_on(signal_number)
+
+    def _pass_on(self, signal_number: int) -> None:
         for process in self._running.values():
             with suppress(BrokenPipeError):  # it has just ended
                 os.write(process.control, bytes([signal_number]))
