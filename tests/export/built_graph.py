@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.check import parity
-from export.check.layers import Float32, Text
+from export.check.layers import Text
 from export.graph.builder import GraphBuilder
 from export.graph.encoder import build_encoder
 from export.graph.linear import Linear
 from export.graph.packed import GraphSpec
 from export.read.checkpoint import Checkpoint
-from export.read.weights import Weights
+from export.read.weights import Float32, Weights
 
 
-class MemoryWeights(Weights):
+class MemoryWeights(Mapping[str, Float32]):
     """Weights by canonical name, from memory. Counts how often each is read."""
 
     def __init__(self, arrays: Mapping[str, Float32]) -> None:
@@ -41,9 +41,6 @@ class MemoryWeights(Weights):
 
     def __contains__(self, name: object) -> bool:
         return name in self._arrays
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._arrays[name].shape
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,7 @@ def build_graph(
     folder.mkdir(parents=True)
     spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
     with GraphBuilder(folder) as graph:
-        weights = checkpoint.weights
-        build_encoder(graph, spec, weights, linear(graph, weights))
+        build_encoder(graph, spec, linear(graph, checkpoint.weights))
         graph.write()
     return BuiltGraph.open(folder, checkpoint, layers)
 

@@ -15,7 +15,7 @@ from export.read.config import EncoderConfig
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, difference
 from tests.export.torch_bert import tiny_texts
 
-CONFIG = EncoderConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 1e-12, (), multi_label=False)
+CONFIG = EncoderConfig(67, 12, 3, 2, 20, 29, 2, "gelu")
 HEADS = ("mlm", "nsp", "pooler")
 
 Save = Callable[..., Path]
@@ -103,7 +103,7 @@ def test_true_graph_is_within_tolerance(checkpoint: Checkpoint, graph: BuiltGrap
         "target_log_probabilities",
         "nsp_logits",
     }
-    assert 0 < parity.worst_of(found) <= parity.TOLERANCE
+    assert 0 < max(found.values()) <= parity.TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,6 @@ def test_nan_in_an_output_counts_as_infinite(checkpoint: Checkpoint, tmp_path: P
     found = parity.measure_parity(graph.session, checkpoint.weights, graph.spec)
     assert found["nsp_logits"] == np.inf
     assert found["token_vectors"] <= parity.TOLERANCE
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_worst_of_differences_is_infinite_with_one_that_is_no_number(bad: float) -> None:
-    assert parity.worst_of({"a": 1e-6, "b": bad, "c": 2e-6}) == np.inf
 
 
 def test_scores_come_in_the_order_of_the_vocabulary(

@@ -14,14 +14,13 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from export.architectures.registry import count_parameters
 from export.check import parity
 from export.check.layers import Text
 from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
-from export.graph.half import HalfLinear
-from export.graph.linear import Linear
-from export.graph.parameters import count_parameters
+from export.graph.linear import HalfLinear, Linear
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, difference
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, real_texts, tiny_texts
@@ -181,7 +180,7 @@ def joined_max(torch_bert: TorchBert, texts: list[Text]) -> NDArray[np.float32]:
 def test_standin_stays_near_float32(standin: Checkpoint, standin_half: BuiltGraph) -> None:
     graph = standin_half
     found = parity.measure_parity(graph.session, standin.weights, graph.spec)
-    assert 0 < parity.worst_of(found) <= REAL
+    assert 0 < max(found.values()) <= REAL
     drift = measure_quantization_error(
         graph.session, standin.weights, graph.spec, standin.tokenizer_json
     )

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from export.architectures.registry import count_parameters
 from export.check import parity
 from export.check.layers import Text, activation
 from export.check.quantization_error import measure_quantization_error
 from export.graph.builder import DATA_FILE, GRAPH_FILE, GraphBuilder
 from export.graph.packed import LEAST
-from export.graph.parameters import count_parameters
 from export.graph.quantize import SCALE_BITS, Int8Linear, quantise_rows, round_to_bits
 from export.graph.smoothing import smoothed
 from export.read.checkpoint import Checkpoint, read_checkpoint

@@ -17,14 +17,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export.check.layers import Float32
+from export.architectures.registry import canonical_shapes, count_parameters
 from export.check.parity import TOLERANCE, TOLERANCES, packed_feeds, run_feeds
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE, OPSET
-from export.graph.parameters import count_parameters
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.config import EncoderConfig
-from export.read.weight_shapes import canonical_shapes
+from export.read.weights import Float32
 from export.write.model_folder import export_model
 from models.manifest import Architecture, ModelManifest, load_manifest
 from tests.export.built_graph import BuiltGraph, MemoryWeights, difference
@@ -392,7 +391,7 @@ def measured_export(checkpoint: Path, out: Path, precision: str) -> Measured:
 def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(
     tmp_path: Path, precision: str
 ) -> None:
-    config = EncoderConfig(30522, 1024, 24, 16, 4096, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    config = EncoderConfig(30522, 1024, 24, 16, 4096, 512, 2, "gelu")
     checkpoint = write_checkpoint(tmp_path / "large", config)
     found = measured_export(checkpoint, tmp_path / "model", precision)
     print(f"BERT-Large {precision}: {found.seconds:.1f} s, {found.peak_bytes / 1e9:.2f} GB")  # noqa: T201
@@ -409,7 +408,7 @@ def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_bert_base_exports(tmp_path: Path, precision: str) -> None:
-    config = EncoderConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    config = EncoderConfig(30522, 768, 12, 12, 3072, 512, 2, "gelu")
     checkpoint = write_checkpoint(tmp_path / "base", config)
     found = measured_export(checkpoint, tmp_path / "model", precision)
     print(f"BERT-Base {precision}: {found.seconds:.1f} s, {found.peak_bytes / 1e9:.2f} GB")  # noqa: T201
