@@ -67,7 +67,7 @@ class StoredModel:
             raise ExportError(f"{GRAPH_FILE} lacks {name}; was it written by this exporter?")
         values, scale = self._array(f"{part}.int8", used), self._array(f"{part}.scale", used)
         weight = np.ascontiguousarray((values if table else values.T) * scale[:, None])
-        used.add(f"{part}.zero")
+        used.update({f"{name}.zero"} if table else ())
         factor = factor_name(name)
         return weight * self._array(factor, used) if factor in self.tensors else weight
 

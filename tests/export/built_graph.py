@@ -20,6 +20,7 @@ from export.graph.linear import Linear
 from export.graph.packed import GraphSpec
 from export.read.checkpoint import Checkpoint
 from export.read.weights import Float32, Weights
+from tests.export.torch_bert import tiny_texts
 
 
 class MemoryWeights(Mapping[str, Float32]):
@@ -79,6 +80,36 @@ def build_graph(
         build_encoder(graph, spec, linear(graph, checkpoint.weights))
         graph.write()
     return BuiltGraph.open(folder, checkpoint, layers)
+
+
+def nothing_wanted(graph: BuiltGraph) -> dict[str, NDArray[np.generic]]:
+    """Feeds of one text whose [CLS] row is read by no head."""
+    feeds = parity.packed_feeds(graph.spec, tiny_texts()[:1], [[0]])
+    nothing = np.zeros(0, np.int64)
+    return feeds | {
+        "mlm_index": nothing,
+        "top_k": np.array([0]),
+        "targets": np.zeros((0, 2), np.int64),
+        "pooler_index": nothing,
+        "token_index": nothing,
+        "layer_-2_index": nothing,
+        "pool_index": np.zeros((0, 1), np.int64),
+        "pool_weights": np.zeros((0, 1, 1), np.float32),
+        "max_index": np.zeros((0, 1), np.int64),
+    }
+
+
+def some_and_all(
+    graph: BuiltGraph, texts: Sequence[Text]
+) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """By output: what a few rows of five texts give, and the same rows where all are read."""
+    reads = [[0, 2], [0, 10, 4], [0, 28], [0], [0]]
+    some, everything = graph.run(texts, reads), graph.run(texts)
+    starts = np.cumsum([0, *(len(text.ids) for text in texts)])
+    rows = [start + row for start, read in zip(starts, reads, strict=False) for row in read]
+    for name in ("token_vectors", "mlm_log_probabilities", "target_log_probabilities"):
+        yield name, some[name], everything[name][rows]
+    yield "nsp_logits", some["nsp_logits"], everything["nsp_logits"]
 
 
 def difference(found: NDArray[Any], wanted: NDArray[Any]) -> float:

@@ -21,16 +21,16 @@ HEADS = ("mlm", "nsp", "pooler")
 Save = Callable[..., Path]
 
 
-@pytest.fixture
-def checkpoint(bert: Path) -> Checkpoint:
+@pytest.fixture(scope="module")
+def checkpoint(pretraining: Checkpoint) -> Checkpoint:
     """The tiny BertForPreTraining."""
-    return read_checkpoint(bert)
+    return pretraining
 
 
-@pytest.fixture
-def graph(checkpoint: Checkpoint, tmp_path: Path) -> BuiltGraph:
+@pytest.fixture(scope="module")
+def graph(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> BuiltGraph:
     """Its graph, with the second layer to pool besides the last."""
-    return build_graph(checkpoint, tmp_path / "graph", layers=(-2,))
+    return build_graph(checkpoint, tmp_path_factory.mktemp("parity") / "graph", layers=(-2,))
 
 
 def changed(checkpoint: Checkpoint, name: str, value: float, *, first: int = 0) -> MemoryWeights:

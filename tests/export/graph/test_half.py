@@ -22,7 +22,14 @@ from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
 from export.graph.linear import HalfLinear, Linear
 from export.read.checkpoint import Checkpoint, read_checkpoint
-from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, difference
+from tests.export.built_graph import (
+    BuiltGraph,
+    MemoryWeights,
+    build_graph,
+    difference,
+    nothing_wanted,
+    some_and_all,
+)
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, real_texts, tiny_texts
 
 TINY = 0.1  # absolute, every output of tiny random models, whose attention is sharp
@@ -49,10 +56,10 @@ def half_graph(checkpoint: Checkpoint, folder: Path) -> BuiltGraph:
     return build_graph(checkpoint, folder, linear=HalfLinear, layers=(-2,))
 
 
-@pytest.fixture
-def tiny(bert: Path, tmp_path: Path) -> BuiltGraph:
+@pytest.fixture(scope="module")
+def tiny(pretraining: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> BuiltGraph:
     """The tiny BertForPreTraining in float16."""
-    return half_graph(read_checkpoint(bert), tmp_path / "graph")
+    return half_graph(pretraining, tmp_path_factory.mktemp("tiny") / "graph")
 
 
 @pytest.fixture(scope="module")
@@ -123,20 +130,7 @@ def test_tied_table_is_one_tensor_that_both_ends_read(tiny: BuiltGraph) -> None:
 
 
 def test_heads_without_rows_return_none(tiny: BuiltGraph) -> None:
-    feeds = parity.packed_feeds(tiny.spec, tiny_texts()[:2], [[0], [0]])
-    nothing = np.zeros(0, np.int64)
-    feeds |= {
-        "mlm_index": nothing,
-        "top_k": np.array([0]),
-        "targets": np.zeros((0, 2), np.int64),
-        "pooler_index": nothing,
-        "token_index": nothing,
-        "layer_-2_index": nothing,
-        "pool_index": np.zeros((0, 1), np.int64),
-        "pool_weights": np.zeros((0, 1, 1), np.float32),
-        "max_index": np.zeros((0, 1), np.int64),
-    }
-    found = parity.run_feeds(tiny.session, feeds)
+    found = parity.run_feeds(tiny.session, nothing_wanted(tiny))
     assert {name: len(value) for name, value in found.items()} == dict.fromkeys(found, 0)
 
 
@@ -225,10 +219,5 @@ def test_text_is_finite_and_the_same_beside_the_longest(
 
 
 def test_rows_do_not_depend_on_the_others_read(tiny: BuiltGraph) -> None:
-    texts = tiny_texts()
-    reads = [[0, 2], [0, 10, 4], [0, 28], [0], [0]]
-    some, everything = tiny.run(texts, reads), tiny.run(texts)
-    starts = np.cumsum([0, *(len(text.ids) for text in texts)])
-    rows = [start + row for start, read in zip(starts, reads, strict=False) for row in read]
-    for name in ("token_vectors", "mlm_log_probabilities", "target_log_probabilities"):
-        assert difference(some[name], everything[name][rows]) <= SAME, name
+    for name, some, everything in some_and_all(tiny, tiny_texts()):
+        assert difference(some, everything) <= SAME, name
