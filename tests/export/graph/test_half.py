@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.architectures.registry import count_parameters
-from export.check import parity
+from export.check import parity, quantization_error
 from export.check.layers import Text
-from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
 from export.graph.linear import HalfLinear, Linear
@@ -155,13 +154,20 @@ def test_weights_at_the_ends_of_float16_are_kept(bert: Path, tmp_path: Path) -> 
     assert np.isfinite(found["token_vectors"]).all()
 
 
+@pytest.fixture
+def fewer_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sentence once, not thrice: float16 on the CPU is slow, and what it changes is little."""
+    monkeypatch.setattr(quantization_error, "OFFSETS", (3,))
+
+
+@pytest.mark.usefixtures("fewer_texts")
 def test_minilm_computes_what_transformers_does(
     minilm: Checkpoint, minilm_half: BuiltGraph, minilm_checkpoint: Path
 ) -> None:
     torch_bert = TorchBert(minilm_checkpoint, "BertModel")
     texts = real_texts(minilm)
     assert difference(minilm_half.run(texts)["pooled_max"], joined_max(torch_bert, texts)) <= REAL
-    drift = measure_quantization_error(
+    drift = quantization_error.measure_quantization_error(
         minilm_half.session, minilm.weights, minilm_half.spec, minilm.tokenizer_json
     )
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6
@@ -171,14 +177,15 @@ def joined_max(torch_bert: TorchBert, texts: list[Text]) -> NDArray[np.float32]:
     return joined([torch_bert(text) for text in texts])["pooled_max"]
 
 
+@pytest.mark.usefixtures("fewer_texts")
 def test_standin_stays_near_float32(standin: Checkpoint, standin_half: BuiltGraph) -> None:
     graph = standin_half
     found = parity.measure_parity(graph.session, standin.weights, graph.spec)
     assert 0 < max(found.values()) <= REAL
-    drift = measure_quantization_error(
+    drift = quantization_error.measure_quantization_error(
         graph.session, standin.weights, graph.spec, standin.tokenizer_json
     )
-    assert drift["mlm_masks"] >= 1000
+    assert drift["mlm_masks"] >= 350
     assert AGREEMENT <= drift["mlm_top1_agreement"] <= 1
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6
     assert drift["mlm_log_probability_mean_abs"] <= 0.002  # 0.0005 was measured
@@ -189,6 +196,15 @@ def test_float16_takes_half_of_float32(standin: Checkpoint, standin_half: BuiltG
     size = (standin_half.folder / DATA_FILE).stat().st_size
     heads = sum(parameters.get(head, 0) for head in ("mlm", "nsp", "pooler"))
     assert 2 * parameters["total"] < size < 2 * parameters["total"] + 2.1 * heads
+
+
+def with_words_at_cls(graph: BuiltGraph, texts: list[Text]) -> dict[str, NDArray[np.generic]]:
+    """All rows, and the best words at the first of each text only: sorting a vocabulary is slow."""
+    feeds = parity.packed_feeds(graph.spec, texts, [range(len(text.ids)) for text in texts])
+    feeds["mlm_index"] = feeds["pooler_index"]
+    feeds["top_k"] = np.array([5])
+    feeds["targets"] = np.array([[row, 0] for row in range(len(texts))])
+    return parity.run_feeds(graph.session, feeds)
 
 
 def longest(checkpoint: Checkpoint) -> Text:
@@ -206,11 +222,11 @@ def test_text_is_finite_and_the_same_beside_the_longest(
     graph: BuiltGraph = request.getfixturevalue(f"{model}_half")
     # Most slots of the short texts' rows are padding then.
     texts = [*real_texts(checkpoint), longest(checkpoint)]
-    together = graph.run(texts)
+    together = with_words_at_cls(graph, texts)
     assert all(np.isfinite(value).all() for value in together.values())
     start = 0
     for index, text in enumerate(texts):
-        alone, length = graph.run([text]), len(text.ids)
+        alone, length = with_words_at_cls(graph, [text]), len(text.ids)
         rows = slice(start, start + length)
         assert difference(alone["token_vectors"], together["token_vectors"][rows]) <= SAME
         assert difference(alone["pooled"][0], together["pooled"][index]) <= SAME
