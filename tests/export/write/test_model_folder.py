@@ -18,12 +18,14 @@ import numpy as np
 import onnx
 import pytest
 
+from export.architectures.bert import BERT
 from export.architectures.registry import canonical_shapes, count_parameters
 from export.check.parity import TOLERANCE, TOLERANCES, packed_feeds, run_feeds
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE, OPSET
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.config import EncoderConfig
+from export.read.weight_names import checkpoint_key
 from export.read.weights import Float32
 from export.write.model_folder import export_model
 from models.manifest import Architecture, ModelManifest, load_manifest
@@ -308,37 +310,6 @@ def test_folder_in_use_is_not_touched(checkpoint: Checkpoint, out: Path) -> None
 
 # --- BERT in its published sizes --------------------------------------------------------------
 
-PYTORCH_NAMES = {
-    "embeddings.word": "bert.embeddings.word_embeddings.weight",
-    "embeddings.position": "bert.embeddings.position_embeddings.weight",
-    "embeddings.token_type": "bert.embeddings.token_type_embeddings.weight",
-    "embeddings.norm": "bert.embeddings.LayerNorm",
-    "attention.query": "attention.self.query",
-    "attention.key": "attention.self.key",
-    "attention.value": "attention.self.value",
-    "attention.output": "attention.output.dense",
-    "attention.norm": "attention.output.LayerNorm",
-    "intermediate": "intermediate.dense",
-    "output": "output.dense",
-    "output.norm": "output.LayerNorm",
-    "pooler": "bert.pooler.dense",
-    "mlm.transform": "cls.predictions.transform.dense",
-    "mlm.norm": "cls.predictions.transform.LayerNorm",
-    "mlm.decoder.bias": "cls.predictions.bias",
-    "nsp": "cls.seq_relationship",
-}
-
-
-def pytorch_name(name: str) -> str:
-    """BertForPreTraining's key for a canonical name."""
-    if name in PYTORCH_NAMES:
-        return PYTORCH_NAMES[name]
-    module, _, kind = name.rpartition(".")
-    if not name.startswith("layers."):
-        return f"{PYTORCH_NAMES[module]}.{kind}"
-    _, index, part = module.split(".", 2)
-    return f"bert.encoder.layer.{index}.{PYTORCH_NAMES[part]}.{kind}"
-
 
 def write_checkpoint(folder: Path, config: EncoderConfig) -> Path:
     """A BertForPreTraining of random weights, written tensor by tensor to spare this process."""
@@ -347,7 +318,7 @@ def write_checkpoint(folder: Path, config: EncoderConfig) -> Path:
     header, end = {}, 0
     for name, shape in shapes.items():
         start, end = end, end + 4 * int(np.prod(shape))
-        header[pytorch_name(name)] = {
+        header[checkpoint_key(name, BERT.weight_names)] = {
             "dtype": "F32",
             "shape": shape,
             "data_offsets": [start, end],
