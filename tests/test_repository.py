@@ -28,6 +28,7 @@ INFERENCE_MAY_IMPORT = ("server.inference", "server.errors", "server.settings", 
 
 # Distribution -> module, where the two differ.
 MODULE_OF = {
+    "protobuf": "google",
     "onnxruntime-gpu": "onnxruntime",
     "google-crc32c": "google_crc32c",
     "huggingface-hub": "huggingface_hub",

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from export.architectures.bert import BERT
-from export.read.tensors import INDEX, SINGLE, SafetensorsSource, open_safetensors, open_sharded
+from export.read.tensors import SINGLE, open_folder
 from export.read.weight_names import canonical_name, checkpoint_key, map_names
 from export.read.weights import CheckpointWeights
 from models.heads import MLM, NSP, POOLER
@@ -60,7 +60,9 @@ def read_weights(
     Float32, by the names of a model with heads (`bert.…`).
     """
     with refusing(folder):
-        stored = _open(folder)
+        stored = open_folder(folder)
+        if stored is None:
+            raise TrainingError(f"{folder} holds no {SINGLE}; training reads safetensors only.")
         shapes = {key: shape for key, shape in stored.shapes.items() if _is_part(key, heads)}
         source = replace(stored, shapes=shapes)
         found = map_names(source, read_shape(folder), declared=(), tied=True)
@@ -120,14 +122,6 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
-
-
-def _open(folder: Path) -> SafetensorsSource:
-    if (folder / SINGLE).is_file():
-        return open_safetensors([folder / SINGLE])
-    if (folder / INDEX).is_file():
-        return open_sharded(folder / INDEX)
-    raise TrainingError(f"{folder} holds no {SINGLE}; training reads safetensors only.")
 
 
 def _is_part(key: str, heads: Collection[str]) -> bool:
