@@ -4,7 +4,6 @@ Every tensor of the encoder is used or refused by name, as in an export; heads t
 for are passed over. Knows nothing of data or training.
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Collection
@@ -19,32 +18,39 @@ from export.architectures.bert import BERT
 from export.read.tensors import INDEX, SINGLE, SafetensorsSource, open_safetensors, open_sharded
 from export.read.weight_names import canonical_name, checkpoint_key, map_names
 from export.read.weights import CheckpointWeights
+from export.restore.hugging_face import write_pooling
 from models.heads import MLM, NSP, POOLER
-from training.config import read_config, read_shape, write_config
+from models.manifest import PoolingSpec
+from training.config import BertConfig, read_config, read_shape, write_config
 from training.errors import TrainingError, refusing
 from training.model import BertForPreTraining, BertModel
 from training.vocabulary import TOKENIZER_FILE
 
 TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-EMBEDDING_FILES = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
+EMBEDDINGS = PoolingSpec("mean", normalize=True, max_tokens=512)
 PRETRAINING = (MLM.name, NSP.name, POOLER.name)
 
 
-def load_encoder(folder: Path) -> BertModel:
-    """The encoder of any BERT checkpoint, in float32; what it lacks of a pooler is noise."""
-    holder = BertForPreTraining(read_config(folder))
+def load_encoder(folder: Path, *, dropout: float | None = None) -> BertModel:
+    """The encoder of any BERT checkpoint, in float32; what it lacks of a pooler is noise.
+
+    `dropout` takes the place of the checkpoint's own.
+    """
+    holder = BertForPreTraining(_config(folder, dropout))
     tensors, _ = read_weights(folder, heads=[POOLER.name])
     holder.load_state_dict(tensors, strict=False)
     return holder.bert
 
 
-def load_pretraining(folder: Path, *, fresh_heads: bool = False) -> BertForPreTraining:
-    """A checkpoint with both heads, in float32.
+def load_pretraining(
+    folder: Path, *, fresh_heads: bool = False, dropout: float | None = None
+) -> BertForPreTraining:
+    """A checkpoint with both heads, in float32; `dropout` as in `load_encoder`.
 
     With `fresh_heads` what a bare encoder lacks (its heads and pooler) starts from noise. Raises
     `TrainingError` for a tensor that is missing, left over or of another shape.
     """
-    model = BertForPreTraining(read_config(folder))
+    model = BertForPreTraining(_config(folder, dropout))
     tensors, heads = read_weights(folder)
     if not fresh_heads and (missing := [head for head in PRETRAINING if head not in heads]):
         raise TrainingError(f"The checkpoint {folder} lacks the heads {', '.join(missing)}.")
@@ -107,7 +113,7 @@ def save_checkpoint(
         write_config(new, model.config, architecture, **config)  # type: ignore[arg-type]
         copy_tokenizer(source, new)
         if embeddings:
-            _write_embedding_files(new, int(model.config.hidden_size))  # type: ignore[union-attr, arg-type]
+            write_pooling(new, EMBEDDINGS, int(model.config.hidden_size))  # type: ignore[union-attr, arg-type]
         if folder.exists():
             shutil.rmtree(folder)
         new.rename(folder)
@@ -120,6 +126,11 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
+
+
+def _config(folder: Path, dropout: float | None) -> BertConfig:
+    config = read_config(folder)
+    return config if dropout is None else config.with_dropout(dropout)
 
 
 def _open(folder: Path) -> SafetensorsSource:
@@ -140,20 +151,3 @@ def _is_part(key: str, heads: Collection[str]) -> bool:
     if name is None:  # of the encoder, it is a reason to refuse the whole
         return key.startswith(("bert.", "embeddings.", "encoder."))
     return name.startswith(("embeddings.", "layers.")) or name.partition(".")[0] in heads
-
-
-def _write_embedding_files(folder: Path, hidden: int) -> None:
-    modules, limits, pooling = EMBEDDING_FILES
-    kinds = ("Transformer", "Pooling", "Normalize")
-    paths = ("", "1_Pooling", "2_Normalize")
-    documents: dict[str, object] = {
-        modules: [
-            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for i, (kind, path) in enumerate(zip(kinds, paths, strict=True))
-        ],
-        limits: {"max_seq_length": 512, "do_lower_case": False},
-        pooling: {"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True},
-    }
-    for name, document in documents.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

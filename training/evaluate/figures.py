@@ -10,7 +10,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -19,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from training.device import versions
 from training.errors import TrainingError
 
 Z = float(stats.norm.ppf(0.975))  # 95 % lie within that many standard errors
-PACKAGES = ("torch", "numpy", "tokenizers")
 Style = Literal["share", "number"]  # a share is printed in percent
 
 
@@ -169,8 +168,7 @@ def machine(device: torch.device) -> dict[str, object]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "device": torch.cuda.get_device_name(device) if on_gpu else f"cpu ({_processor()})",
         "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **versions(),
     }
 
 

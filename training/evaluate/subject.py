@@ -16,7 +16,7 @@ from training.checkpoint import read_weights
 from training.config import read_config
 from training.errors import TrainingError
 from training.model import BertForPreTraining
-from training.vocabulary import Vocabulary, read_tokenizer
+from training.vocabulary import Vocabulary, read_model_tokenizer, read_tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,7 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
     tensors, heads = read_weights(folder)
     model = BertForPreTraining(config)
     model.load_state_dict(tensors, strict=False)
-    tokenizer = read_tokenizer(folder)
-    vocabulary = Vocabulary.of(tokenizer)
-    if vocabulary.size > config.vocab_size:
-        raise TrainingError(
-            f"The tokenizer of {folder} has {vocabulary.size} ids and the model only "
-            f"{config.vocab_size}."
-        )
+    tokenizer, vocabulary = read_model_tokenizer(folder, config.vocab_size)
     return Subject(
         name=folder.resolve().name,
         model=model.to(device or "cpu"),

@@ -25,9 +25,8 @@ from models.probabilities import softmax
 from models.spans import best_spans
 from training.errors import TrainingError
 from training.finetune.data import Answer, QuestionExample, read_questions
-from training.finetune.inputs import InputBatch
+from training.finetune.inputs import Input, InputBatch, WordPieces
 from training.finetune.measures import answer_f1, exact_match
-from training.finetune.pieces import Input, WordPieces
 from training.finetune.task import Float32, Measures, Split, Task
 
 QUESTION_TOKENS = 64  # longer questions are cut, as in the paper's code
@@ -36,19 +35,15 @@ NOT_HERE = (0, 0)
 LONGEST = 30  # tokens of an answer, as in the paper's code
 
 
-def prepare(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int = OVERLAP) -> Task:
+def prepare_questions(
+    train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int = OVERLAP
+) -> Task:
     """Read the files; "no answer" is an answer only where `train` has a question without one."""
     examples = read_questions(train)
     abstain = any(not example.answers for example in examples)
     split = partial(_split, pieces=pieces, overlap=overlap, abstain=abstain)
-    return Task(
-        head=QA,
-        loss=span_loss,
-        watched="f1",
-        labels=(),
-        train=split(examples),
-        dev=split(read_questions(dev)) if dev else None,
-    )
+    kept = split(read_questions(dev)) if dev else None
+    return Task(QA, span_loss, "f1", (), split(examples), kept)
 
 
 def span_loss(logits: Tensor, batch: InputBatch) -> Tensor:

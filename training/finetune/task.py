@@ -1,4 +1,4 @@
-"""What the training loop must know of a task: its inputs, its head, its loss and its measures."""
+"""What a fine-tuning must know of a task (inputs, head, loss, measures), and its options."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.heads import SEQUENCE, Head
-from training.finetune.inputs import InputBatch
-from training.finetune.pieces import Input
+from training.errors import TrainingError
+from training.finetune.inputs import Input, InputBatch
+from training.options import flag, option
 
 Float32 = NDArray[np.float32]
 Measures = dict[str, float]
@@ -47,3 +48,34 @@ class Task:
         if self.head is SEQUENCE:
             said["problem_type"] = "single_label_classification"
         return said
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a task is learnt. Defaults are of Devlin et al. 2018, A.3, and of their code."""
+
+    epochs: int = option(3, "passes over the training data")
+    rate: float = option(5e-5, "highest learning rate")
+    batch_size: int = option(32, "examples (or parts of long ones) per step")
+    max_tokens: int | None = option(
+        None, "longest input; default: 128, questions 384, or what the model has room for", kind=int
+    )
+    overlap: int = option(128, "tokens that neighbouring windows of a long context share")
+    patience: int = option(2, "epochs without a better dev measure before it stops")
+    warm_up: float = option(0.1, "share of the steps in which the rate rises")
+    dropout: float | None = option(None, "default: the checkpoint's own", kind=float)
+    seed: int = option(0, "of the new layer, of dropout and of the order of examples")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{flag(name)} must be at least 1.")
+        if not self.rate > 0:
+            raise TrainingError("--rate must be above 0.")
+        for name in ("warm_up", "dropout"):
+            if not 0 <= (getattr(self, name) or 0) < 1:
+                raise TrainingError(f"{flag(name)} must be at least 0 and below 1.")
+        for name in ("overlap", "seed"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"{flag(name)} must not be negative.")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from training.device import Processes
 from training.int8 import measure_factors, round_products
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
@@ -24,7 +25,6 @@ from training.optimiser import descend
 from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import MicroBatch
-from training.pretrain.processes import Processes
 from training.pretrain.recipe import Recipe
 from training.pretrain.run_folder import RunFolder
 
@@ -78,7 +78,7 @@ class Run:
         with shown:
             while self.step < steps:
                 if self.step == int8_from:
-                    round_products(self.model, measure_factors(self.model))
+                    self._round()
                 rate = self.recipe.rate_at(self.step, self.processes.count)
                 totals += self._step(wrapped, batches, rate)
                 self.step += 1
@@ -94,6 +94,12 @@ class Run:
                     self._save()
                     return self.step == steps
         return True
+
+    def _round(self) -> None:
+        factors = measure_factors(self.model)
+        round_products(self.model, factors)
+        if self.average:
+            round_products(self.average.module, factors)
 
     def _to_stop(self, interruption: Interruption) -> bool:
         """Whether to stop here. Several processes ask each other, which waits for their devices."""
@@ -121,7 +127,7 @@ class Run:
             totals += torch.stack([getattr(losses, part).detach() for part in _PARTS])
         descend(self.optimiser, self.model, rate)
         if self.average:
-            self.average.update()
+            self.average.update_parameters(self.model)
         return totals / count
 
     def _no_sync(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[object]:
@@ -165,8 +171,7 @@ class Run:
         if not self.processes.leads:
             return
         if self.held_out and (self.step % self.intervals.measure == 0 or self.step == steps):
-            with self.result():
-                self.folder.report({"step": self.step, **self.measure()})
+            self.folder.report({"step": self.step, **self.measure()})
         if self.step % self.intervals.save == 0 or self.step == steps:
             self._save()
 
@@ -174,20 +179,21 @@ class Run:
         if self.processes.leads:
             self.folder.save(self.model, self.optimiser, self.average, self.step)
 
-    def result(self) -> AbstractContextManager[object]:
-        """Within, the model has the weights that the run is for: their mean, or the latest."""
-        return self.average.in_model() if self.average else nullcontext()
+    @property
+    def result(self) -> BertForPreTraining:
+        """The model that the run is for: with the mean of the weights, or the latest."""
+        return self.average.module if self.average else self.model
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """Loss and accuracy at the masks of the held-out batches."""
-        self.model.eval()
+        model = self.result.eval()
         loss = right = masks = 0.0
         for batch in self.held_out:
             pairs = PairTensors.of(batch, self.processes.device)
             with self._autocast():
-                hidden, _ = hidden_rows(self.model.bert, pairs)
-                logits = self.model.mlm_logits(hidden).float()
+                hidden, _ = hidden_rows(model.bert, pairs)
+                logits = model.mlm_logits(hidden).float()
             loss += float(nn.functional.cross_entropy(logits, pairs.masked_ids, reduction="sum"))
             right += float((logits.argmax(-1) == pairs.masked_ids).sum())
             masks += len(pairs.masked_ids)

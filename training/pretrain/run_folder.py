@@ -129,7 +129,8 @@ def restore(
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["random"])
     if factors := state.get("int8_factors"):  # runs of before have none
-        round_products(model, factors)
+        for rounded in (model, average.module) if average else (model,):
+            round_products(rounded, factors)
     if average and state.get("average"):  # which a run may begin to keep at any step
         average.load_state_dict(state["average"])
     if state["cuda_random"] and torch.cuda.is_available():

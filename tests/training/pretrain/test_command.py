@@ -127,8 +127,9 @@ def test_run_for_the_mean_of_its_weights_goes_on_to_the_same_one(
     last = tmp_path / "whole" / "checkpoints" / "step-00000012"
     raw = load_file(last / "model.safetensors")
     assert all(torch.equal(raw[name], value) for name, value in weights(uninterrupted).items())
-    means = torch.load(last / "training_state.pt", weights_only=True)["average"]["means"]
-    assert all(torch.equal(weights(tmp_path / "whole")[name], mean) for name, mean in means.items())
+    mean = torch.load(last / "training_state.pt", weights_only=True)["average"]
+    final = weights(tmp_path / "whole")
+    assert all(torch.equal(mean[f"module.{name}"], value) for name, value in final.items())
 
 
 def test_next_sentences_are_reported_over_the_batches_that_have_pairs(
