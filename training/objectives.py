@@ -44,21 +44,14 @@ class PairTensors(SentenceTensors):
     @classmethod
     def of(cls, batch: PairBatch, device: torch.device) -> Self:  # type: ignore[override]
         """Copy the arrays of a batch to `device`."""
-        rows, seq = batch.ids.shape
-        read = np.concatenate([batch.masked_rows, np.arange(rows) * seq])
-        placed = ReadRows.of(torch.from_numpy(read), rows, seq)
-        tokens = SentenceTensors.of(batch, device)
-        places, slots, masked_ids, not_next = _on(
-            device, placed.rows, placed.slots, batch.masked_ids, batch.not_next
-        )
-        return cls(
-            ids=tokens.ids,
-            token_types=tokens.token_types,
-            lengths=tokens.lengths,
-            read=ReadRows(places, slots, placed.queries),
-            masked_ids=masked_ids,
-            not_next=not_next,
-        )
+        size, seq = batch.ids.shape
+        read = np.concatenate([batch.masked_rows, np.arange(size) * seq])
+        placed = ReadRows.of(torch.from_numpy(read), size, seq)
+        ids, token_types, lengths = _on(device, batch.ids, batch.token_types, batch.lengths)
+        rows, slots = _on(device, placed.rows, placed.slots)
+        masked_ids, not_next = _on(device, batch.masked_ids, batch.not_next)
+        placed = ReadRows(rows, slots, placed.queries)
+        return cls(ids, token_types, lengths, placed, masked_ids, not_next)
 
 
 @dataclass(frozen=True)

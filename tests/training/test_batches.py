@@ -41,8 +41,8 @@ def restored(batch: PairBatch) -> NDArray[np.int64]:
     return ids
 
 
-def sentences_of(corpus: Corpus) -> list[list[int]]:
-    return [part.tolist() for part in np.split(corpus.tokens, corpus.sentences[1:-1])]
+def sentences_of(corpus: Corpus) -> set[tuple[int, ...]]:
+    return {tuple(part.tolist()) for part in np.split(corpus.tokens, corpus.sentences[1:-1])}
 
 
 def same(first: Any, second: Any) -> bool:
@@ -87,7 +87,7 @@ def test_an_epoch_holds_every_pair_once() -> None:
 
 def test_sentences_alone_have_one_sep_and_no_label() -> None:
     corpus = random_corpus()
-    batches = source(corpus, alone=0.5)
+    batches, sentences = source(corpus, alone=0.5), sentences_of(corpus)
     alone = pairs = 0
     for index in range(batches.per_epoch):
         batch = batches.batch(index)
@@ -99,7 +99,7 @@ def test_sentences_alone_have_one_sep_and_no_label() -> None:
                 alone += 1
                 assert (row == SEP).sum() == 1
                 assert not types.any()
-                assert row[1 : length - 1].tolist() in sentences_of(corpus)
+                assert tuple(row[1 : length - 1].tolist()) in sentences
             else:
                 pairs += 1
                 assert (row == SEP).sum() == 2

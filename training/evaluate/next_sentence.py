@@ -8,7 +8,7 @@ whole corpus.
 """
 
 import random
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,20 +33,14 @@ PAIRS = 800  # of each kind
 SEQUENCE_TOKENS = 128
 _TRIES = 50  # for each pair that is wanted
 
-# (sentences, document, A, target) -> a false B in tokens, or None where this A has none
-FalseSegment = Callable[[Sentences, Span, Span, int], Span | None]
-
 
 def measure_next_sentence(
     model: BertForPreTraining, corpus: Corpus, *, pairs: int = PAIRS, seed: int = SEED
 ) -> list[Figure]:
     """Accuracy on `pairs` pairs of each kind."""
     seq = min(SEQUENCE_TOKENS, model.config.max_position_embeddings)
-    plans = {
-        "random": random_pairs(corpus, count=pairs, sequence_tokens=seq, seed=seed),
-        "hard": hard_pairs(corpus, count=pairs, sequence_tokens=seq, seed=seed),
-        "short": random_pairs(corpus, count=pairs, sequence_tokens=seq, single=True, seed=seed),
-    }
+    draw = partial(draw_pairs, corpus, count=pairs, sequence_tokens=seq, seed=seed)
+    plans = {"random": draw(), "hard": draw(hard=True), "short": draw(single=True)}
     figures = []
     for kind, plan in plans.items():
         right = int((says_next(model, corpus, plan) == plan.is_next).sum())
@@ -70,44 +64,32 @@ def says_next(model: BertForPreTraining, corpus: Corpus, plan: PairPlan) -> NDAr
     return answers
 
 
-def random_pairs(
-    corpus: Corpus, *, count: int, sequence_tokens: int = 128, single: bool = False, seed: int
+def draw_pairs(
+    corpus: Corpus,
+    *,
+    count: int,
+    sequence_tokens: int = 128,
+    hard: bool = False,
+    single: bool = False,
+    seed: int,
 ) -> PairPlan:
-    """`count` pairs, every second one with a B from another document.
+    """`count` pairs, every second one with a B that does not follow A.
 
     Args:
         corpus: where the sentences are.
         count: how many pairs.
         sequence_tokens: the most tokens of a pair, with its [CLS] and two [SEP].
+        hard: a false B is from A's document, a sentence or more from A, in place of another one.
         single: each segment is one sentence, in place of as many as fit.
         seed: any seed from 0.
     """
-    return _drawn(corpus, _from_elsewhere, count, sequence_tokens, single=single, seed=seed)
-
-
-def hard_pairs(
-    corpus: Corpus, *, count: int, sequence_tokens: int = 128, single: bool = False, seed: int
-) -> PairPlan:
-    """As `random_pairs`, but false segments are from A's document, a sentence or more from A."""
-    return _drawn(corpus, _from_document, count, sequence_tokens, single=single, seed=seed)
-
-
-def _drawn(
-    corpus: Corpus,
-    false_segment: FalseSegment,
-    count: int,
-    sequence_tokens: int,
-    *,
-    single: bool,
-    seed: int,
-) -> PairPlan:
     budget = budget_of(sequence_tokens)
     sentences = Sentences(corpus, random.Random(f"evaluation {seed}"))  # noqa: S311 (no secret)
     pairs: list[Pair] = []
     for _ in range(count * _TRIES):
         if len(pairs) == count:
             break
-        drawn = _alternatives(sentences, false_segment, budget, single=single)
+        drawn = _alternatives(sentences, budget, hard=hard, single=single)
         if drawn is not None:
             pairs.append(drawn[len(pairs) % 2])
     else:
@@ -116,7 +98,7 @@ def _drawn(
 
 
 def _alternatives(
-    sentences: Sentences, false_segment: FalseSegment, budget: int, *, single: bool
+    sentences: Sentences, budget: int, *, hard: bool, single: bool
 ) -> tuple[Pair, Pair] | None:
     """A random A with its true B and with a false one.
 
@@ -130,19 +112,19 @@ def _alternatives(
         return None
     first, follower = sentences.tokens(start, cut), sentences.tokens(cut, end)
     target = 1 if single else follower.end - follower.start  # or its length would tell it apart
-    second = false_segment(sentences, document, Span(start, cut), target)
+    if hard:
+        second = _apart(sentences, document, Span(start, cut), target)
+    else:
+        second = sentences.elsewhere(document, target)
     if second is None:
         return None
     return Pair(first, follower, is_next=True), Pair(first, second, is_next=False)
 
 
-def _from_elsewhere(sentences: Sentences, document: Span, _: Span, target: int) -> Span:
-    return sentences.elsewhere(document, target)
-
-
-def _from_document(sentences: Sentences, document: Span, first: Span, target: int) -> Span | None:
+def _apart(sentences: Sentences, document: Span, first: Span, target: int) -> Span | None:
+    """Tokens of the document from a random sentence on; None where they meet the first segment."""
     start = sentences.draw(document)
     end = sentences.reach(start, document.end, target)
     if start > first.end or end < first.start:
         return sentences.tokens(start, end)
-    return None  # overlaps A or is next to it
+    return None

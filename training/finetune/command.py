@@ -16,13 +16,12 @@ from training.checkpoint import load_encoder, save_checkpoint
 from training.config import BertConfig, read_config
 from training.device import add_device_flags, chosen_device, device_named
 from training.errors import TrainingError
-from training.finetune.heads import BertHead
 from training.finetune.inputs import WordPieces
 from training.finetune.labels import prepare_sequences, prepare_tokens
 from training.finetune.loop import fit
 from training.finetune.questions import prepare_questions
 from training.finetune.report import DataFile, Report
-from training.finetune.task import Options
+from training.finetune.task import BertHead, Options
 from training.options import add_flags, given_flags
 
 TASKS: dict[str, Any] = {

@@ -30,14 +30,10 @@ class Input:
     A long text can be several inputs.
     """
 
-    ids: Int64
-    """(tokens,)"""
-    second: int
-    """The first token of the second segment; `len(ids)` where there is none."""
-    rows: Int64
-    """(rows,) numbers of the tokens that the head reads."""
-    targets: Int64
-    """(targets,) what a task's loss compares the rows' logits with."""
+    ids: Int64  # (tokens,)
+    second: int  # the first token of the second segment; `len(ids)` where there is none
+    rows: Int64  # (rows,): numbers of the tokens that the head reads
+    targets: Int64  # (targets,): what a task's loss compares the rows' logits with
 
 
 class WordPieces:
@@ -101,18 +97,12 @@ def shared_room(first: int, second: int, room: int) -> tuple[int, int]:
 class InputBatch:
     """A rectangle of tokens. A row is a token's place in it: b * seq + s."""
 
-    ids: Tensor
-    """int64 (batch, seq), padded with 0 at the end; attention never sees the padding."""
-    token_types: Tensor
-    """int64 (batch, seq)"""
-    lengths: Tensor
-    """int64 (batch,)"""
-    rows: Tensor
-    """int64 (rows,) those that the head reads, input by input."""
-    counts: Tensor
-    """int64 (batch,) how many rows are read of each input."""
-    targets: Tensor
-    """int64 (targets,) those of all inputs, one after the other."""
+    ids: Tensor  # int64 (batch, seq), padded with 0 at the end
+    token_types: Tensor  # int64 (batch, seq)
+    lengths: Tensor  # int64 (batch,)
+    rows: Tensor  # int64 (rows,): those that the head reads, input by input
+    counts: Tensor  # int64 (batch,): how many rows are read of each input
+    targets: Tensor  # int64 (targets,): those of all inputs, one after the other
 
     def to(self, device: torch.device) -> "InputBatch":
         """The same batch on a device."""

@@ -42,10 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder of the run; an earlier run there goes on")
     parser.add_argument("--recipe", dest="recipe_file", type=Path, help="TOML file of options")
     add_device_flags(parser)
-    every = Intervals()
-    parser.add_argument("--report-every", type=int, default=every.report, metavar="STEPS")
-    parser.add_argument("--measure-every", type=int, default=every.measure, metavar="STEPS")
-    parser.add_argument("--save-every", type=int, default=every.save, metavar="STEPS")
+    add_flags(parser, Intervals)
     parser.add_argument(
         "--measure-batches", type=int, default=16, help="held-out batches to measure on"
     )
@@ -57,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     keep_freed_memory()
     device = chosen_device(arguments)
     recipe = read_recipe(arguments.recipe_file, given_flags(arguments, Recipe))
-    intervals = Intervals(arguments.report_every, arguments.measure_every, arguments.save_every)
+    intervals = Intervals(**given_flags(arguments, Intervals))
     interruption = Interruption()
     with joined(device) as processes:
         run, batches = prepare(

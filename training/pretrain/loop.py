@@ -22,6 +22,7 @@ from training.int8 import measure_factors, round_products
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
 from training.optimiser import descend
+from training.options import option
 from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import MicroBatch
@@ -35,9 +36,9 @@ _PARTS = tuple(field.name for field in fields(Losses))
 class Intervals:
     """How often things happen, in steps."""
 
-    report: int = 20
-    measure: int = 500
-    save: int = 500
+    report_every: int = option(20, "steps between two lines of metrics")
+    measure_every: int = option(500, "steps between two measurements on held-out documents")
+    save_every: int = option(500, "steps between two checkpoints")
 
 
 class Interruption:
@@ -83,7 +84,7 @@ class Run:
                 totals += self._step(wrapped, batches, rate)
                 self.step += 1
                 shown.update()
-                if self.step % self.intervals.report == 0 or self.step == steps:
+                if self.step % self.intervals.report_every == 0 or self.step == steps:
                     done = self.step - since
                     mean = self.processes.mean(totals / done)
                     self._report(mean, rate, done, time.monotonic() - started)
@@ -103,7 +104,7 @@ class Run:
 
     def _to_stop(self, interruption: Interruption) -> bool:
         """Whether to stop here. Several processes ask each other, which waits for their devices."""
-        if self.processes.count > 1 and self.step % self.intervals.report:
+        if self.processes.count > 1 and self.step % self.intervals.report_every:
             return False
         return self.processes.any(here=interruption.asked)
 
@@ -170,9 +171,9 @@ class Run:
     def _measure_or_save(self, steps: int) -> None:
         if not self.processes.leads:
             return
-        if self.held_out and (self.step % self.intervals.measure == 0 or self.step == steps):
+        if self.held_out and (self.step % self.intervals.measure_every == 0 or self.step == steps):
             self.folder.report({"step": self.step, **self.measure()})
-        if self.step % self.intervals.save == 0 or self.step == steps:
+        if self.step % self.intervals.save_every == 0 or self.step == steps:
             self._save()
 
     def _save(self) -> None:

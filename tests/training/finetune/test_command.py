@@ -26,9 +26,8 @@ from tests.training.finetune.conftest import Write
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
 from training.finetune.command import add_arguments, finetune, longest_input, run
-from training.finetune.heads import BertHead
 from training.finetune.report import Report
-from training.finetune.task import Options
+from training.finetune.task import BertHead, Options
 from training.model import BertModel
 
 LOGITS = 2e-5  # largest absolute difference from transformers, of logits up to about 10

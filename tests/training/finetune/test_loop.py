@@ -14,11 +14,10 @@ from tests.training.finetune.conftest import Write
 from tests.training.finetune.toy_tasks import PIECES, moods
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
-from training.finetune.heads import BertHead
 from training.finetune.inputs import WordPieces
 from training.finetune.labels import prepare_sequences
 from training.finetune.loop import Training, fit, predict
-from training.finetune.task import Float32, Options, Split, Task
+from training.finetune.task import BertHead, Float32, Options, Split, Task
 
 Weights = dict[str, torch.Tensor]
 
