@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.padded import (
+from training.masking import (
     NO_PAIR,
     Padded,
     PairBatch,

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.errors import TrainingError
+from training.masking import NO_PAIR, Padded, PairBatch
 from training.model import BertForPreTraining, BertModel, ReadRows
-from training.padded import NO_PAIR, Padded, PairBatch
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from training.batches import (
 )
 from training.corpus import Corpus
 from training.errors import TrainingError
-from training.masking import mask_tokens
-from training.padded import NO_PAIR, PairBatch, mask_pairs, pad_pairs
+from training.masking import NO_PAIR, PairBatch, mask_pairs, mask_tokens, pad_pairs
 from training.pairs import plan_pairs
 
 CLS, SEP, PAD = 2, 3, 0
@@ -127,7 +126,7 @@ def test_where_all_are_masked_no_other_random_number_is_drawn() -> None:
     batch = mask_pairs(rows, labels, corpus.vocabulary, np.random.default_rng(5))
     masked = mask_tokens(rows.ids, corpus.vocabulary, np.random.default_rng(5))
     assert (batch.ids == masked.ids).all()
-    assert (batch.masked_rows == masked.positions).all()
+    assert (batch.masked_rows == masked.masked_rows).all()
 
 
 def test_token_types_are_one_for_the_second_segment_and_its_sep() -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from training.config import BertConfig
 from training.errors import TrainingError
+from training.masking import NO_PAIR, PairBatch, pad
 from training.model import BertForPreTraining
 from training.objectives import (
     Objective,
@@ -20,7 +21,6 @@ from training.objectives import (
     masked_loss,
     mean_pool,
 )
-from training.padded import NO_PAIR, PairBatch, pad
 
 CONFIG = BertConfig(
     vocab_size=53,

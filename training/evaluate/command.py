@@ -13,8 +13,7 @@ from training.device import add_device_flags, chosen_device
 from training.errors import TrainingError
 from training.evaluate import masked, next_sentence, prompts, similarity
 from training.evaluate.figures import Evaluation, Figure, machine
-from training.evaluate.inference import SEED
-from training.evaluate.subject import Subject, check_same_vocabulary, load_subject
+from training.evaluate.inference import SEED, Subject, check_same_vocabulary, load_subject
 from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
 

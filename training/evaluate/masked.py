@@ -34,8 +34,8 @@ from training.evaluate.inference import (
     progress,
     score_tokens,
 )
+from training.masking import PairBatch, pad
 from training.model import BertForPreTraining
-from training.padded import PairBatch, pad
 from training.stored_corpus import Corpus
 from training.vocabulary import Vocabulary
 

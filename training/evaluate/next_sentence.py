@@ -24,8 +24,8 @@ from training.evaluate.inference import (
     length_batches,
     progress,
 )
+from training.masking import pad_pairs
 from training.model import BertForPreTraining
-from training.padded import pad_pairs
 from training.pairs import Pair, PairPlan, Sentences, Span, budget_of, fit_pairs
 from training.stored_corpus import Corpus
 

@@ -15,10 +15,9 @@ from tokenizers import Tokenizer
 
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
-from training.evaluate.inference import Ids, evaluating, finite, hidden_rows
-from training.evaluate.subject import Subject
+from training.evaluate.inference import Ids, Subject, evaluating, finite, hidden_rows
 from training.json_lines import Record, is_text, read_lines
-from training.padded import pad
+from training.masking import pad
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 GAP = "[MASK]"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 from torch import Tensor
 
-from training.padded import pad
+from training.masking import pad
 from training.vocabulary import read_model_tokenizer
 
 Int64 = NDArray[np.int64]

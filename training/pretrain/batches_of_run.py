@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from training.batches import PairBatches, SentenceBatches
-from training.padded import Padded, PairBatch
+from training.masking import Padded, PairBatch
 from training.pretrain.recipe import Recipe
 from training.stored_corpus import Corpus
 

@@ -18,11 +18,11 @@ from training.device import (
     joined,
     keep_freed_memory,
 )
+from training.masking import PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Objective
 from training.optimiser import make_adamw
 from training.options import add_flags, given_flags
-from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import RunBatches
 from training.pretrain.curves import draw_curves

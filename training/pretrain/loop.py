@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from training.device import Processes
 from training.int8 import measure_factors, round_products
+from training.masking import PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
 from training.optimiser import descend
 from training.options import option
-from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import MicroBatch
 from training.pretrain.recipe import Recipe

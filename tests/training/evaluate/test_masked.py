@@ -13,6 +13,7 @@ from torch.nn import functional
 from training.batches import masked_documents
 from training.corpus import Corpus
 from training.errors import TrainingError
+from training.evaluate.inference import Subject
 from training.evaluate.masked import (
     MIN_TOKENS,
     draw_sentences,
@@ -21,7 +22,6 @@ from training.evaluate.masked import (
     measure_pseudo_perplexity,
     sentence_log_probabilities,
 )
-from training.evaluate.subject import Subject
 
 SEED = 11
 TOLERANCE = 1e-4  # of a log-probability

@@ -11,8 +11,8 @@ from tests.training.small_corpus import corpus_of, random_corpus
 from tests.training.test_pairs import arrays_of, documents_at
 from training.corpus import Corpus
 from training.errors import TrainingError
+from training.evaluate.inference import Subject
 from training.evaluate.next_sentence import draw_pairs, measure_next_sentence, says_next
-from training.evaluate.subject import Subject
 
 
 def test_answers_are_those_of_transformers_one_pair_at_a_time(
