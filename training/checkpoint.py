@@ -4,6 +4,7 @@ Every tensor of the encoder is used or refused by name, as in an export; heads t
 for are passed over. Knows nothing of data or training.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Collection
@@ -18,16 +19,14 @@ from export.architectures.bert import BERT
 from export.read.tensors import INDEX, SINGLE, SafetensorsSource, open_safetensors, open_sharded
 from export.read.weight_names import canonical_name, checkpoint_key, map_names
 from export.read.weights import CheckpointWeights
-from export.restore.hugging_face import write_pooling
 from models.heads import MLM, NSP, POOLER
-from models.manifest import PoolingSpec
 from training.config import BertConfig, read_config, read_shape, write_config
 from training.errors import TrainingError, refusing
 from training.model import BertForPreTraining, BertModel
 from training.vocabulary import TOKENIZER_FILE
 
 TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-EMBEDDINGS = PoolingSpec("mean", normalize=True, max_tokens=512)
+EMBEDDING_FILES = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
 PRETRAINING = (MLM.name, NSP.name, POOLER.name)
 
 
@@ -113,7 +112,7 @@ def save_checkpoint(
         write_config(new, model.config, architecture, **config)  # type: ignore[arg-type]
         copy_tokenizer(source, new)
         if embeddings:
-            write_pooling(new, EMBEDDINGS, int(model.config.hidden_size))  # type: ignore[union-attr, arg-type]
+            _write_embedding_files(new, int(model.config.hidden_size))  # type: ignore[union-attr, arg-type]
         if folder.exists():
             shutil.rmtree(folder)
         new.rename(folder)
@@ -151,3 +150,20 @@ def _is_part(key: str, heads: Collection[str]) -> bool:
     if name is None:  # of the encoder, it is a reason to refuse the whole
         return key.startswith(("bert.", "embeddings.", "encoder."))
     return name.startswith(("embeddings.", "layers.")) or name.partition(".")[0] in heads
+
+
+def _write_embedding_files(folder: Path, hidden: int) -> None:
+    modules, limits, pooling = EMBEDDING_FILES
+    kinds = ("Transformer", "Pooling", "Normalize")
+    paths = ("", "1_Pooling", "2_Normalize")
+    documents: dict[str, object] = {
+        modules: [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+        ],
+        limits: {"max_seq_length": 512, "do_lower_case": False},
+        pooling: {"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True},
+    }
+    for name, document in documents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
