@@ -35,6 +35,7 @@ MODULE_OF = {
     "ml-dtypes": "ml_dtypes",
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
+    "scikit-learn": "sklearn",
 }
 # The locks that a server is installed from -> their ONNX Runtime.
 SERVING = {"serve": "onnxruntime", "serve-cuda": "onnxruntime-gpu"}
