@@ -47,10 +47,10 @@ info: .venv/.installed  ## count and list what the serving install holds
 	@$(serving) -m scripts.installed
 
 test: .venv-dev/.installed  ## the test suite, without the slow and the container tests
-	$(developing) -m pytest -m "not slow and not container" $(ARGS)
+	$(developing) -m pytest -n 2 --dist loadfile -m "not slow and not container" $(ARGS)
 
 test-all: .venv-dev/.installed  ## the test suite with the slow tests
-	$(developing) -m pytest -m "not container" $(ARGS)
+	$(developing) -m pytest -n 2 --dist loadfile -m "not container" $(ARGS)
 
 test-container: .venv-dev/.installed  ## build the image, start it, call it, stop it
 	$(developing) -m pytest -m container tests/container $(ARGS)

@@ -8,12 +8,11 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from export.errors import ExportError, told
-from export.graph.parameters import parameter_table
-from export.read.checkpoint import Checkpoint, read_checkpoint
+from export.read.checkpoint import read_checkpoint
 from export.read.documents import read_text
 from export.write.model_folder import LINEARS, export_model
 from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
@@ -58,6 +57,19 @@ def summary(manifest: ModelManifest, out: Path, *, seconds: float) -> str:
     )
 
 
+def parameter_table(counts: Mapping[str, int]) -> str:
+    """One line per part.
+
+    >>> print(parameter_table({"embeddings": 23837184, "total": 109482240}))
+    embeddings   23,837,184
+    total       109,482,240
+    """
+    labels = {n: "textbook V·H + L·12·H²" if n == "textbook" else n for n in counts}
+    left = max(map(len, labels.values()))
+    right = max(len(f"{count:,}") for count in counts.values())
+    return "\n".join(f"{labels[n]:<{left}}  {count:>{right},}" for n, count in counts.items())
+
+
 def _export(options: argparse.Namespace) -> ModelManifest:
     name = options.name or options.out.resolve().name
     if not NAME_PATTERN.fullmatch(name):
@@ -76,7 +88,8 @@ def _export(options: argparse.Namespace) -> ModelManifest:
         source=options.source or checkpoint.source,
         license=options.license or checkpoint.license,
     )
-    _tell_ignored(checkpoint)
+    for key, reason in checkpoint.ignored.items():
+        _progress(f"not used: {key} ({reason})")
     with told(options.out, "written"):
         return export_model(
             checkpoint,
@@ -96,11 +109,6 @@ def _check_destination(out: Path, *, force: bool) -> None:
     # A mistyped OUT must not cost anyone a folder of something else.
     if out.is_symlink() or not (out / MANIFEST_FILE).is_file():
         raise ExportError(f"{out} is not a model folder, so --force does not replace it.")
-
-
-def _tell_ignored(checkpoint: Checkpoint) -> None:
-    for key, reason in checkpoint.ignored.items():
-        _progress(f"not used: {key} ({reason})")
 
 
 def _progress(line: str) -> None:

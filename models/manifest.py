@@ -19,7 +19,6 @@ MANIFEST_FILE = "manifest.json"
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
-CHUNK_BYTES = 1 << 20
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -118,10 +117,10 @@ def load_manifest(folder: Path) -> ModelManifest:
 
     Raises `ManifestError`, naming the file, when the folder is not exactly what its manifest says.
     """
-    manifest = _parse(folder)
+    manifest, label = _parse(folder), f"{folder.name}/{MANIFEST_FILE}"
     for name in manifest.files:
         if Path(name).name != name:
-            raise ManifestError(f"{folder.name}/{MANIFEST_FILE} lists a file outside the folder.")
+            raise ManifestError(f"{label} lists a file outside the folder.")
     present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE}
     for extra in sorted(present - set(manifest.files)):
         raise ManifestError(f"{folder.name}/{extra} is not listed in the manifest.")
@@ -129,7 +128,7 @@ def load_manifest(folder: Path) -> ModelManifest:
         _verify(folder / name, record, present)
     for name in (GRAPH_FILE, TOKENIZER_FILE):
         if name not in manifest.files:
-            raise ManifestError(f"{folder.name}/{MANIFEST_FILE} does not list {name}.")
+            raise ManifestError(f"{label} does not list {name}.")
     return manifest
 
 
@@ -164,9 +163,7 @@ def _build(data: Mapping[str, Any]) -> ModelManifest:
             **data,
             "architecture": Architecture(**data["architecture"]),
             "pooling": PoolingSpec(**data["pooling"]),
-            "heads": tuple(data["heads"]),
-            "labels": tuple(data["labels"]),
-            "layers": tuple(data["layers"]),
+            **{name: tuple(data[name]) for name in ("heads", "labels", "layers")},
             "files": {name: FileRecord(**record) for name, record in data["files"].items()},
         }
     )
@@ -192,8 +189,5 @@ def _require_plain_file(path: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -67,13 +67,9 @@ def precision_entries() -> dict[str, str]:
     Without the VNNI instructions, x86 adds products of uint8 and int8 in 16 bits and saturates.
     ONNX Runtime has a way around it that takes twice as long, so it is chosen only where needed.
     """
-    return {"session.x64quantprecision": "1"} if _saturates() else {}
-
-
-def _saturates() -> bool:
-    if platform.machine() != "x86_64":
-        return False
-    return not CPU_INFO.exists() or not has_vnni(CPU_INFO.read_text(encoding="utf-8"))
+    known = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
+    exact = platform.machine() != "x86_64" or has_vnni(known)
+    return {} if exact else {"session.x64quantprecision": "1"}
 
 
 def has_vnni(cpu_info: str) -> bool:

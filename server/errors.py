@@ -32,7 +32,7 @@ class ClozeError(Exception):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal_error"
-    code: ClassVar[str]
+    code: ClassVar[str] = "internal_error"
 
     def __init_subclass__(cls) -> None:
         """Names the code as the class."""

@@ -28,12 +28,14 @@ INFERENCE_MAY_IMPORT = ("server.inference", "server.errors", "server.settings", 
 
 # Distribution -> module, where the two differ.
 MODULE_OF = {
+    "protobuf": "google",
     "onnxruntime-gpu": "onnxruntime",
     "google-crc32c": "google_crc32c",
     "huggingface-hub": "huggingface_hub",
     "ml-dtypes": "ml_dtypes",
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
+    "scikit-learn": "sklearn",
 }
 # The locks that a server is installed from -> their ONNX Runtime.
 SERVING = {"serve": "onnxruntime", "serve-cuda": "onnxruntime-gpu"}

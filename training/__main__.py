@@ -1,35 +1,34 @@
 """`python -m training COMMAND`: text to checkpoint, one command per step of the way."""
 
 import argparse
+import importlib
 import sys
 
-import training.corpus
-import training.evaluate.command
-import training.finetune.command
-import training.interpolate
-import training.pretrain.command
 from training.errors import TrainingError
 
 COMMANDS = {
-    "corpus": (training.corpus, "text files -> a corpus of token ids"),
-    "pretrain": (training.pretrain.command, "a corpus -> a checkpoint, from scratch or from one"),
+    "corpus": ("training.corpus", "text files -> a corpus of token ids"),
+    "pretrain": ("training.pretrain.command", "a corpus -> a checkpoint, from scratch or from one"),
     "finetune": (
-        training.finetune.command,
+        "training.finetune.command",
         "a checkpoint and labelled data -> a task's checkpoint",
     ),
-    "interpolate": (training.interpolate, "two checkpoints of one model -> one between them"),
-    "evaluate": (training.evaluate.command, "a checkpoint -> a table of what it can do"),
+    "interpolate": ("training.interpolate", "two checkpoints of one model -> one between them"),
+    "evaluate": ("training.evaluate.command", "a checkpoint -> a table of what it can do"),
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a `TrainingError` is printed and exits with code 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, purpose) in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=f"{purpose}.")
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        if name in arguments[:1]:  # what the others need takes seconds to import
+            chosen = importlib.import_module(module)
+            chosen.add_arguments(command)
+            command.set_defaults(run=chosen.run)
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)

@@ -7,16 +7,15 @@ of a run that was never interrupted or divided. Knows nothing of models and devi
 THE FLOW: plan of the epoch -> shuffled -> grouped by length -> batches, shuffled -> ids -> masked.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.padded import (
+from training.masking import (
     NO_PAIR,
     Padded,
     PairBatch,
@@ -70,8 +69,7 @@ class PairBatches:
         self._sequence_tokens = sequence_tokens
         self._batch_tokens = batch_tokens
         self._unmasked, self._shares, self._seed = unmasked, shares, seed
-        self._epochs: OrderedDict[int, tuple[PairPlan, list[NDArray[np.int64]]]] = OrderedDict()
-        self._lock = Lock()  # batches may be made ahead in a thread
+        self._epoch = lru_cache(_EPOCHS_KEPT)(self._plan)
         # Epochs differ by a few batches in a thousand, as their pairs are drawn anew. One that has
         # more leaves out a random few, one that has fewer repeats some: so the epoch of a batch is
         # known without planning all the epochs before it.
@@ -91,24 +89,18 @@ class PairBatches:
             unmasked=self._unmasked,
         )
 
-    def _epoch(self, epoch: int) -> tuple[PairPlan, list[NDArray[np.int64]]]:
+    def _plan(self, epoch: int) -> tuple[PairPlan, list[NDArray[np.int64]]]:
         """The pairs of an epoch, and for each batch the numbers of its pairs."""
-        with self._lock:
-            if epoch not in self._epochs:
-                plan = plan_pairs(
-                    self._corpus,
-                    sequence_tokens=self._sequence_tokens,
-                    seed=self._seed,
-                    epoch=epoch,
-                    **self._shares,
-                )
-                rng = np.random.default_rng([self._seed, _ORDER, epoch])
-                window = _WINDOW * (self._batch_tokens // self._sequence_tokens)
-                batches = group_by_length(plan.lengths, self._batch_tokens, window, rng)
-                self._epochs[epoch] = plan, batches
-                while len(self._epochs) > _EPOCHS_KEPT:
-                    self._epochs.popitem(last=False)
-            return self._epochs[epoch]
+        plan = plan_pairs(
+            self._corpus,
+            sequence_tokens=self._sequence_tokens,
+            seed=self._seed,
+            epoch=epoch,
+            **self._shares,
+        )
+        rng = np.random.default_rng([self._seed, _ORDER, epoch])
+        window = _WINDOW * (self._batch_tokens // self._sequence_tokens)
+        return plan, group_by_length(plan.lengths, self._batch_tokens, window, rng)
 
 
 def group_by_length(

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from export.architectures.bert import BERT
-from export.read.tensors import INDEX, SINGLE, SafetensorsSource, open_safetensors, open_sharded
+from export.read.tensors import SINGLE, open_folder
 from export.read.weight_names import canonical_name, checkpoint_key, map_names
 from export.read.weights import CheckpointWeights
 from models.heads import MLM, NSP, POOLER
-from training.config import read_config, read_shape, write_config
+from training.config import BertConfig, read_config, read_shape, write_config
 from training.errors import TrainingError, refusing
 from training.model import BertForPreTraining, BertModel
 from training.vocabulary import TOKENIZER_FILE
@@ -30,21 +30,26 @@ EMBEDDING_FILES = ("modules.json", "sentence_bert_config.json", "1_Pooling/confi
 PRETRAINING = (MLM.name, NSP.name, POOLER.name)
 
 
-def load_encoder(folder: Path) -> BertModel:
-    """The encoder of any BERT checkpoint, in float32; what it lacks of a pooler is noise."""
-    holder = BertForPreTraining(read_config(folder))
+def load_encoder(folder: Path, *, dropout: float | None = None) -> BertModel:
+    """The encoder of any BERT checkpoint, in float32; what it lacks of a pooler is noise.
+
+    `dropout` takes the place of the checkpoint's own.
+    """
+    holder = BertForPreTraining(_config(folder, dropout))
     tensors, _ = read_weights(folder, heads=[POOLER.name])
     holder.load_state_dict(tensors, strict=False)
     return holder.bert
 
 
-def load_pretraining(folder: Path, *, fresh_heads: bool = False) -> BertForPreTraining:
-    """A checkpoint with both heads, in float32.
+def load_pretraining(
+    folder: Path, *, fresh_heads: bool = False, dropout: float | None = None
+) -> BertForPreTraining:
+    """A checkpoint with both heads, in float32; `dropout` as in `load_encoder`.
 
     With `fresh_heads` what a bare encoder lacks (its heads and pooler) starts from noise. Raises
     `TrainingError` for a tensor that is missing, left over or of another shape.
     """
-    model = BertForPreTraining(read_config(folder))
+    model = BertForPreTraining(_config(folder, dropout))
     tensors, heads = read_weights(folder)
     if not fresh_heads and (missing := [head for head in PRETRAINING if head not in heads]):
         raise TrainingError(f"The checkpoint {folder} lacks the heads {', '.join(missing)}.")
@@ -60,7 +65,9 @@ def read_weights(
     Float32, by the names of a model with heads (`bert.…`).
     """
     with refusing(folder):
-        stored = _open(folder)
+        stored = open_folder(folder)
+        if stored is None:
+            raise TrainingError(f"{folder} holds no {SINGLE}; training reads safetensors only.")
         shapes = {key: shape for key, shape in stored.shapes.items() if _is_part(key, heads)}
         source = replace(stored, shapes=shapes)
         found = map_names(source, read_shape(folder), declared=(), tied=True)
@@ -122,12 +129,9 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def _open(folder: Path) -> SafetensorsSource:
-    if (folder / SINGLE).is_file():
-        return open_safetensors([folder / SINGLE])
-    if (folder / INDEX).is_file():
-        return open_sharded(folder / INDEX)
-    raise TrainingError(f"{folder} holds no {SINGLE}; training reads safetensors only.")
+def _config(folder: Path, dropout: float | None) -> BertConfig:
+    config = read_config(folder)
+    return config if dropout is None else config.with_dropout(dropout)
 
 
 def _is_part(key: str, heads: Collection[str]) -> bool:

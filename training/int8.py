@@ -161,17 +161,16 @@ def round_products(model: BertForPreTraining, factors: Mapping[str, Tensor]) -> 
     for name, layer in list(_products(model.bert)):
         factor = factors[name].to(device) if _reads_norm(name) else None
         after_gelu = name.endswith(".output.dense") and not name.endswith(".attention.output.dense")
-        _replace(model.bert, name, Int8Linear(layer, factor, after_gelu=after_gelu))
+        model.bert.set_submodule(name, Int8Linear(layer, factor, after_gelu=after_gelu))
     embeddings = model.bert.embeddings
     embeddings.word_embeddings = Int8WordTable(embeddings.word_embeddings)
 
 
 def factors_of(model: BertForPreTraining) -> Factors:
     """The factors that a model's products round with; none where they do not round."""
-    layers = model.bert.named_modules()
     return {
         name: layer.factor
-        for name, layer in layers
+        for name, layer in model.bert.named_modules()
         if isinstance(layer, Int8Linear) and layer.factor is not None
     }
 
@@ -185,11 +184,6 @@ def _products(encoder: BertModel) -> Iterator[tuple[str, nn.Linear]]:
 
 def _reads_norm(name: str) -> bool:
     return name.endswith((".query", ".key", ".value", ".intermediate.dense"))
-
-
-def _replace(encoder: BertModel, name: str, layer: nn.Module) -> None:
-    parent, _, place = name.rpartition(".")
-    setattr(encoder.get_submodule(parent), place, layer)
 
 
 def _scale_of(values: Tensor) -> Tensor:

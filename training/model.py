@@ -5,19 +5,53 @@ Face's checkpoints, so that `state_dict()` is one. Like the served graph it comp
 in the last layer only the rows that an objective looks at, logits of the vocabulary only at the
 masks.
 
-Letters: B batch, S sequence, H hidden, A heads, D numbers per head, R rows that are read,
-V vocabulary. A row is a token's place in the flattened batch: row = b * S + s.
+Letters: B batch, S sequence, H hidden, A heads, D numbers per head, R rows that are read, Q the
+most rows that are read of one sequence, V vocabulary. A row is a token's place in the flattened
+batch: row = b * S + s.
 Knows nothing of files, losses or optimisers.
 """
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import BertConfig
-from training.read_rows import ReadRows
+
+
+@dataclass(frozen=True)
+class ReadRows:
+    """Where the rows that are read lie in a padded batch of queries (B, Q).
+
+    Attention needs a rectangle: each sequence's rows that are read take its first places.
+    """
+
+    rows: Tensor  # int64 (R,): in the flattened batch
+    slots: Tensor  # int64 (R,): places in the flattened (B, Q)
+    queries: int  # Q
+
+    @classmethod
+    def of(cls, rows: Tensor, batch: int, seq: int) -> Self:
+        """Places for rows, int64 (R,), in any order.
+
+        The width depends on values: on a GPU that means to wait for it, so place rows before they
+        go there.
+        """
+        sequence = rows // seq  # (R,)
+        counts = torch.bincount(sequence, minlength=batch)  # (B,)
+        order = sequence.argsort(stable=True)
+        first = counts.cumsum(0) - counts  # (B,)
+        place = torch.empty_like(rows)
+        place[order] = torch.arange(len(rows), device=rows.device) - first[sequence[order]]
+        queries = int(counts.max())
+        return cls(rows, sequence * queries + place, queries)
+
+    def spread(self, rows: Tensor, batch: int) -> Tensor:
+        """Float (R, H) -> float (B * Q, H), zeros where there is no row."""
+        padded = rows.new_zeros(batch * self.queries, rows.shape[1])
+        return padded.index_copy(0, self.slots, rows)
 
 
 class WordTable(nn.Embedding):
@@ -215,17 +249,6 @@ def padding_bias(lengths: Tensor, seq: int) -> Tensor | None:
     bias = torch.zeros(padded.shape, device=lengths.device)
     # Far below any score, and still a number in bfloat16 and float16.
     return bias.masked_fill(padded, -3e4)[:, None, None, :]
-
-
-def mean_pool(hidden: Tensor, lengths: Tensor) -> Tensor:
-    """Mean over each sequence's tokens, special ones included (as sentence-transformers does).
-
-    Float (B * S, H), int64 (B,) -> float32 (B, H).
-    """
-    batch = len(lengths)
-    grouped = hidden.view(batch, -1, hidden.shape[-1]).float()
-    read = torch.arange(grouped.shape[1], device=hidden.device) < lengths[:, None]
-    return (grouped * read[:, :, None]).sum(1) / lengths[:, None]
 
 
 def _initialise(module: nn.Module, deviation: float) -> None:

@@ -6,7 +6,7 @@ Knows nothing of optimisers or files.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.errors import TrainingError
-from training.masked_loss import masked_loss
-from training.model import BertForPreTraining, BertModel, mean_pool
-from training.padded import NO_PAIR, Padded, PairBatch
-from training.read_rows import ReadRows
+from training.masking import NO_PAIR, Padded, PairBatch
+from training.model import BertForPreTraining, BertModel, ReadRows
 
 
 @dataclass(frozen=True)
@@ -46,21 +44,14 @@ class PairTensors(SentenceTensors):
     @classmethod
     def of(cls, batch: PairBatch, device: torch.device) -> Self:  # type: ignore[override]
         """Copy the arrays of a batch to `device`."""
-        rows, seq = batch.ids.shape
-        read = np.concatenate([batch.masked_rows, np.arange(rows) * seq])
-        placed = ReadRows.of(torch.from_numpy(read), rows, seq)
-        tokens = SentenceTensors.of(batch, device)
-        places, slots, masked_ids, not_next = _on(
-            device, placed.rows, placed.slots, batch.masked_ids, batch.not_next
-        )
-        return cls(
-            ids=tokens.ids,
-            token_types=tokens.token_types,
-            lengths=tokens.lengths,
-            read=ReadRows(places, slots, placed.queries),
-            masked_ids=masked_ids,
-            not_next=not_next,
-        )
+        size, seq = batch.ids.shape
+        read = np.concatenate([batch.masked_rows, np.arange(size) * seq])
+        placed = ReadRows.of(torch.from_numpy(read), size, seq)
+        ids, token_types, lengths = _on(device, batch.ids, batch.token_types, batch.lengths)
+        rows, slots = _on(device, placed.rows, placed.slots)
+        masked_ids, not_next = _on(device, batch.masked_ids, batch.not_next)
+        placed = ReadRows(rows, slots, placed.queries)
+        return cls(ids, token_types, lengths, placed, masked_ids, not_next)
 
 
 @dataclass(frozen=True)
@@ -143,6 +134,60 @@ def sentence_vectors(encoder: BertModel, sentences: SentenceTensors) -> Tensor:
     """Mean-pooled sentence vectors, float32 (batch, hidden)."""
     hidden = encoder(sentences.ids, sentences.token_types, sentences.lengths)
     return mean_pool(hidden, sentences.lengths)
+
+
+def mean_pool(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Mean over each sequence's tokens, special ones included (as sentence-transformers does).
+
+    Float (B * S, H), int64 (B,) -> float32 (B, H).
+    """
+    batch = len(lengths)
+    grouped = hidden.view(batch, -1, hidden.shape[-1]).float()
+    read = torch.arange(grouped.shape[1], device=hidden.device) < lengths[:, None]
+    return (grouped * read[:, :, None]).sum(1) / lengths[:, None]
+
+
+def masked_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropy of the labels, and the share of them that have the highest logit.
+
+    Args:
+        logits: float (n, V); overwritten, so nothing else may read them.
+        labels: int64 (n,), 0 to V - 1.
+
+    Returns:
+        float32 () with a gradient, and float32 () without; both are 0 where n is 0.
+    """
+    # With autocast the logits are bfloat16; sums over a vocabulary want more.
+    return cast("tuple[Tensor, Tensor]", _MaskedLoss.apply(logits.float(), labels))  # type: ignore[no-untyped-call]
+
+
+class _MaskedLoss(torch.autograd.Function):
+    """Cross-entropy in the memory of the logits, which it overwrites with their gradient.
+
+    Of a step's arrays the logits are the largest, (masks, 30522). PyTorch's own cross-entropy makes
+    four more of that size on a CPU and goes through memory for each of them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        highest = logits.amax(-1, keepdim=True)  # float32 (n, 1)
+        true = logits.gather(1, labels[:, None])  # float32 (n, 1)
+        powers = logits.sub_(highest).exp_()  # the same memory
+        total = powers.sum(-1, keepdim=True)  # float32 (n, 1), at least 1
+        count = max(1, len(labels))
+        loss = (total.log() - (true - highest)).sum() / count
+        accuracy = (true == highest).sum() / count
+        ctx.save_for_backward(powers, total, labels)
+        ctx.mark_non_differentiable(accuracy)
+        return loss, accuracy
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        powers, total, labels = ctx.saved_tensors
+        share = gradients[0] / max(1, len(labels))
+        gradient = powers.mul_(share / total)  # a softmax is exp / sum
+        gradient.scatter_add_(1, labels[:, None], -share.expand(len(labels), 1))
+        return gradient, None
 
 
 def next_sentence_loss(logits: Tensor, not_next: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,6 +58,17 @@ class Vocabulary:
         return cls.of(read_tokenizer(path))
 
 
+def read_model_tokenizer(folder: Path, rows: int) -> tuple[Tokenizer, Vocabulary]:
+    """A checkpoint's tokenizer and pieces, which must not be more than the `rows` of its model."""
+    tokenizer = read_tokenizer(folder)
+    vocabulary = Vocabulary.of(tokenizer)
+    if vocabulary.size > rows:
+        raise TrainingError(
+            f"The tokenizer of {folder} has {vocabulary.size} ids and the model only {rows}."
+        )
+    return tokenizer, vocabulary
+
+
 def read_tokenizer(path: Path, *, plain: bool = False) -> Tokenizer:
     """A tokenizer that neither pads nor truncates.
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from export.check.layers import Float32, NumpyEncoder, Text
+from export.check.layers import NumpyEncoder, Text
 from export.read.config import EncoderConfig
 from export.read.documents import Fields
+from export.read.weights import Float32
 from models.heads import Shapes
 
 if TYPE_CHECKING:  # needs onnx, which whoever only reads weight names need not install

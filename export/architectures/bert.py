@@ -5,16 +5,16 @@ types, H hidden, I intermediate, n tokens of a text, N of all texts.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from export.architectures.architecture import Architecture, WeightNames
-from export.check.layers import Float32, NumpyEncoder, Text
+from export.check.layers import NumpyEncoder, Text
 from export.errors import ExportError
 from export.read.config import SIZES, EncoderConfig, read_sizes
 from export.read.documents import Fields
+from export.read.weights import Float32
 from models.heads import Shapes, norm_shapes, product_shapes
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class Bert:
 
     def config_fields(self, config: EncoderConfig) -> dict[str, Any]:
         """They are called as `EncoderConfig` calls them."""
-        known = asdict(config)
-        return {name: known[name] for name in SIZES}
+        return {name: getattr(config, name) for name in SIZES}
 
     def max_tokens(self, config: EncoderConfig) -> int:
         """P."""

@@ -1,13 +1,20 @@
-"""The families that Cloze exports, by `model_type`; a config.json in, its family and sizes out."""
+"""The families that Cloze exports, by `model_type`; a config.json in, its family and sizes out.
+
+`canonical_shapes` is the one list of what an encoder consists of: the weights of a checkpoint are
+checked against it and the parameter count adds it up. Letters: V vocabulary, H hidden, L layers.
+"""
 
 from collections.abc import Collection
+from math import prod
 
 from export.architectures.architecture import Architecture
 from export.architectures.bert import BERT
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.documents import Fields
+from export.read.weights import UNTIED_DECODER
 from models import heads
+from models.heads import MLM, Shapes, heads_named
 
 # model_type in config.json -> the family. A new one is one line here.
 ARCHITECTURES: dict[str, Architecture] = {"bert": BERT}
@@ -57,13 +64,6 @@ def classes_of(architecture: Architecture) -> dict[str, frozenset[str]]:
     return classes
 
 
-def declared_heads(fields: Fields, architecture: Architecture) -> frozenset[str]:
-    """The heads of the classes that `architectures` in config.json names."""
-    classes = classes_of(architecture)
-    named = fields.texts("architectures")
-    return frozenset[str]().union(*(classes.get(name, frozenset()) for name in named))
-
-
 def class_of(architecture: Architecture, present: Collection[str]) -> str:
     """The class of transformers for these heads: that of the last one, and of as many as it can.
 
@@ -71,9 +71,51 @@ def class_of(architecture: Architecture, present: Collection[str]) -> str:
     ('BertForPreTraining', 'BertModel')
     """
     order = [head.name for head in heads.HEADS]
+    fitting = {
+        name: sorted(map(order.index, has))
+        for name, has in classes_of(architecture).items()
+        if has <= set(present)
+    }
+    return max(fitting, key=lambda name: (fitting[name][-1:], len(fitting[name])))
 
-    def rank(entry: tuple[str, frozenset[str]]) -> tuple[int, int]:
-        return max(map(order.index, entry[1]), default=-1), len(entry[1])
 
-    fitting = [entry for entry in classes_of(architecture).items() if entry[1] <= set(present)]
-    return max(fitting, key=rank)[0]
+def canonical_shapes(
+    config: EncoderConfig, present: Collection[str], *, labels: int, tied: bool = True
+) -> Shapes:
+    """The shape of every weight of an encoder with these heads, by canonical name.
+
+    `labels` counts the rows of heads with one row a label. A decoder that is `tied` is the word
+    embeddings themselves and has no weight of its own.
+    """
+    architecture = architecture_of(config)
+    V, H = config.vocab_size, config.hidden_size
+    shapes = architecture.embedding_shapes(config)
+    for index in range(config.num_hidden_layers):
+        shapes |= architecture.layer_shapes(config, f"layers.{index}")
+    for head in heads_named(present):
+        shapes |= head.shapes(vocabulary=V, hidden=H, labels=labels)
+    if MLM.name in present and not tied:
+        shapes[UNTIED_DECODER] = (V, H)
+    return shapes
+
+
+def count_parameters(
+    config: EncoderConfig, present: Collection[str], *, tied: bool = True
+) -> dict[str, int]:
+    """Exact counts of "embeddings", "encoder" and each head, their "total", and "textbook".
+
+    The textbook estimate V·H + L·12·H² counts the word embeddings and the matrices of the layers,
+    as one does on paper, with an intermediate size of 4·H; a `tied` decoder shares the word
+    embeddings and is counted once.
+
+    >>> base = EncoderConfig(30522, 768, 12, 12, 3072, 512, 2, "gelu")
+    >>> count_parameters(base, ("pooler",))["total"]
+    109482240
+    """
+    counts: dict[str, int] = {}
+    shapes = canonical_shapes(config, present, labels=len(config.labels), tied=tied)
+    for name, shape in shapes.items():
+        part = name.partition(".")[0].replace("layers", "encoder")
+        counts[part] = counts.get(part, 0) + prod(shape)
+    V, H, L = config.vocab_size, config.hidden_size, config.num_hidden_layers
+    return counts | {"total": sum(counts.values()), "textbook": V * H + L * 12 * H * H}

@@ -6,18 +6,17 @@ one text at a time; everything else is done row by row, for the rows of all text
 Letters: n tokens of a text, N of all texts, H hidden, A attention heads, D = H / A.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.read.config import EncoderConfig
+from export.read.weights import Float32, Weights
 
-Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
-WeightsByName = Mapping[str, Float32]
-Linear = Callable[[WeightsByName, str, Float32], Float32]
+Linear = Callable[[Weights, str, Float32], Float32]
 """Weights, the name of a layer among them, the rows that go in (N, in) -> (N, out)."""
 
 
@@ -31,7 +30,7 @@ class Text:
     """(n,) 0 for the first segment, 1 for the second."""
 
 
-def linear(weights: WeightsByName, name: str, rows: Float32) -> Float32:
+def linear(weights: Weights, name: str, rows: Float32) -> Float32:
     """A product and a bias. (..., in) -> (..., out)."""
     product: Float32 = rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
     return product
@@ -41,9 +40,9 @@ def linear(weights: WeightsByName, name: str, rows: Float32) -> Float32:
 class NumpyEncoder:
     """What an architecture computes with: weights by name, and which rows are which text's."""
 
-    weights: WeightsByName
+    weights: Weights
     config: EncoderConfig
-    ends: Int64
+    ends: Int64 | tuple[int, ...] = ()
     """The row behind the last of each text but the last text."""
     linear: Linear = linear
 
@@ -52,8 +51,12 @@ class NumpyEncoder:
         return self.linear(self.weights, name, rows)
 
     def norm(self, name: str, rows: Float32) -> Float32:
-        """The named norm. (N, H)."""
-        return norm(self.weights, name, self.config, rows)
+        """Layer normalisation (Ba et al. 2016, arXiv:1607.06450), biased variance. (N, H)."""
+        mean = rows.mean(axis=-1, keepdims=True)
+        variance = rows.var(axis=-1, keepdims=True)
+        unit = (rows - mean) / np.sqrt(variance + np.float32(self.config.layer_norm_eps))
+        normed: Float32 = unit * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+        return normed
 
     def activation(self, rows: Float32) -> Float32:
         """The non-linearity of the configuration. (N, I)."""
@@ -78,15 +81,6 @@ def attention(query: Float32, key: Float32, value: Float32, heads: int) -> Float
     scores = q @ k.transpose(0, 2, 1) / np.float32(np.sqrt(hidden // heads))  # (A, n, n)
     context: Float32 = np.exp(log_softmax(scores)) @ v  # (A, n, D)
     return context.transpose(1, 0, 2).reshape(n, hidden)
-
-
-def norm(weights: WeightsByName, name: str, config: EncoderConfig, rows: Float32) -> Float32:
-    """Layer normalisation (Ba et al. 2016, arXiv:1607.06450) with the biased variance."""
-    mean = rows.mean(axis=-1, keepdims=True)
-    variance = rows.var(axis=-1, keepdims=True)
-    unit = (rows - mean) / np.sqrt(variance + np.float32(config.layer_norm_eps))
-    normed: Float32 = unit * weights[f"{name}.weight"] + weights[f"{name}.bias"]
-    return normed
 
 
 def activation(name: str, x: Float32) -> Float32:

@@ -5,7 +5,7 @@ The graph runs a ragged batch once with every row read and once with a few, and 
 the server's own vectorised code, so that an error in one shows against the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from export.architectures.registry import architecture_of
 from export.check import reference
-from export.check.layers import Float32, Text, linear
+from export.check.layers import Text, linear
 from export.check.reference import Encoded
 from export.graph.builder import GRAPH_FILE
-from export.graph.packed import GraphSpec, tap_inputs
+from export.graph.packed import GraphSpec
 from export.read.config import EncoderConfig
-from export.read.weights import Weights
+from export.read.weights import Float32, Weights
 from models.heads import MLM, POOLER, Reads, products_of
 from models.opening import open_session
 
@@ -123,9 +123,7 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
         "pool_weights": weights,
         "max_index": read_pad,
     }
-    for name in tap_inputs(spec.layers):
-        feeds[name] = np.array(starts)
-    return feeds
+    return feeds | {name: np.array(starts) for name in spec.tap_inputs}
 
 
 def expected(
@@ -156,15 +154,6 @@ def expected(
         for head in products_of(spec.heads, kind):
             outputs[head.output] = linear(weights, head.name, values)
     return outputs
-
-
-def worst_of(parity: Mapping[str, float]) -> float:
-    """The largest difference of any output; NaN counts as infinite.
-
-    >>> worst_of({"pooled": 2e-6, "nsp_logits": 3e-6})
-    3e-06
-    """
-    return max(value if np.isfinite(value) else np.inf for value in parity.values())
 
 
 def _starts(counts: Sequence[int]) -> list[int]:

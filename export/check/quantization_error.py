@@ -5,7 +5,6 @@ best word at masks, cosine of the mean-pooled vectors, and the largest change of
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from tokenizers import Tokenizer
 
 from export.architectures.registry import architecture_of
 from export.check import parity, reference
-from export.check.layers import Float32, Text
+from export.check.layers import Text
 from export.check.reference import Encoded
 from export.graph.packed import GraphSpec
 from export.read.config import EncoderConfig
-from export.read.weights import Weights
+from export.read.weights import Float32, Weights
 from models.heads import MLM, heads_named
 
 SENTENCES = Path(__file__).parent / "data" / "sentences.txt"
@@ -31,6 +30,7 @@ TYPICAL = 16  # tokens of one sentence, to say what it costs
 # Of the reference, about ten seconds on two cores: all sentences of a BERT-Base, fewer of a larger.
 OPERATIONS = 1.3e12
 TEXTS_AT_ONCE = 32  # whose scores of the whole vocabulary are in memory
+_Best = tuple[NDArray[np.int64], Float32]
 
 
 def measure_quantization_error(
@@ -46,7 +46,7 @@ def measure_quantization_error(
         feeds["mlm_index"] = np.array(rows, np.int64)
         feeds["top_k"] = np.array([1])
         if best:
-            feeds["targets"] = np.stack([np.arange(len(rows)), best[index].ids], axis=1)
+            feeds["targets"] = np.stack([np.arange(len(rows)), best[index][0]], axis=1)
         found.append(parity.run_feeds(session, feeds))
     error = _cosines(found, encoded)
     if best:
@@ -54,24 +54,17 @@ def measure_quantization_error(
     return error | _mean_differences(found, encoded, weights, spec)
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The reference's best word at each mask of one text, and its log-probability."""
-
-    ids: NDArray[np.int64]
-    log_probabilities: Float32
-
-
 def _best_words(
     encoded: Sequence[Encoded], masks: Sequence[Sequence[int]], weights: Weights, spec: GraphSpec
 ) -> list[_Best]:
+    """The reference's best word at each mask of each text, and its log-probability."""
     rows = [text.last[list(read)] for text, read in zip(encoded, masks, strict=True)]
     best: list[_Best] = []
     for start in range(0, len(rows), TEXTS_AT_ONCE):
         some = rows[start : start + TEXTS_AT_ONCE]
         scores = reference.masked_language_model(weights, spec.config, np.concatenate(some))
         parts = np.split(scores, np.cumsum([len(read) for read in some])[:-1])
-        best += [_Best(part.argmax(axis=1), part.max(axis=1)) for part in parts]
+        best += [(part.argmax(axis=1), part.max(axis=1)) for part in parts]
     return best
 
 
@@ -115,15 +108,9 @@ def _cosines(
 
 
 def _agreement(found: Sequence[dict[str, NDArray[Any]]], best: Sequence[_Best]) -> dict[str, float]:
-    same = np.concatenate(
-        [out["mlm_ids"][:, 0] == b.ids for out, b in zip(found, best, strict=True)]
-    )
-    change = np.concatenate(
-        [
-            out["target_log_probabilities"] - b.log_probabilities
-            for out, b in zip(found, best, strict=True)
-        ]
-    )
+    pairs = list(zip(found, best, strict=True))
+    same = np.concatenate([out["mlm_ids"][:, 0] == ids for out, (ids, _) in pairs])
+    change = np.concatenate([out["target_log_probabilities"] - most for out, (_, most) in pairs])
     return {
         "mlm_masks": float(len(same)),
         "mlm_top1_agreement": float(same.mean()),

@@ -10,19 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.architectures.registry import architecture_of
-from export.check.layers import (
-    Float32,
-    Linear,
-    NumpyEncoder,
-    Text,
-    WeightsByName,
-    activation,
-    linear,
-    log_softmax,
-    norm,
-)
+from export.check.layers import Linear, NumpyEncoder, Text, linear, log_softmax
 from export.read.config import EncoderConfig
-from export.read.weights import decoder_table
+from export.read.weights import Float32, Weights, decoder_table
 
 
 @dataclass(frozen=True)
@@ -36,7 +26,7 @@ class Encoded:
 
 
 def encode(
-    weights: WeightsByName, config: EncoderConfig, texts: Sequence[Text], linear: Linear = linear
+    weights: Weights, config: EncoderConfig, texts: Sequence[Text], linear: Linear = linear
 ) -> list[Encoded]:
     """Embeddings, then every layer, with its products by `linear`. Each weight is read once."""
     ends = np.cumsum([len(text.ids) for text in texts])[:-1]
@@ -51,14 +41,14 @@ def encode(
     ]
 
 
-def masked_language_model(weights: WeightsByName, config: EncoderConfig, rows: Float32) -> Float32:
+def masked_language_model(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:
     """Log-probabilities of the vocabulary at each row. (n, H) -> (n, V)."""
-    rows = activation(config.hidden_act, linear(weights, "mlm.transform", rows))
-    rows = norm(weights, "mlm.norm", config, rows)
+    encoder = NumpyEncoder(weights, config)
+    rows = encoder.norm("mlm.norm", encoder.activation(encoder.product("mlm.transform", rows)))
     return log_softmax(rows @ weights[decoder_table(weights)].T + weights["mlm.decoder.bias"])
 
 
-def pooler(weights: WeightsByName, rows: Float32) -> Float32:
+def pooler(weights: Weights, rows: Float32) -> Float32:
     """Tanh of a product on the [CLS] row. (n, H) -> (H,)."""
     pooled: Float32 = np.tanh(linear(weights, "pooler", rows[0]))
     return pooled

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 24  # the first whose Attention takes the length of each text
-CONTRIB_DOMAIN = "com.microsoft"
+CONTRIB_DOMAIN = "com.microsoft"  # ONNX Runtime's own operators
 CONTRIB_OPSET = 1
 IR_VERSION = 11  # the oldest that carries opset 24
 DATA_FILE = "model.onnx.data"
@@ -66,10 +66,6 @@ class GraphBuilder:
     def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output and return that output's name."""
         return self.nodes(op, *inputs, outputs=1, domain=domain, **attributes)[0]
-
-    def contrib(self, op: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of ONNX Runtime's own operator set, with one output."""
-        return self.node(op, *inputs, domain=CONTRIB_DOMAIN, **attributes)
 
     def nodes(
         self, op: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any

@@ -1,26 +1,125 @@
 """Weights and their architecture in, the ONNX graph of packed and read rows out.
 
-Embeddings, L layers, heads. What a layer is, the architecture says; which rows it is computed for,
-`packed`; what is read of the last rows, `heads`; in which numbers, `linear`. Knows nothing of
-tokenizers or HTTP.
+Embeddings, L layers, pooling, heads. What a layer is, the architecture says; which rows it is
+computed for, `packed`; in which numbers, `linear`. What reads the last rows is here, in float32:
+these rows are few. Knows nothing of tokenizers or HTTP.
+
+Each head has an index input into the read rows. A head whose index is empty computes on zero rows
+and costs nothing, so one run serves all tasks mixed. A head that is one product needs no code here:
+its declaration in `models.heads` says what it reads.
+
+Letters: T tokens, R read rows, P sentence vectors, K rows of one, N rows of a head, H hidden,
+V vocabulary.
 """
+
+from collections.abc import Sequence
+
+import numpy as np
 
 from export.architectures.registry import architecture_of
 from export.graph.builder import GraphBuilder
-from export.graph.heads import add_heads
 from export.graph.linear import Linear
-from export.graph.packed import GraphSpec, PackedEncoder
-from export.read.weights import Weights
+from export.graph.packed import FLOAT, INT64, GraphSpec, PackedEncoder
+from models.heads import MLM, POOLER, Reads, heads_named, products_of
 
 
-def build_encoder(graph: GraphBuilder, spec: GraphSpec, weights: Weights, linear: Linear) -> None:
+def build_encoder(graph: GraphBuilder, spec: GraphSpec, linear: Linear) -> None:
     """Add an encoder and its heads to an empty graph."""
     architecture = architecture_of(spec.config)
-    encoder = PackedEncoder(graph, spec.config, weights, linear)
+    encoder = PackedEncoder(graph, spec.config, linear)
     rows = architecture.embeddings(encoder)
     depth = spec.config.num_hidden_layers
     tapped = {}
     for index in range(depth):
         rows = architecture.block(encoder, index, rows)
         tapped[index - depth] = rows
-    add_heads(encoder, spec, rows, [tapped[layer] for layer in spec.layers])
+    _add_heads(encoder, spec, rows, [tapped[layer] for layer in spec.layers])
+
+
+def _add_heads(
+    encoder: PackedEncoder, spec: GraphSpec, read_rows: str, tapped: Sequence[str]
+) -> None:
+    """Pooling, then every head that the checkpoint has; `tapped` are rows of `spec.layers`."""
+    for head in heads_named(spec.heads):
+        if head.is_product and head.reads not in {Reads.POOLED, Reads.TOKENS}:
+            raise ValueError(f"{head.name} is a product of {head.reads.value}, which none gets")
+    rows = encoder.linear.widen(read_rows)
+    _pooling(encoder, spec, rows, tapped)
+    if MLM.name in spec.heads:
+        _masked_language_model(encoder, rows)
+    if POOLER.name in spec.heads:
+        _products(encoder, spec, Reads.POOLED, _pooler(encoder, rows), "pooler_rows")
+    index = encoder.graph.input("token_index", INT64, ["token_rows"])
+    token_rows = encoder.graph.node("Gather", rows, index, axis=0)
+    _publish(encoder, token_rows, "token_vectors", "token_rows")
+    _products(encoder, spec, Reads.TOKENS, token_rows, "token_rows")
+
+
+def _products(encoder: PackedEncoder, spec: GraphSpec, reads: Reads, rows: str, count: str) -> None:
+    """The heads that are one product of these rows: float32 (N, H) -> (N, width) each."""
+    for head in products_of(spec.heads, reads):
+        with encoder.graph.scope(head.name):
+            width = head.width or len(spec.config.labels)
+            logits = encoder.linear.exact(rows, head.name)
+            encoder.graph.output(logits, head.output, FLOAT, [count, width])
+
+
+def _pooling(
+    encoder: PackedEncoder, spec: GraphSpec, read_rows: str, tapped: Sequence[str]
+) -> None:
+    """Sentence vectors: weighted sums (mean, [CLS]) and maxima over the rows of each text.
+
+    `pool_index` (P, K) names each text's rows, first those of the last layer, then those of the
+    tapped layers; short lists repeat a row of their own text with weight zero.
+    """
+    graph = encoder.graph
+    with graph.scope("pooling"):
+        source = read_rows
+        if tapped:
+            taps = [
+                graph.node("Gather", rows, graph.input(name, INT64, [f"{name}_rows"]), axis=0)
+                for rows, name in zip(tapped, spec.tap_inputs, strict=True)
+            ]
+            taps = [encoder.linear.widen(rows) for rows in taps]
+            source = graph.node("Concat", read_rows, *taps, axis=0)
+        index = graph.input("pool_index", INT64, ["pooled", "pool_rows"])
+        weights = graph.input("pool_weights", FLOAT, ["pooled", 1, "pool_rows"])
+        rows = graph.node("Gather", source, index, axis=0)
+        summed = graph.node("MatMul", weights, rows)  # (P, 1, K) @ (P, K, H)
+        axis = graph.constant(np.array([1], np.int64))
+        _publish(encoder, graph.node("Squeeze", summed, axis), "pooled", "pooled")
+        index = graph.input("max_index", INT64, ["maxima", "max_rows"])
+        rows = graph.node("Gather", source, index, axis=0)
+        maxima = graph.node("ReduceMax", rows, axis, keepdims=0)
+        _publish(encoder, maxima, "pooled_max", "maxima")
+
+
+def _pooler(encoder: PackedEncoder, read_rows: str) -> str:
+    """Tanh of a product on the [CLS] rows: float32 (N, H)."""
+    graph = encoder.graph
+    with graph.scope(POOLER.name):
+        index = graph.input("pooler_index", INT64, ["pooler_rows"])
+        cls = graph.node("Gather", read_rows, index, axis=0)
+        return graph.node("Tanh", encoder.linear.exact(cls, POOLER.name))
+
+
+def _masked_language_model(encoder: PackedEncoder, read_rows: str) -> None:
+    """Log-probabilities at mask rows: the k best of the vocabulary, and requested targets."""
+    graph = encoder.graph
+    mlm_index = graph.input("mlm_index", INT64, ["masks"])
+    top_k = graph.input("top_k", INT64, [1])
+    targets = graph.input("targets", INT64, ["targets", 2])
+    with graph.scope(MLM.name):
+        rows = graph.node("Gather", read_rows, mlm_index, axis=0)
+        rows = encoder.activation(encoder.linear.exact(rows, "mlm.transform"))
+        logits = encoder.linear.decode(encoder.norm(rows, "mlm.norm", exact=True))
+        log_probabilities = graph.node("LogSoftmax", logits, axis=-1)
+        values, ids = graph.nodes("TopK", log_probabilities, top_k, outputs=2, axis=-1)
+        wanted = graph.node("GatherND", log_probabilities, targets)
+    graph.output(values, "mlm_log_probabilities", FLOAT, ["masks", "k"])
+    graph.output(ids, "mlm_ids", INT64, ["masks", "k"])
+    graph.output(wanted, "target_log_probabilities", FLOAT, ["targets"])
+
+
+def _publish(encoder: PackedEncoder, rows: str, name: str, count: str) -> None:
+    encoder.graph.output(rows, name, FLOAT, [count, encoder.config.hidden_size])

@@ -1,4 +1,4 @@
-"""How a linear layer becomes graph nodes: in float32 here, float16 in `half`, int8 in `quantize`.
+"""How a linear layer becomes graph nodes: in float32 and float16 here, in int8 in `quantize`.
 
 The packed encoder asks a `Linear` for every table lookup and matrix product and does not know which
 precision it gets.
@@ -7,8 +7,14 @@ precision it gets.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from onnx import TensorProto
+
+from export.errors import ExportError
 from export.graph.builder import GraphBuilder
 from export.read.weights import Weights, decoder_table
+
+LARGEST_HALF = float(np.finfo(np.float16).max)  # 65504
 
 
 @dataclass(frozen=True)
@@ -90,3 +96,42 @@ class Linear:
         """One Gemm with the weight as stored, (out, in)."""
         bias = [weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
         return self.graph.node("Gemm", values, weight(f"{name}.weight"), *bias, transB=1)
+
+
+class HalfLinear(Linear):
+    """float16, for GPUs: half the memory, and what their matrix units are made for.
+
+    Weights and rows of the encoder are float16, and so is the vocabulary product. Sums inside a
+    product and normalisations are float32 in ONNX Runtime's kernels; the small heads, pooling,
+    softmax and all outputs are float32 in the graph. BERT normalises after each block, which keeps
+    its rows far below float16's largest number, and attention takes lengths, so there is no mask
+    value to overflow.
+    """
+
+    def decode(self, values: str) -> str:
+        """The vocabulary product in float16, whose table serves the lookup too; logits float32."""
+        logits = super().decode(self._cast(values, TensorProto.FLOAT16))
+        return self._cast(logits, TensorProto.FLOAT)
+
+    def widen(self, values: str) -> str:
+        """A Cast."""
+        return self._cast(values, TensorProto.FLOAT)
+
+    def weight(self, name: str) -> str:
+        """The checkpoint's tensor, rounded to float16.
+
+        Raises:
+            ExportError: a number in it is beyond float16's range.
+        """
+        label = f"{name}.float16"
+        if self.graph.has_weight(label):
+            return label
+        value = self.weights[name]
+        if np.abs(value).max() > LARGEST_HALF:
+            raise ExportError(
+                f"{name} holds a number beyond {LARGEST_HALF:g}, float16's largest; export in fp32."
+            )
+        return self.graph.weight(label, value.astype(np.float16))
+
+    def _cast(self, values: str, dtype: int) -> str:
+        return self.graph.node("Cast", values, to=dtype)

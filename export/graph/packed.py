@@ -21,7 +21,6 @@ from onnx import TensorProto
 from export.graph.builder import GraphBuilder
 from export.graph.linear import Linear, Rows
 from export.read.config import EncoderConfig
-from export.read.weights import Weights
 
 INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
 # No activation gives less: GELU's minimum is -0.16997, that of its tanh approximation -0.17004.
@@ -36,6 +35,11 @@ class GraphSpec:
     heads: tuple[str, ...]
     layers: tuple[int, ...] = ()
     """Hidden layers that can be pooled besides the last, as negative indices: (-2,)."""
+
+    @property
+    def tap_inputs(self) -> list[str]:
+        """Names of the inputs that pick rows of the extra layers: ["layer_-2_index"]."""
+        return [f"layer_{layer}_index" for layer in self.layers]
 
 
 # Inputs that say where packed rows lie in a rectangle of texts, and their shapes.
@@ -52,12 +56,9 @@ PACKING: Mapping[str, Sequence[str]] = {
 class PackedEncoder:
     """What an `Architecture` builds its layers of."""
 
-    def __init__(
-        self, graph: GraphBuilder, config: EncoderConfig, weights: Weights, linear: Linear
-    ) -> None:
+    def __init__(self, graph: GraphBuilder, config: EncoderConfig, linear: Linear) -> None:
         self.graph = graph
         self.config = config
-        self.weights = weights
         self.linear = linear
 
     def token_input(self, name: str) -> str:
@@ -148,12 +149,3 @@ class PackedEncoder:
         context = self.graph.node("Attention", *inputs, q_num_heads=heads, kv_num_heads=heads)
         flat = self.graph.constant(np.array([-1, self.config.hidden_size], np.int64))
         return self.graph.node("Gather", self.graph.node("Reshape", context, flat), unpad, axis=0)
-
-
-def tap_inputs(layers: Sequence[int]) -> list[str]:
-    """Names of the inputs that pick rows of the extra layers.
-
-    >>> tap_inputs((-2, -4))
-    ['layer_-2_index', 'layer_-4_index']
-    """
-    return [f"layer_{layer}_index" for layer in layers]

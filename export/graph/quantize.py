@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from export.graph.builder import GraphBuilder
+from export.graph.builder import CONTRIB_DOMAIN, GraphBuilder
 from export.graph.linear import Linear, Rows
 from export.read.weights import WORD_TABLE, Weights, decoder_table
 
@@ -85,11 +85,25 @@ class Int8Linear(Linear):
         A row of zeros is divided by 0 and becomes arbitrary integers, but is then multiplied by its
         step, 0: no guard is needed.
         """
-        near = self._near(values, name)
+        near, factor, graph = values, f"{name}.factor", self.graph
+        if factor in self.weights:  # far columns are brought near, where the part is smoothed
+            near = graph.node("Mul", values, self.weight(factor))
         if least is None:
-            return self._quantised(values, near, self._peak(near), ZERO_POINT)
-        zero_point = LOW_ZERO_POINT if least < 0 else 0
-        return self._quantised(values, near, self._top(near, least, zero_point), zero_point)
+            zero_point = ZERO_POINT
+            peak = graph.node("ReduceMax", graph.node("Abs", near), self._axis, keepdims=1)
+        else:
+            zero_point = LOW_ZERO_POINT if least < 0 else 0
+            peak = graph.node("ReduceMax", near, self._axis, keepdims=1)
+        if least is not None and least < 0:  # the levels below zero reach `least` at any rate
+            reaching = np.float32(-least / zero_point * (HIGHEST - zero_point))
+            peak = graph.node("Max", peak, graph.constant(reaching.reshape(1, 1)))
+        levels = graph.constant(np.float32(1 / (HIGHEST - zero_point)).reshape(()))
+        step = graph.node("Mul", peak, levels)
+        zero = graph.constant(np.uint8(zero_point).reshape(()))
+        # Along an axis the operator wants as many zero points as scales: the same for every row.
+        steps = graph.node("Squeeze", step, self._axis)
+        zeros = graph.node("QuantizeLinear", steps, self._endless, zero)
+        return Rows(values, graph.node("QuantizeLinear", near, steps, zeros, axis=0), step, zero)
 
     def gather(self, rows: Rows, index: str) -> Rows:
         """Pick rows in all three forms; a quantised row stays what it was."""
@@ -102,9 +116,8 @@ class Int8Linear(Linear):
     def product(self, rows: Rows, name: str) -> str:
         """One integer product, scaled back by row, then bias."""
         weight, scale = self._columns(name)
-        product = self.graph.contrib(
-            "MatMulIntegerToFloat", rows.quantised, weight, self._one, scale, rows.zero
-        )
+        inputs = (rows.quantised, weight, self._one, scale, rows.zero)
+        product = self.graph.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB_DOMAIN)
         return self._biased(self.graph.node("Mul", product, rows.step), f"{name}.bias")
 
     def lookup(self, name: str, index: str) -> str:
@@ -122,40 +135,9 @@ class Int8Linear(Linear):
         """The vocabulary product against the int8 table: QGemm takes it by rows, as stored."""
         table, scales, zeros = self._table(decoder_table(self.weights))
         rows = self.rows(values)
-        product = self.graph.contrib(
-            "QGemm", rows.quantised, self._one, rows.zero, table, scales, zeros, transB=1
-        )
+        inputs = (rows.quantised, self._one, rows.zero, table, scales, zeros)
+        product = self.graph.node("QGemm", *inputs, domain=CONTRIB_DOMAIN, transB=1)
         return self._biased(self.graph.node("Mul", product, rows.step), "mlm.decoder.bias")
-
-    def _near(self, values: str, name: str) -> str:
-        """Rows with their far columns brought near, where the part's weights are smoothed."""
-        factor = f"{name}.factor"
-        if factor not in self.weights:
-            return values
-        return self.graph.node("Mul", values, self.weight(factor))
-
-    def _peak(self, values: str) -> str:
-        """The largest magnitude of each row: (rows, 1)."""
-        return self.graph.node("ReduceMax", self.graph.node("Abs", values), self._axis, keepdims=1)
-
-    def _top(self, values: str, least: float, zero_point: int) -> str:
-        """The largest value of each row, or what makes the levels below zero reach `least`."""
-        top = self.graph.node("ReduceMax", values, self._axis, keepdims=1)
-        if least == 0:
-            return top
-        reaching = np.float32(-least / zero_point * (HIGHEST - zero_point))
-        return self.graph.node("Max", top, self.graph.constant(reaching.reshape(1, 1)))
-
-    def _quantised(self, values: str, near: str, peak: str, zero_point: int) -> Rows:
-        """Rows of `values`, quantised from `near`; their peaks (rows, 1) take the last level."""
-        graph = self.graph
-        levels = graph.constant(np.float32(1 / (HIGHEST - zero_point)).reshape(()))
-        step = graph.node("Mul", peak, levels)
-        zero = graph.constant(np.uint8(zero_point).reshape(()))
-        # Along an axis the operator wants as many zero points as scales: the same for every row.
-        steps = graph.node("Squeeze", step, self._axis)
-        zeros = graph.node("QuantizeLinear", steps, self._endless, zero)
-        return Rows(values, graph.node("QuantizeLinear", near, steps, zeros, axis=0), step, zero)
 
     def _biased(self, product: str, bias: str) -> str:
         if bias not in self.weights:

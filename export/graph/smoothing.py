@@ -16,14 +16,15 @@ two. So weights that come back from int8 give the same factors, and the same int
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from export.check import layers, reference
-from export.check.layers import Float32, Text, WeightsByName
+from export.check.layers import Text
 from export.graph.quantize import quantise_rows, round_to_bits
 from export.read.config import EncoderConfig
-from export.read.weights import WORD_TABLE, Weights
+from export.read.weights import WORD_TABLE, Float32, Weights
 
 TEXTS, TOKENS = 16, 24  # twice as many agree with float32 no more often
 SEED = 0
@@ -50,35 +51,31 @@ def factor_name(weight: str) -> str:
     return f"{part}.factor" if product == "intermediate" else ""
 
 
+@dataclass(frozen=True, eq=False)
 class SmoothedWeights(Weights):
     """The weights of a checkpoint with columns divided by factors, and the factors."""
 
-    def __init__(self, weights: Weights, factors: Mapping[str, Float32]) -> None:
-        """`factors` are float32 (H,), by their own names."""
-        self._weights = weights
-        self._factors = factors
+    weights: Weights
+    factors: Mapping[str, Float32]
+    """float32 (H,), by their own names."""
 
     def __getitem__(self, name: str) -> Float32:
         """One weight, or one factor."""
-        if name in self._factors:
-            return self._factors[name]
-        weight = self._weights[name]
-        factor = self._factors.get(factor_name(name))
+        if name in self.factors:
+            return self.factors[name]
+        weight = self.weights[name]
+        factor = self.factors.get(factor_name(name))
         return weight if factor is None else weight / factor
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._weights
-        yield from self._factors
+        yield from self.weights
+        yield from self.factors
 
     def __len__(self) -> int:
-        return len(self._weights) + len(self._factors)
+        return len(self.weights) + len(self.factors)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._weights or name in self._factors
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one weight, without reading it."""
-        return self._factors[name].shape if name in self._factors else self._weights.shape(name)
+        return name in self.weights or name in self.factors
 
 
 def smoothed(weights: Weights, config: EncoderConfig) -> SmoothedWeights:
@@ -91,12 +88,15 @@ def measure_factors(weights: Weights, config: EncoderConfig) -> dict[str, Float3
     factors: dict[str, Float32] = {}
     stored = _Rounded(weights, factors)
 
-    def linear(weights: WeightsByName, name: str, rows: Float32) -> Float32:
+    def linear(weights: Weights, name: str, rows: Float32) -> Float32:
         if factor := factor_name(f"{name}.weight"):
             factors.setdefault(factor, factor_of(rows))
         return layers.linear(weights, name, rows)
 
-    reference.encode(stored, config, _random_texts(config), linear)
+    tokens = min(TOKENS, config.max_position_embeddings)
+    ids = np.random.default_rng(SEED).integers(0, config.vocab_size, (TEXTS, tokens))
+    texts = [Text(row, np.zeros(tokens, np.int64)) for row in ids]
+    reference.encode(stored, config, texts, linear)
     return factors
 
 
@@ -121,12 +121,5 @@ class _Rounded(SmoothedWeights):
             return weight
         quantised = quantise_rows(weight)
         back: Float32 = quantised.values * quantised.scale[:, None]
-        factor = self._factors.get(factor_name(name))
+        factor = self.factors.get(factor_name(name))
         return back if factor is None else back * factor
-
-
-def _random_texts(config: EncoderConfig) -> list[Text]:
-    rng = np.random.default_rng(SEED)
-    tokens = min(TOKENS, config.max_position_embeddings)
-    ids = rng.integers(0, config.vocab_size, (TEXTS, tokens))
-    return [Text(row, np.zeros(tokens, np.int64)) for row in ids]

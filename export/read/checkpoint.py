@@ -5,27 +5,25 @@ and tokenizer. Whatever wrote the checkpoint, from here on it looks the same.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.architectures.registry import architecture_of, declared_heads, read_config
+from export.architectures.registry import architecture_of, classes_of, read_config
 from export.errors import ExportError
 from export.read import hub, pickled, tensors
 from export.read.config import EncoderConfig
-from export.read.documents import Fields
-from export.read.license import read_license
+from export.read.documents import Fields, read_text
 from export.read.pooling import read_modules, read_pooling
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import find_prefix, open_tensorflow
-from export.read.tensors import SafetensorsSource, TensorSource
+from export.read.tensors import TensorSource
 from export.read.tokenizer import read_tokenizer
 from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, Weights
 from models.heads import MLM, SEQUENCE
 from models.manifest import PoolingSpec
-
-__all__ = ["Checkpoint", "Weights", "read_checkpoint"]
 
 CONFIG = "config.json"
 
@@ -67,14 +65,22 @@ def read_checkpoint(
     folder = modules[0].folder if modules else place.folder
     fields = Fields.of(folder / (TENSORFLOW_CONFIG if place.prefix else CONFIG))
     config = read_config(fields)
-    stored, declared = _open(folder, place.prefix, fields, config, allow_pickle=allow_pickle)
+    if place.prefix:
+        stored: TensorSource = open_tensorflow(place.prefix)
+        declared = frozenset({SEQUENCE.name})
+    else:
+        stored = _open(folder, allow_pickle=allow_pickle)
+        classes = classes_of(architecture_of(config))
+        declared = frozenset[str]().union(
+            *(classes[name] for name in fields.texts("architectures"))
+        )
     tied = fields.flag("tie_word_embeddings", default=True)
     found = map_names(stored, config, declared=declared, tied=tied)
-    config = _with_labels(config, found.labels)
+    config, card = _with_labels(config, found.labels), place.folder / "README.md"
     return Checkpoint(
         name=place.source.rpartition("/")[2],
         source=f"{place.source}@{revision}" if revision else place.source,
-        license=read_license(place.folder),
+        license=license_of(read_text(card) if card.is_file() else ""),
         config=config,
         pooling=read_pooling(place.folder, modules, config),
         heads=found.heads,
@@ -104,44 +110,35 @@ def _locate(source: str, *, revision: str | None, allow_pickle: bool) -> Place:
     return Place(folder, source)
 
 
-def _open(
-    folder: Path,
-    prefix: Path | None,
-    fields: Fields,
-    config: EncoderConfig,
-    *,
-    allow_pickle: bool,
-) -> tuple[TensorSource, frozenset[str]]:
-    """The tensors, and the heads that they are said to have."""
-    if prefix is None:
-        stored = _open_hugging_face(folder, allow_pickle=allow_pickle)
-        return stored, declared_heads(fields, architecture_of(config))
-    return open_tensorflow(prefix), frozenset({SEQUENCE.name})
+def _open(folder: Path, *, allow_pickle: bool) -> TensorSource:
+    """The weights in Hugging Face's format, pickled ones only where there are no others."""
+    stored = tensors.open_folder(folder)
+    if stored is None and allow_pickle:
+        stored = pickled.open_pickles(folder)
+    if stored is None:
+        hint = "" if allow_pickle else f"; a {pickled.SINGLE} is read only with --allow-pickle"
+        raise ExportError(f"The checkpoint has no {tensors.SINGLE}{hint}.")
+    return stored
 
 
-def _open_hugging_face(folder: Path, *, allow_pickle: bool) -> SafetensorsSource:
-    if (folder / tensors.SINGLE).is_file():
-        return tensors.open_safetensors([folder / tensors.SINGLE])
-    if (folder / tensors.INDEX).is_file():
-        return tensors.open_sharded(folder / tensors.INDEX)
-    pickles = pickled.pickle_paths(folder) if allow_pickle else []
-    if pickles:
-        return pickled.open_pickles(pickles)
-    raise ExportError(
-        f"The checkpoint has no {tensors.SINGLE}"
-        + ("." if allow_pickle else f"; a {pickled.SINGLE} is read only with --allow-pickle.")
-    )
+def license_of(card: str) -> str:
+    r"""The `license` of the YAML between a card's first two lines of dashes, "unknown" without one.
+
+    >>> license_of("---\nlanguage: en\nlicense: apache-2.0\n---\n# A model")
+    'apache-2.0'
+    >>> license_of("# A model without front matter, license: mit")
+    'unknown'
+    """
+    front = re.match(r"---\n(.*?)\n---\s*$", card, re.DOTALL | re.MULTILINE)
+    found = front and re.search(r"^license:\s*(?:\[|\n?\s*-)?\s*([\w.+-]+)", front[1], re.MULTILINE)
+    return found[1] if found else "unknown"
 
 
 def _with_labels(config: EncoderConfig, rows: int) -> EncoderConfig:
     """The labels of the classifier as it is: none without one, numbered when not named."""
-    named = config.labels
-    if rows and named and len(named) != rows:
-        raise ExportError(f"id2label names {len(named)} labels; the classifier has {rows}.")
-    labels = named or tuple(f"LABEL_{index}" for index in range(rows))
-    return dataclasses.replace(
-        config,
-        labels=labels if rows else (),
-        multi_label=config.multi_label and rows > 0,
-        regression=config.regression and rows > 0,
-    )
+    if not rows:
+        return dataclasses.replace(config, labels=(), multi_label=False, regression=False)
+    labels = config.labels or tuple(f"LABEL_{index}" for index in range(rows))
+    if len(labels) != rows:
+        raise ExportError(f"id2label names {len(labels)} labels; the classifier has {rows}.")
+    return dataclasses.replace(config, labels=labels)

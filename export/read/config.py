@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from export.errors import ExportError
 from export.read.documents import Fields
+from models.manifest import Architecture
 
 # Name in the file -> the function's one name here. "gelu_python" is how the first PyTorch BERT
 # called the exact (erf) form.
@@ -20,27 +21,32 @@ ACTIVATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The sizes and choices that make one encoder; sizes count rows, columns, layers or heads."""
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig(Architecture):
+    """The sizes and choices that make one encoder; sizes count rows, columns, layers or heads.
 
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    hidden_act: str  # "gelu" (erf) | "gelu_new" | "gelu_pytorch_tanh" | "relu"
-    max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
-    labels: tuple[str, ...]  # id2label in order; () when the checkpoint has no classifier
-    multi_label: bool  # labels are independent of each other: sigmoid, not softmax
+    `hidden_act` is one of the values of `ACTIVATIONS`; `model_type` is the encoder's family, a key
+    of `architectures.registry.ARCHITECTURES`.
+    """
+
+    layer_norm_eps: float = 1e-12
+    labels: tuple[str, ...] = ()  # id2label in order; none when the checkpoint has no classifier
+    multi_label: bool = False  # labels are independent of each other: sigmoid, not softmax
     regression: bool = False  # labels are numbers that were learnt: neither
-    model_type: str = "bert"  # its family, a key of `architectures.registry.ARCHITECTURES`
 
 
+# Sizes that config.json gives -> what they are where it does not.
+_COUNTS = {
+    "vocab_size": None,
+    "hidden_size": None,
+    "num_hidden_layers": None,
+    "num_attention_heads": None,
+    "intermediate_size": None,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
 # What `read_sizes` reads under the same name.
-SIZES = tuple(EncoderConfig.__dataclass_fields__)[:9]
+SIZES = (*_COUNTS, "hidden_act", "layer_norm_eps")
 
 
 def read_sizes(fields: Fields) -> EncoderConfig:
@@ -51,20 +57,15 @@ def read_sizes(fields: Fields) -> EncoderConfig:
     Raises:
         ExportError: a field is missing or wrong, or a choice that the graph cannot express.
     """
-    hidden, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
+    counts = {name: fields.integer(name, default) for name, default in _COUNTS.items()}
+    hidden, heads = counts["hidden_size"], counts["num_attention_heads"]
     if hidden % heads:
         raise ExportError(
             f"hidden_size {hidden} in {fields.file} does not divide into {heads} attention heads."
         )
     return EncoderConfig(
-        vocab_size=fields.integer("vocab_size"),
-        hidden_size=hidden,
-        num_hidden_layers=fields.integer("num_hidden_layers"),
-        num_attention_heads=heads,
-        intermediate_size=fields.integer("intermediate_size"),
+        **counts,
         hidden_act=_activation(fields),
-        max_position_embeddings=fields.integer("max_position_embeddings", 512),
-        type_vocab_size=fields.integer("type_vocab_size", 2),
         layer_norm_eps=fields.number("layer_norm_eps", 1e-12),
         labels=_labels(fields),
         multi_label=fields.text("problem_type", "") == "multi_label_classification",

@@ -54,71 +54,67 @@ class Fields:
     file: str
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """The object in a JSON file."""
+    def of(cls, path: Path, *, optional: bool = False) -> Self:
+        """The object in a JSON file; no fields where the file may be absent and is."""
+        if optional and not path.is_file():
+            return cls({}, path.name)
         return cls.wrap(read_json(path), path.name)
 
     @classmethod
     def wrap(cls, value: object, file: str) -> Self:
         """The fields of `value`, which must be a JSON object."""
         if not isinstance(value, dict):
-            raise ExportError(f"{file} must hold a JSON object, not {_kind(value)}.")
+            kind = "a list" if isinstance(value, list) else f"a {type(value).__name__}"
+            raise ExportError(f"{file} must hold a JSON object, not {kind}.")
         return cls(value, file)
 
-    def integer(self, name: str, default: int | None = None) -> int:
-        """A whole number of at least 1."""
-        value = self._get(name, default)
-        # A bool is an int in Python, yet `true` is no size.
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._expected(name, "a whole number above 0")
+    def integer(self, name: str, default: int | None = None, *, least: int = 1) -> int:
+        """A whole number of at least `least`."""
+        value: int = self._get(name, default, "a whole number", int)
+        if value < least:
+            raise self._expected(name, f"a whole number of at least {least}")
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
         """A number above 0 and finite."""
-        value = self._get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._expected(name, "a number")
+        value = self._get(name, default, "a number", int, float)
         if not 0 < value < float("inf"):
             raise self._expected(name, "a number above 0")
         return float(value)
 
     def text(self, name: str, default: str | None = None) -> str:
         """A string."""
-        value = self._get(name, default)
-        if not isinstance(value, str):
-            raise self._expected(name, "a string")
+        value: str = self._get(name, default, "a string", str)
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
         """True or false."""
-        value = self._get(name, default)
-        if not isinstance(value, bool):
-            raise self._expected(name, "true or false")
+        value: bool = self._get(name, default, "true or false", bool)
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings, empty when absent."""
-        value = self._get(name, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        value: list[str] = self._get(name, [], "a list of strings", list)
+        if not all(isinstance(item, str) for item in value):
             raise self._expected(name, "a list of strings")
         return tuple(value)
 
     def mapping(self, name: str) -> dict[str, str]:
         """An object whose values are strings, empty when absent."""
-        value = self._get(name, {})
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        value: dict[str, str] = self._get(name, {}, "an object of strings", dict)
+        if not all(isinstance(item, str) for item in value.values()):
             raise self._expected(name, "an object of strings")
         return value
 
-    def _get(self, name: str, default: object) -> object:
+    def _get(self, name: str, default: object, expected: str, *kinds: type) -> Any:
         value = self.values.get(name)
-        if value is None and default is None:
+        value = default if value is None else value
+        if value is None:
             raise ExportError(f"{self.file} lacks {name}.")
-        return default if value is None else value
+        # Not isinstance: a bool is an int in Python, yet `true` is no size.
+        if type(value) not in kinds:
+            raise self._expected(name, expected)
+        return value
 
     def _expected(self, name: str, expected: str) -> ExportError:
         return ExportError(f"{name} in {self.file} must be {expected}.")
-
-
-def _kind(value: object) -> str:
-    return "a list" if isinstance(value, list) else f"a {type(value).__name__}"

@@ -68,17 +68,12 @@ def _fetch(repository: str, revision: str | None, patterns: Iterable[str]) -> Pa
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
     except GatedRepoError:
-        raise ExportError(
-            f"{repository} is gated: ask for access on {ENDPOINT} and set HF_TOKEN."
-        ) from None
+        reason = f"is gated: ask for access on {ENDPOINT} and set HF_TOKEN"
     except RevisionNotFoundError:
-        raise ExportError(f"{repository} has no revision {revision} on {ENDPOINT}.") from None
+        reason = f"has no revision {revision} on {ENDPOINT}"
     except (RepositoryNotFoundError, HFValidationError):
-        raise ExportError(
-            f"{repository} is neither a folder here nor a model on {ENDPOINT}."
-        ) from None
+        reason = f"is neither a folder here nor a model on {ENDPOINT}"
     except OSError as error:  # every failure of the network, and of the disk
-        raise ExportError(
-            f"{repository} is no folder here, and fetching it from {ENDPOINT} failed "
-            f"({type(error).__name__})."
-        ) from None
+        failure = type(error).__name__
+        reason = f"is no folder here, and fetching it from {ENDPOINT} failed ({failure})"
+    raise ExportError(f"{repository} {reason}.")

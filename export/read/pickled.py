@@ -7,7 +7,6 @@ kernel allows it, no network; what comes back is safetensors.
 
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,22 +19,19 @@ PICKLES = (SINGLE, INDEX, "pytorch_model-*-of-*.bin")
 _CHILD = Path(__file__).with_name("unpickle.py")
 
 
-def pickle_paths(folder: Path) -> list[Path]:
-    """The pickled weight files of a folder, [] without any."""
-    if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
-    return shard_paths(folder / INDEX) if (folder / INDEX).is_file() else []
-
-
-def open_pickles(paths: Iterable[Path]) -> SafetensorsSource:
-    """The tensors of pickled files, converted first.
+def open_pickles(folder: Path) -> SafetensorsSource | None:
+    """The tensors of a folder's pickled files, converted first; None without any.
 
     Raises:
         ExportError: torch is not installed, or a file is no plain pickle of tensors.
     """
+    single, index = folder / SINGLE, folder / INDEX
+    if not single.is_file() and not index.is_file():
+        return None
+    paths = [single] if single.is_file() else shard_paths(index)
     # The open files outlive their names: nothing is left behind, however the export ends.
-    with TemporaryDirectory(prefix="cloze-export-") as folder:
-        return open_safetensors([_convert(path, Path(folder)) for path in paths])
+    with TemporaryDirectory(prefix="cloze-export-") as scratch:
+        return open_safetensors([_convert(path, Path(scratch)) for path in paths])
 
 
 def _convert(pickle: Path, folder: Path) -> Path:

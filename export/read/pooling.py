@@ -15,7 +15,7 @@ from models.manifest import PoolingSpec
 MODULES = "modules.json"
 MODES = ("mean", "cls", "max")
 # The fields of older files, one flag per mode, and the mode that newer files name.
-_FLAGS = {
+POOLING_FLAGS = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -47,11 +47,7 @@ def read_modules(root: Path) -> tuple[Module, ...]:
     modules = tuple(_module(root, Fields.wrap(entry, MODULES)) for entry in entries)
     kinds = [module.kind for module in modules]
     # A cross-encoder has no pooling: its classifier reads the rows.
-    if kinds not in (
-        ["Transformer"],
-        ["Transformer", "Pooling"],
-        ["Transformer", "Pooling", "Normalize"],
-    ):
+    if not kinds or kinds != ["Transformer", "Pooling", "Normalize"][: len(kinds)]:
         raise ExportError(
             f"{MODULES} lists {', '.join(kinds) or 'nothing'}; "
             "Cloze serves Transformer, then Pooling, then perhaps Normalize."
@@ -86,8 +82,6 @@ def _module(root: Path, fields: Fields) -> Module:
     package, _, kind = fields.text("type").rpartition(".")
     if package.partition(".")[0] != "sentence_transformers":
         raise ExportError(f"{MODULES} asks for code of its own ({kind}), which is never run.")
-    if kind not in {"Transformer", "Pooling", "Normalize"}:
-        raise ExportError(f"{MODULES} lists a {kind} module, which Cloze does not serve.")
     path = PurePosixPath(fields.text("path", ""))
     if path.is_absolute() or ".." in path.parts:
         raise ExportError(f"{MODULES} names a folder outside the checkpoint.")
@@ -96,7 +90,10 @@ def _module(root: Path, fields: Fields) -> Module:
 
 def _mode(fields: Fields) -> str:
     named = fields.values.get("pooling_mode")
-    modes = [named] if isinstance(named, str) else named or _flagged(fields)
+    modes = [named] if isinstance(named, str) else named
+    modes = modes or [
+        mode for flag, mode in POOLING_FLAGS.items() if fields.flag(flag, default=False)
+    ]
     if modes == [] or not isinstance(modes, list):
         modes = ["mean"]  # as sentence-transformers reads a file that names no mode
     if len(modes) != 1 or modes[0] not in MODES:
@@ -105,10 +102,6 @@ def _mode(fields: Fields) -> str:
             f"Cloze pools by one of {', '.join(MODES)}."
         )
     return str(modes[0])
-
-
-def _flagged(fields: Fields) -> list[str]:
-    return [mode for flag, mode in _FLAGS.items() if fields.flag(flag, default=False)]
 
 
 def _max_tokens(transformer: Path) -> int | None:
@@ -120,21 +113,17 @@ def _max_tokens(transformer: Path) -> int | None:
         ("sentence_bert_config.json", "max_seq_length"),
         ("tokenizer_config.json", "model_max_length"),
     ):
-        if (transformer / name).is_file():
-            fields = Fields.of(transformer / name)
-            if fields.values.get(field) is not None:
-                # Written as 1e30 where there is no bound.
-                return int(fields.number(field))
+        fields = Fields.of(transformer / name, optional=True)
+        if fields.values.get(field) is not None:
+            # Written as 1e30 where there is no bound.
+            return int(fields.number(field))
     return None
 
 
 def _prompts(root: Path) -> tuple[dict[str, str], str | None]:
-    path = root / "config_sentence_transformers.json"
-    if not path.is_file():
-        return {}, None
-    fields = Fields.of(path)
+    fields = Fields.of(root / "config_sentence_transformers.json", optional=True)
     prompts = fields.mapping("prompts")
     default = fields.text("default_prompt_name", "") or None
     if default is not None and default not in prompts:
-        raise ExportError(f"default_prompt_name in {path.name} is not among its prompts.")
+        raise ExportError(f"default_prompt_name in {fields.file} is not among its prompts.")
     return prompts, default

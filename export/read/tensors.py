@@ -7,7 +7,7 @@ another one in `export.read.tensorflow`.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
@@ -18,14 +18,6 @@ from export.read.documents import Fields
 FLOATS = {"F64", "F32", "F16", "BF16"}
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-
-
-class OpenFile(Protocol):
-    """What is used of an open safetensors file; the library publishes no types for it."""
-
-    def keys(self) -> list[str]: ...  # noqa: D102
-    def get_slice(self, key: str) -> Any: ...  # noqa: D102
-    def get_tensor(self, key: str) -> NDArray[Any]: ...  # noqa: D102
 
 
 class TensorSource(Protocol):
@@ -50,7 +42,7 @@ class SafetensorsSource:
     """The tensors of one or several safetensors files, read from disk when asked for."""
 
     shapes: Mapping[str, tuple[int, ...]]
-    files: Mapping[str, OpenFile]  # key -> the open file that holds it
+    files: Mapping[str, Any]  # key -> the open file that holds it, of a library without types
 
     def read(self, key: str) -> NDArray[Any]:
         """One tensor, as `TensorSource.read`."""
@@ -63,9 +55,21 @@ class SafetensorsSource:
             # since whoever writes float32 alone, as `training` does, need not install it.
             import ml_dtypes  # noqa: F401, PLC0415
         try:
-            return self.files[key].get_tensor(key)
+            tensor: NDArray[Any] = self.files[key].get_tensor(key)
         except (SafetensorError, OSError) as error:
             raise ExportError(f"{key} cannot be read ({_one_line(error)}).") from None
+        return tensor
+
+
+def open_folder(folder: Path) -> SafetensorsSource | None:
+    """The tensors of a folder, whether in one file or in several; None without any.
+
+    Raises:
+        ExportError: as `open_safetensors` and `open_sharded`.
+    """
+    if (folder / SINGLE).is_file():
+        return open_safetensors([folder / SINGLE])
+    return open_sharded(folder / INDEX) if (folder / INDEX).is_file() else None
 
 
 def open_safetensors(paths: Iterable[Path]) -> SafetensorsSource:
@@ -75,7 +79,7 @@ def open_safetensors(paths: Iterable[Path]) -> SafetensorsSource:
         ExportError: a file is damaged, or two hold the same key.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    files: dict[str, OpenFile] = {}
+    files: dict[str, Any] = {}
     for path in paths:
         file = _open(path)
         for key in file.keys():  # noqa: SIM118 (it is no mapping)
@@ -117,12 +121,12 @@ def shard_paths(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def _open(path: Path) -> OpenFile:
+def _open(path: Path) -> Any:
     with told(path, "read"), path.open("rb"):
         pass  # the library calls any file that it cannot open a missing one
     try:
         # pread: a mapped file would count towards resident memory as it is read.
-        return cast("OpenFile", safe_open(path, framework="np", backend="pread"))
+        return safe_open(path, framework="np", backend="pread")
     except (SafetensorError, OSError) as error:
         raise ExportError(
             f"{path.name} is damaged or was cut short ({_one_line(error)})."

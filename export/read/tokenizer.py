@@ -7,16 +7,17 @@ number of rows that they have for word pieces.
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from export.errors import ExportError
-from export.read.documents import Fields
+from export.read.documents import Fields, read_text
 from export.read.tokenizer_json import TEMPLATE, Component, Parts, bert_normalizer, parse_tokenizer
-from export.read.vocabulary import VOCABULARY, looks_cased, read_vocabulary
 
 TOKENIZER = "tokenizer.json"
+VOCABULARY = "vocab.txt"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Options of tokenizer_config.json -> fields of the normalizer. Where both files speak,
 # transformers follows tokenizer_config.json, and so do we.
@@ -37,7 +38,11 @@ def read_tokenizer(folder: Path, *, rows: int, needs_mask: bool) -> str:
         ExportError: there is none, it is not BERT's, or it does not fit the vocabulary.
     """
     parts = _with_options(_read_parts(folder), folder)
-    _check_ids(parts, rows)
+    if (highest := max([*parts.vocabulary.values(), *parts.ids.values()])) >= rows:
+        raise ExportError(
+            f"The tokenizer does not match the weights: it has ids up to {highest}, "
+            f"they have {rows} word embeddings."
+        )
     parts = _with_special_tokens(parts, needs_mask=needs_mask)
     text = json.dumps(_document(parts), ensure_ascii=False)
     _check_behaviour(text, parts)
@@ -49,60 +54,62 @@ def _read_parts(folder: Path) -> Parts:
     listed = read_vocabulary(vocabulary) if vocabulary.is_file() else None
     if (folder / TOKENIZER).is_file():
         parts = parse_tokenizer(Fields.of(folder / TOKENIZER))
-        _check_agreement(parts.vocabulary, listed)
+        if listed is not None and listed != parts.vocabulary:
+            odd = set(listed.items()) ^ set(parts.vocabulary.items())
+            raise ExportError(
+                f"{TOKENIZER} and {VOCABULARY} disagree, first about id "
+                f"{min(index for _, index in odd)}; remove the wrong one."
+            )
         return parts
     if listed is None:
         raise ExportError(f"The checkpoint has neither {TOKENIZER} nor {VOCABULARY}.")
-    added = folder / "added_tokens.json"
-    if added.is_file() and set(Fields.of(added).values) - set(listed):
+    if set(Fields.of(folder / "added_tokens.json", optional=True).values) - set(listed):
         raise ExportError(f"added_tokens.json adds to {VOCABULARY}; save a {TOKENIZER} instead.")
     return Parts(listed, bert_normalizer(lowercase=not looks_cased(listed)))
 
 
-def _check_agreement(vocabulary: dict[str, int], listed: dict[str, int] | None) -> None:
-    if listed is None or listed == vocabulary:
-        return
-    odd = min(set(listed.items()) ^ set(vocabulary.items()), key=lambda item: item[1])
-    raise ExportError(
-        f"{TOKENIZER} and {VOCABULARY} disagree, first about id {odd[1]}; remove the wrong one."
-    )
+def read_vocabulary(path: Path) -> dict[str, int]:
+    """Word piece -> id. A piece on two lines keeps the later id, as everywhere else.
+
+    Raises:
+        ExportError: the file cannot be read.
+    """
+    # Not splitlines(): vocabularies of many languages hold U+2028 and its like as pieces.
+    lines = read_text(path).removesuffix("\n").split("\n")
+    return {piece: index for index, piece in enumerate(lines)}
+
+
+def looks_cased(vocabulary: dict[str, int]) -> bool:
+    """Whether the pieces keep capital letters; [CLS] and its like do not count.
+
+    >>> looks_cased({"[CLS]": 0, "paris": 1})
+    False
+    >>> looks_cased({"[CLS]": 0, "Paris": 1})
+    True
+    """
+    return any(re.search("[A-Z]", piece) for piece in vocabulary if not re.match(r"\[.+\]$", piece))
 
 
 def _with_options(parts: Parts, folder: Path) -> Parts:
     """The parts as tokenizer_config.json and sentence_bert_config.json would have them."""
     normalizer = dict(parts.normalizer)
-    options = _fields(folder / "tokenizer_config.json")
+    options = Fields.of(folder / "tokenizer_config.json", optional=True)
     if normalizer["type"] == "BertNormalizer":
         for option, field in _OPTIONS.items():
-            if option in options.values:
-                normalizer[field] = _option(options, option)
-    lowercase_first = _fields(folder / "sentence_bert_config.json").flag(
-        "do_lower_case", default=False
-    )
-    if lowercase_first and not normalizer.get("lowercase"):
+            # strip_accents may be null, which means: where lower-casing.
+            if option == "strip_accents" and options.values.get(option, True) is None:
+                normalizer[field] = None
+            elif option in options.values:
+                normalizer[field] = options.flag(option, default=True)
+    sentences = Fields.of(folder / "sentence_bert_config.json", optional=True)
+    if sentences.flag("do_lower_case", default=False) and not normalizer.get("lowercase"):
         normalizer = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, normalizer]}
     return dataclasses.replace(parts, normalizer=normalizer)
 
 
-def _option(options: Fields, name: str) -> bool | None:
-    """A flag; strip_accents may be null, which means: where lower-casing."""
-    if name == "strip_accents" and options.values[name] is None:
-        return None
-    return options.flag(name, default=True)
-
-
-def _check_ids(parts: Parts, rows: int) -> None:
-    ids = [*parts.vocabulary.values(), *(token["id"] for token in parts.added)]
-    if max(ids) >= rows:
-        raise ExportError(
-            f"The tokenizer does not match the weights: it has ids up to {max(ids)}, "
-            f"they have {rows} word embeddings."
-        )
-
-
 def _with_special_tokens(parts: Parts, *, needs_mask: bool) -> Parts:
     """Every special token the vocabulary has is marked as one, so that text can contain it."""
-    ids = parts.vocabulary | {token["content"]: token["id"] for token in parts.added}
+    ids = parts.ids
     required = SPECIAL if needs_mask else SPECIAL[:-1]
     if missing := [name for name in required if name not in ids]:
         raise ExportError(f"The tokenizer lacks {', '.join(missing)}.")
@@ -110,18 +117,14 @@ def _with_special_tokens(parts: Parts, *, needs_mask: bool) -> Parts:
     for name in SPECIAL:
         if name in ids:
             strips = {side: own.get(name, {}).get(side, False) for side in ("lstrip", "rstrip")}
-            own[name] = _special(name, ids[name]) | strips
+            flags = {"single_word": False, **strips, "normalized": False, "special": True}
+            own[name] = {"id": ids[name], "content": name, **flags}
     added = sorted(own.values(), key=lambda token: int(token["id"]))
     return dataclasses.replace(parts, added=tuple(added))
 
 
-def _special(name: str, index: int) -> Component:
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return {"id": index, "content": name, **flags, "special": True}
-
-
 def _document(parts: Parts) -> Component:
-    ids = parts.vocabulary | {token["content"]: token["id"] for token in parts.added}
+    ids = parts.ids
     return {
         "version": "1.0",
         "truncation": None,
@@ -157,7 +160,3 @@ def _check_behaviour(text: str, parts: Parts) -> None:
     for token in parts.added:
         if tokenizer.token_to_id(token["content"]) != token["id"]:
             raise ExportError(f"{TOKENIZER} gives an added token an id that is not free.")
-
-
-def _fields(path: Path) -> Fields:
-    return Fields.of(path) if path.is_file() else Fields({}, path.name)

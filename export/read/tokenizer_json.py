@@ -61,6 +61,11 @@ class Parts:
     added: tuple[Component, ...] = ()
     max_chars_per_word: int = WORD_CHARS
 
+    @property
+    def ids(self) -> dict[str, int]:
+        """The id of every piece, added tokens included."""
+        return self.vocabulary | {token["content"]: token["id"] for token in self.added}
+
 
 def bert_normalizer(*, lowercase: bool) -> Component:
     """BERT's normalizer: control characters out, Chinese set apart, lower case if asked for.
@@ -126,17 +131,16 @@ def _model(fields: Fields) -> Fields:
 
 
 def _vocabulary(model: Fields) -> dict[str, int]:
-    vocabulary = Fields.wrap(model.values.get("vocab"), f"vocab of the {model.file}").values
-    for piece, index in vocabulary.items():
-        if isinstance(index, bool) or not isinstance(index, int) or index < 0:
-            raise ExportError(f"The {model.file} gives a word piece an id that is no whole number.")
+    pieces = Fields.wrap(model.values.get("vocab"), f"vocab of the {model.file}")
+    for piece in pieces.values:
         if len(piece) > MAX_PIECE_CHARS:
             raise ExportError(
                 f"The {model.file} has a word piece of over {MAX_PIECE_CHARS} characters."
             )
-    if not vocabulary or len(set(vocabulary.values())) != len(vocabulary):
+        pieces.integer(piece, least=0)
+    if not pieces.values or len(set(pieces.values.values())) != len(pieces.values):
         raise ExportError(f"The {model.file} has no word pieces, or two with the same id.")
-    return vocabulary
+    return pieces.values
 
 
 def _normalizer(value: object, file: str, *, nested: bool = False) -> Component:
@@ -164,17 +168,11 @@ def _added_tokens(fields: Fields) -> tuple[Component, ...]:
     tokens = fields.values.get("added_tokens") or []
     if not isinstance(tokens, list) or len(tokens) > MAX_ADDED_TOKENS:
         raise ExportError(f"{fields.file} must list at most {MAX_ADDED_TOKENS} added tokens.")
-    return tuple(
-        _added_token(Fields.wrap(token, f"an added token in {fields.file}")) for token in tokens
-    )
-
-
-def _added_token(fields: Fields) -> Component:
-    content, index = fields.text("content"), fields.values.get("id")
-    if not 0 < len(content) <= MAX_PIECE_CHARS:
-        raise ExportError(f"{fields.file} is empty or over {MAX_PIECE_CHARS} characters.")
-    if isinstance(index, bool) or not isinstance(index, int) or index < 0:
-        raise ExportError(f"{fields.file} has an id that is no whole number.")
-    return {"id": index, "content": content} | {
-        flag: fields.flag(flag, default=False) for flag in _ADDED_FLAGS
-    }
+    added: list[Component] = []
+    for token in tokens:
+        own = Fields.wrap(token, f"an added token in {fields.file}")
+        if not 0 < len(content := own.text("content")) <= MAX_PIECE_CHARS:
+            raise ExportError(f"{own.file} is empty or over {MAX_PIECE_CHARS} characters.")
+        flags = {flag: own.flag(flag, default=False) for flag in _ADDED_FLAGS}
+        added.append({"id": own.integer("id", least=0), "content": content} | flags)
+    return tuple(added)

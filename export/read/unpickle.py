@@ -19,7 +19,10 @@ def main(source: Path, target: Path) -> str | None:
         from safetensors.torch import save_file  # noqa: PLC0415 (needs torch)
     except ImportError:
         return "torch is not installed, which pickles need."
-    leave_network()
+    # Into a network of its own, with nobody in it, where the kernel allows.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "unshare"):
+        libc.unshare(NEW_USER | NEW_NETWORK)
     try:
         # The older format, a bare pickle, cannot be mapped.
         tensors = torch.load(
@@ -36,13 +39,6 @@ def main(source: Path, target: Path) -> str | None:
     # Tied weights share memory, which safetensors does not store.
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, target)
     return None
-
-
-def leave_network() -> None:
-    """Move into a network of one's own, with nobody in it, where the kernel allows."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "unshare"):
-        libc.unshare(NEW_USER | NEW_NETWORK)
 
 
 if __name__ == "__main__":

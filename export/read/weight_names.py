@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.architectures.architecture import Architecture, WeightNames
-from export.architectures.registry import architecture_of, classes_of
+from export.architectures.registry import architecture_of, canonical_shapes, classes_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.tensors import TensorSource
-from export.read.weight_shapes import canonical_shapes
-from export.read.weights import UNTIED_DECODER, WORD_TABLE
+from export.read.weights import DECODER_BIAS, UNTIED_DECODER, WORD_TABLE
 from models import heads
 from models.heads import POOLER, Reads, heads_named
 
@@ -29,7 +28,6 @@ _IGNORED = (
     (r"(.+[./])?(adam_[mv]|Adam(_1)?|LAMB(_1)?)", "optimizer state"),
     (r"global_step|beta[12]_power", "optimizer state"),
 )
-_DECODER_BIAS = "mlm.decoder.bias"
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,13 @@ def map_names(
         ExportError: a name is unknown or used twice, a weight is missing, or a shape is wrong.
     """
     own = architecture_of(config).weight_names
-    ignored = {key: reason for key in source.shapes if (reason := _reason_to_ignore(key))}
-    bias, decoder_bias = own.parameters.get(_DECODER_BIAS), module_key(_DECODER_BIAS, own)
+    ignored = {
+        key: reason
+        for key in source.shapes
+        for pattern, reason in _IGNORED
+        if re.fullmatch(pattern, key)
+    }
+    bias, decoder_bias = own.parameters.get(DECODER_BIAS), module_key(DECODER_BIAS, own)
     if bias and {bias, decoder_bias} <= source.shapes.keys():
         ignored[bias] = f"the decoder adds its own bias, {decoder_bias}"
     names = _name_all((key for key in source.shapes if key not in ignored), config, declared)
@@ -65,7 +68,8 @@ def map_names(
         if tied:
             ignored[names.pop(UNTIED_DECODER)] = "the same numbers as the word embeddings: tied"
     present = _heads(names)
-    labels = _labels(source, names, present)
+    products = [f"{h.name}.weight" for h in heads_named(present) if h.is_product and not h.width]
+    labels = max((source.shapes[names[key]][0] for key in products if key in names), default=0)
     _compare(source, names, canonical_shapes(config, present, labels=labels, tied=tied))
     return NameMap(names, ignored, present, labels)
 
@@ -77,22 +81,26 @@ def canonical_name(key: str, own: WeightNames, declared: Collection[str] = ()) -
     >>> canonical_name("bert.encoder.layer.3.attention.output.LayerNorm.gamma", BERT.weight_names)
     'layers.3.attention.norm.weight'
     """
+    found = _candidates(key, own)
+    if len(found) > 1:
+        found = [name for name in found if name.partition(".")[0] in declared]
+    return found[0] if len(found) == 1 else None
+
+
+def _candidates(key: str, own: WeightNames) -> list[str]:
+    """Every canonical name that PyTorch's may stand for: heads may share a module's name."""
     key = key.removeprefix(own.prefix)
     key = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", key)
     key = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key)
-    for name, parameter in own.parameters.items():
-        if key == parameter:
-            return name
+    if found := [name for name, parameter in own.parameters.items() if parameter == key]:
+        return found
     module, _, kind = key.rpartition(".")
-    if kind not in {"weight", "bias"}:
-        return None
+    known, place = _modules(own), ""
     if layer := re.fullmatch(rf"{re.escape(own.layer)}(\d+)\.(.+)", module):
-        found = [name for name, known in own.layer_modules.items() if known == layer[2]]
-        return f"layers.{int(layer[1])}.{found[0]}.{kind}" if found else None
-    found = [name for name, known in _modules(own).items() if known == module]
-    if len(found) > 1:
-        found = [name for name in found if name.partition(".")[0] in declared]
-    return f"{found[0]}.{kind}" if len(found) == 1 else None
+        known, place, module = own.layer_modules, f"layers.{int(layer[1])}.", layer[2]
+    if kind not in {"weight", "bias"}:
+        return []
+    return [f"{place}{name}.{kind}" for name, called in known.items() if called == module]
 
 
 def checkpoint_key(name: str, own: WeightNames) -> str:
@@ -118,14 +126,10 @@ def module_key(name: str, own: WeightNames) -> str:
     return f"{_modules(own)[module]}.{kind}"
 
 
-def _modules(own: WeightNames) -> dict[str, str]:
+def _modules(own: WeightNames) -> Mapping[str, str]:
     """Canonical name -> module, outside of the layers."""
     of_heads = {name: module for head in heads.HEADS for name, module in head.modules.items()}
     return of_heads | dict(own.modules)
-
-
-def _reason_to_ignore(key: str) -> str | None:
-    return next((reason for pattern, reason in _IGNORED if re.fullmatch(pattern, key)), None)
 
 
 def _name_all(
@@ -151,8 +155,7 @@ def _name_all(
 def _refuse_shared(key: str, architecture: Architecture, declared: Collection[str]) -> None:
     """Say so where a module may belong to several heads, and no class in config.json says which."""
     module = key.rpartition(".")[0]
-    known = _modules(architecture.weight_names).items()
-    shared = {name.partition(".")[0] for name, of_head in known if of_head == module}
+    shared = {name.partition(".")[0] for name in _candidates(key, architecture.weight_names)}
     if len(shared) > 1 and not shared & set(declared):
         classes = [name for name, has in classes_of(architecture).items() if has & shared]
         raise ExportError(
@@ -170,14 +173,6 @@ def _heads(names: Mapping[str, str]) -> tuple[str, ...]:
                 f"The checkpoint has a {head.name} head but no pooler for it to read."
             )
     return tuple(head.name for head in found)
-
-
-def _labels(source: TensorSource, names: Mapping[str, str], present: Collection[str]) -> int:
-    """How many labels the classifier tells apart, 0 without one."""
-    for head in heads_named(present):
-        if head.is_product and head.width is None and f"{head.name}.weight" in names:
-            return source.shapes[names[f"{head.name}.weight"]][0]
-    return 0
 
 
 def _compare(

@@ -3,8 +3,8 @@
 Knows nothing of files or of how the checkpoint called its tensors.
 """
 
-from abc import abstractmethod
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from export.errors import ExportError
 from export.read.tensors import TensorSource
 
+Float32 = NDArray[np.float32]
+Weights = Mapping[str, Float32]
+"""Canonical name -> float32 array, C-contiguous; linear weights are (out, in)."""
 WORD_TABLE = "embeddings.word"
-UNTIED_DECODER = "mlm.decoder.weight"
+UNTIED_DECODER, DECODER_BIAS = "mlm.decoder.weight", "mlm.decoder.bias"
 
 
 def decoder_table(weights: Container[str]) -> str:
@@ -25,49 +28,37 @@ def decoder_table(weights: Container[str]) -> str:
     return UNTIED_DECODER if UNTIED_DECODER in weights else WORD_TABLE
 
 
-class Weights(Mapping[str, NDArray[np.float32]]):
-    """Canonical name -> float32 array, C-contiguous; linear weights are (out, in)."""
-
-    @abstractmethod
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one weight, without reading it."""
-
-
+@dataclass(frozen=True, eq=False)
 class CheckpointWeights(Weights):
     """Weights that are read from the checkpoint each time they are asked for, and never kept.
 
     A BERT-Large is 1.3 GB: whoever keeps an array decides about its memory.
     """
 
-    def __init__(self, source: TensorSource, names: Mapping[str, str]) -> None:
-        """`names` gives the checkpoint's name for each canonical one."""
-        self._source = source
-        self._names = names
+    source: TensorSource
+    names: Mapping[str, str]
+    """Canonical name -> the checkpoint's."""
 
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
+    def __getitem__(self, name: str) -> Float32:
         """The weight.
 
         Raises:
             KeyError: no such weight.
             ExportError: its bytes are damaged, not floating point, or not finite in float32.
         """
-        key = self._names[name]
+        key = self.names[name]
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, reported below
-            array = np.ascontiguousarray(self._source.read(key), dtype=np.float32)
+            array = np.ascontiguousarray(self.source.read(key), dtype=np.float32)
         if not np.isfinite(array).all():
             raise ExportError(f"{key} holds NaN or infinite values.")
         return array
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self.names)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def __contains__(self, name: object) -> bool:
         # Mapping's own would read the weight to find out.
-        return name in self._names
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one weight, without reading it."""
-        return self._source.shapes[self._names[name]]
+        return name in self.names

@@ -12,28 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from export.architectures.registry import ARCHITECTURES, class_of
+from export.architectures.registry import ARCHITECTURES, canonical_shapes, class_of
 from export.errors import ExportError, told
 from export.read.config import EncoderConfig
-from export.read.weight_shapes import canonical_shapes
-from export.restore.hugging_face import (
-    write_config,
-    write_pooling,
-    write_tokenizer,
-    write_weights,
-)
+from export.restore.hugging_face import write_config, write_pooling, write_tokenizer, write_weights
 from export.restore.stored import StoredModel, open_stored
 from models import heads
-from models.manifest import (
-    CARD_FILE,
-    TOKENIZER_FILE,
-    ManifestError,
-    ModelManifest,
-    load_manifest,
-)
+from models.manifest import CARD_FILE, TOKENIZER_FILE, ManifestError, ModelManifest, load_manifest
 
 BAD_INPUT = 2  # exit code
 
@@ -46,15 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ExportError, ManifestError, OSError) as error:
         print(f"restore: {error}", file=sys.stderr)
         return BAD_INPUT
-    print(
-        f"{options.checkpoint} ({_class_of(manifest)} in float32, "
-        f"from {manifest.name} in {manifest.precision})"
-    )
+    kind = class_of(ARCHITECTURES[manifest.architecture.model_type], manifest.heads)
+    origin = f"{manifest.name} in {manifest.precision}"
+    print(f"{options.checkpoint} ({kind} in float32, from {origin})")
     return 0
-
-
-def _class_of(manifest: ModelManifest) -> str:
-    return class_of(ARCHITECTURES[manifest.architecture.model_type], manifest.heads)
 
 
 def restore(model: Path, out: Path) -> ModelManifest:
@@ -72,7 +52,9 @@ def restore(model: Path, out: Path) -> ModelManifest:
         manifest = load_manifest(model)
         stored = open_stored(model)
         config = _config(manifest, stored)
-        weights = _weights(manifest, config, stored)
+        weights = stored.read(
+            canonical_shapes(config, manifest.heads, labels=len(manifest.labels), tied=stored.tied)
+        )
         tokenizer_json = (model / TOKENIZER_FILE).read_text(encoding="utf-8")
         card = (model / CARD_FILE).read_text(encoding="utf-8")
     with told(out, "written"):
@@ -87,13 +69,6 @@ def restore(model: Path, out: Path) -> ModelManifest:
             (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")
             folder.rename(out)
     return manifest
-
-
-def _weights(
-    manifest: ModelManifest, config: EncoderConfig, stored: StoredModel
-) -> dict[str, NDArray[np.float32]]:
-    labels = len(manifest.labels)
-    return stored.read(canonical_shapes(config, manifest.heads, labels=labels, tied=stored.tied))
 
 
 def _config(manifest: ModelManifest, stored: StoredModel) -> EncoderConfig:

@@ -18,15 +18,14 @@ from tokenizers import Tokenizer
 from export.architectures.registry import architecture_of, class_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
+from export.read.pooling import MODES, MODULES, POOLING_FLAGS
 from export.read.tensors import SINGLE
 from export.read.tokenizer import SPECIAL, TOKENIZER
 from export.read.weight_names import checkpoint_key, module_key
-from export.read.weights import UNTIED_DECODER
+from export.read.weights import DECODER_BIAS, UNTIED_DECODER
 from models.manifest import PoolingSpec
 
-_DECODER_BIAS = "mlm.decoder.bias"
 _MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
-_POOLING_FLAGS = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
 
 
 def write_weights(
@@ -36,7 +35,7 @@ def write_weights(
     names = architecture_of(config).weight_names
     tensors = {checkpoint_key(name, names): value for name, value in weights.items()}
     if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
-        tensors[module_key(_DECODER_BIAS, names)] = weights[_DECODER_BIAS].copy()
+        tensors[module_key(DECODER_BIAS, names)] = weights[DECODER_BIAS].copy()
     try:
         save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
     except SafetensorError as error:
@@ -95,16 +94,13 @@ def write_pooling(folder: Path, pooling: PoolingSpec, hidden: int) -> None:
         for index, kind in enumerate(kinds)
     ]
     limits = {"max_seq_length": pooling.max_tokens, "do_lower_case": False}
-    flags = {f"pooling_mode_{flag}": mode == pooling.mode for mode, flag in _POOLING_FLAGS.items()}
-    _write(folder / "modules.json", entries)
+    flags = {flag: mode == pooling.mode for flag, mode in POOLING_FLAGS.items() if mode in MODES}
+    _write(folder / MODULES, entries)
     _write(folder / "sentence_bert_config.json", limits)
     _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": hidden} | flags)
     if pooling.prompts:
-        prompts = {
-            "prompts": dict(pooling.prompts),
-            "default_prompt_name": pooling.default_prompt,
-        }
-        _write(folder / "config_sentence_transformers.json", prompts)
+        named = {"prompts": dict(pooling.prompts), "default_prompt_name": pooling.default_prompt}
+        _write(folder / "config_sentence_transformers.json", named)
 
 
 def _write(path: Path, document: object) -> None:

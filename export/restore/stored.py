@@ -57,25 +57,19 @@ class StoredModel:
 
     def _weight(self, name: str, used: set[str]) -> NDArray[np.float32]:
         """One weight, from whichever form of it is stored; the forms read go to `used`."""
-        if name in self.tensors:
-            return self._array(name, used).astype(np.float32)
-        if f"{name}.float16" in self.tensors:
-            return self._array(f"{name}.float16", used).astype(np.float32)
-        if f"{name}.int8" in self.tensors:  # a table: a scale per row
-            used.add(f"{name}.zero")
-            return self._dequantised(name, used)
-        layer = name.removesuffix(".weight")
-        if f"{layer}.int8" in self.tensors:  # (in, out), with a scale per column
-            transposed = self._array(f"{layer}.int8", used).T
-            scale = self._array(f"{layer}.scale", used)
-            weight = np.ascontiguousarray(transposed * scale[:, None])
-            factor = factor_name(name)
-            return weight * self._array(factor, used) if factor in self.tensors else weight
-        raise ExportError(f"{GRAPH_FILE} lacks {name}; was it written by this exporter?")
-
-    def _dequantised(self, name: str, used: set[str]) -> NDArray[np.float32]:
-        table, scale = self._array(f"{name}.int8", used), self._array(f"{name}.scale", used)
-        return np.ascontiguousarray(table * scale[:, None])
+        for form in (name, f"{name}.float16"):
+            if form in self.tensors:
+                return self._array(form, used).astype(np.float32)
+        # A table has a scale per row, a layer's weight, stored (in, out), one per column.
+        table = f"{name}.int8" in self.tensors
+        part = name if table else name.removesuffix(".weight")
+        if f"{part}.int8" not in self.tensors:
+            raise ExportError(f"{GRAPH_FILE} lacks {name}; was it written by this exporter?")
+        values, scale = self._array(f"{part}.int8", used), self._array(f"{part}.scale", used)
+        weight = np.ascontiguousarray((values if table else values.T) * scale[:, None])
+        used.update({f"{name}.zero"} if table else ())
+        factor = factor_name(name)
+        return weight * self._array(factor, used) if factor in self.tensors else weight
 
     def _array(self, name: str, used: set[str]) -> Array:
         used.add(name)

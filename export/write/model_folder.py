@@ -5,27 +5,24 @@ checkpoint -> graph -> parity and quantization error -> card -> manifest -> rena
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
-from export.architectures.registry import architecture_of
+from export.architectures.registry import architecture_of, count_parameters
 from export.check import parity
 from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
 from export.graph.builder import OPSET, GraphBuilder
 from export.graph.encoder import build_encoder
-from export.graph.half import HalfLinear
-from export.graph.linear import Linear
+from export.graph.linear import HalfLinear, Linear
 from export.graph.packed import GraphSpec
-from export.graph.parameters import count_parameters
 from export.graph.quantize import Int8Linear
 from export.graph.smoothing import smoothed
 from export.read.checkpoint import Checkpoint
-from export.read.config import EncoderConfig
 from export.read.weights import UNTIED_DECODER
-from export.write.card import model_card
+from models.heads import heads_named
 from models.manifest import (
     CARD_FILE,
     TOKENIZER_FILE,
@@ -80,7 +77,7 @@ def _fill(
     if precision == "int8":
         weights = smoothed(weights, config)
     with GraphBuilder(folder) as graph:
-        build_encoder(graph, spec, weights, LINEARS[precision](graph, weights))
+        build_encoder(graph, spec, LINEARS[precision](graph, weights))
         graph.write()
     found, lost = _measure(folder, checkpoint, spec, precision, progress)
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
@@ -104,7 +101,12 @@ def _measure(
     session = parity.open_graph(folder)
     found = parity.measure_parity(session, checkpoint.weights, spec)
     if precision in parity.TOLERANCES:
-        _require_parity(found, parity.TOLERANCES[precision])
+        worst, name = max((difference, output) for output, difference in found.items())
+        if worst > (tolerance := parity.TOLERANCES[precision]):
+            raise ExportError(
+                f"The graph's {name} differ from the reference by {worst:.2g}, "
+                f"more than {tolerance:g}; nothing was written."
+            )
     if precision == "fp32":
         return found, {}
     progress(f"measuring what {precision} changed")
@@ -112,24 +114,10 @@ def _measure(
     if precision not in parity.TOLERANCES:
         lost |= {f"{name}_max_abs": difference for name, difference in found.items()}
         found = {}
-    _require_finite(lost, precision)
-    return found, lost
-
-
-def _require_parity(found: dict[str, float], tolerance: float) -> None:
-    worst = parity.worst_of(found)
-    if not worst <= tolerance:
-        name = max(found, key=lambda output: found[output])
-        raise ExportError(
-            f"The graph's {name} differ from the reference by {worst:.2g}, "
-            f"more than {tolerance:g}; nothing was written."
-        )
-
-
-def _require_finite(lost: dict[str, float], precision: str) -> None:
     for name, value in lost.items():
         if not isfinite(value):
             raise ExportError(f"In {precision} the {name} is not finite; export in fp32 instead.")
+    return found, lost
 
 
 def _manifest(
@@ -141,12 +129,13 @@ def _manifest(
 ) -> ModelManifest:
     """Everything but the files' checksums."""
     tied = UNTIED_DECODER not in checkpoint.weights
+    sizes = {name: getattr(spec.config, name) for name in Architecture.__dataclass_fields__}
     return ModelManifest(
         name=checkpoint.name,
         source=checkpoint.source,
         license=checkpoint.license,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        architecture=_architecture(spec.config),
+        architecture=Architecture(**sizes),
         heads=spec.heads,
         pooling=checkpoint.pooling,
         labels=spec.config.labels,
@@ -163,7 +152,40 @@ def _manifest(
     )
 
 
-def _architecture(config: EncoderConfig) -> Architecture:
-    return Architecture(
-        **{name: getattr(config, name) for name in Architecture.__dataclass_fields__}
-    )
+def model_card(manifest: ModelManifest, notes: str = "") -> str:
+    """The `README.md` of a model folder; `notes` are Markdown sections of whoever exported it."""
+    sizes = manifest.architecture
+    tasks = ["embed", *(head.task for head in heads_named(manifest.heads) if head.task is not None)]
+    normalised = "normalised" if manifest.pooling.normalize else "not normalised"
+    measured = _table("Largest difference from the NumPy reference", manifest.parity)
+    measured += _table("Against the checkpoint in float32", manifest.quantization_error)
+    if notes:
+        measured += f"{notes.strip()}\n\n"
+    return f"""\
+---
+license: {manifest.license}
+---
+# {manifest.name}
+
+An encoder exported from `{manifest.source}` for Cloze.
+
+- Tasks: {", ".join(tasks)}
+- Encoder: {sizes.num_hidden_layers} layers × {sizes.hidden_size}, \
+{sizes.num_attention_heads} attention heads, vocabulary of {sizes.vocab_size:,}
+- Parameters: {manifest.parameters["total"]:,}
+- Longest text: {manifest.max_tokens} tokens ({manifest.pooling.max_tokens} for embeddings)
+- Sentence vectors: {manifest.pooling.mode} pooling, {normalised}
+- Precision: {manifest.precision}
+
+## Measured at export
+
+{measured}## License
+
+License of the weights: {manifest.license}. The terms, and what the weights learnt from, are the \
+source checkpoint's: read its own card.
+"""
+
+
+def _table(title: str, values: Mapping[str, float]) -> str:
+    rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in values.items())
+    return f"| {title} | |\n|---|---|\n{rows}\n" if values else ""

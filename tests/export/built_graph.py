@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.check import parity
-from export.check.layers import Float32, Text
+from export.check.layers import Text
 from export.graph.builder import GraphBuilder
 from export.graph.encoder import build_encoder
 from export.graph.linear import Linear
 from export.graph.packed import GraphSpec
 from export.read.checkpoint import Checkpoint
-from export.read.weights import Weights
+from export.read.weights import Float32, Weights
+from tests.export.torch_bert import tiny_texts
 
 
-class MemoryWeights(Weights):
+class MemoryWeights(Mapping[str, Float32]):
     """Weights by canonical name, from memory. Counts how often each is read."""
 
     def __init__(self, arrays: Mapping[str, Float32]) -> None:
@@ -41,9 +42,6 @@ class MemoryWeights(Weights):
 
     def __contains__(self, name: object) -> bool:
         return name in self._arrays
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._arrays[name].shape
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,39 @@ def build_graph(
     folder.mkdir(parents=True)
     spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
     with GraphBuilder(folder) as graph:
-        weights = checkpoint.weights
-        build_encoder(graph, spec, weights, linear(graph, weights))
+        build_encoder(graph, spec, linear(graph, checkpoint.weights))
         graph.write()
     return BuiltGraph.open(folder, checkpoint, layers)
+
+
+def nothing_wanted(graph: BuiltGraph) -> dict[str, NDArray[np.generic]]:
+    """Feeds of one text whose [CLS] row is read by no head."""
+    feeds = parity.packed_feeds(graph.spec, tiny_texts()[:1], [[0]])
+    nothing = np.zeros(0, np.int64)
+    return feeds | {
+        "mlm_index": nothing,
+        "top_k": np.array([0]),
+        "targets": np.zeros((0, 2), np.int64),
+        "pooler_index": nothing,
+        "token_index": nothing,
+        "layer_-2_index": nothing,
+        "pool_index": np.zeros((0, 1), np.int64),
+        "pool_weights": np.zeros((0, 1, 1), np.float32),
+        "max_index": np.zeros((0, 1), np.int64),
+    }
+
+
+def some_and_all(
+    graph: BuiltGraph, texts: Sequence[Text]
+) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """By output: what a few rows of five texts give, and the same rows where all are read."""
+    reads = [[0, 2], [0, 10, 4], [0, 28], [0], [0]]
+    some, everything = graph.run(texts, reads), graph.run(texts)
+    starts = np.cumsum([0, *(len(text.ids) for text in texts)])
+    rows = [start + row for start, read in zip(starts, reads, strict=False) for row in read]
+    for name in ("token_vectors", "mlm_log_probabilities", "target_log_probabilities"):
+        yield name, some[name], everything[name][rows]
+    yield "nsp_logits", some["nsp_logits"], everything["nsp_logits"]
 
 
 def difference(found: NDArray[Any], wanted: NDArray[Any]) -> float:

@@ -1,6 +1,8 @@
 """Tiny random BERTs in odd sizes, as transformers itself saves them, for the tests of `export`."""
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
+
+from export.read.checkpoint import Checkpoint, read_checkpoint
 
 DATA = Path(__file__).parent / "data"
 # 61 pieces for 67 rows: tables are often padded beyond the vocabulary.
@@ -50,25 +54,44 @@ def pieces() -> list[str]:
     return list(PIECES)
 
 
-@pytest.fixture
-def save(tmp_path: Path) -> Save:
-    """`save("BertForMaskedLM", hidden_act="relu")`: a folder with a random model and vocab.txt.
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Save:
+    """`drawn("BertForMaskedLM", hidden_act="relu")`: a folder with a random model and vocab.txt.
 
-    Sizes are `SIZES` unless given; `shard` bounds the size of a weight file.
+    Sizes are `SIZES` unless given; `shard` bounds the size of a weight file. The same for whoever
+    asks for the same: leave it as it is, or take a copy by `save`.
     """
+    known: dict[str, Path] = {}
 
-    def save(architecture: str = "BertModel", *, shard: str = "1GB", **config: Any) -> Path:
-        torch.manual_seed(11)
-        model_class = getattr(transformers, architecture)
-        model = model_class(transformers.BertConfig(**SIZES | config))
-        for name, parameter in model.named_parameters():
-            # Biases and norms start as all zeros and ones.
-            torch.nn.init.normal_(parameter, std=_spread(name))
-            parameter.data += name.endswith("LayerNorm.weight")
-        folder = tmp_path / architecture
-        model.save_pretrained(folder, max_shard_size=shard)
-        (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
-        return folder
+    def drawn(architecture: str = "BertModel", *, shard: str = "1GB", **config: Any) -> Path:
+        key = repr((architecture, shard, config))
+        if key not in known:
+            folder = tmp_path_factory.mktemp("drawn") / architecture
+            _draw(folder, architecture, shard, config)
+            known[key] = folder
+        return known[key]
+
+    return drawn
+
+
+def _draw(folder: Path, architecture: str, shard: str, config: dict[str, Any]) -> None:
+    torch.manual_seed(11)
+    model = getattr(transformers, architecture)(transformers.BertConfig(**SIZES | config))
+    for name, parameter in model.named_parameters():
+        # Biases and norms start as all zeros and ones.
+        torch.nn.init.normal_(parameter, std=_spread(name))
+        parameter.data += name.endswith("LayerNorm.weight")
+    model.save_pretrained(folder, max_shard_size=shard)
+    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def save(drawn: Save, tmp_path: Path) -> Save:
+    """As `drawn`, a copy of the test's own."""
+
+    def save(architecture: str = "BertModel", **options: Any) -> Path:
+        own = tmp_path / architecture
+        return shutil.copytree(drawn(architecture, **options), own, dirs_exist_ok=True)
 
     return save
 
@@ -77,6 +100,12 @@ def save(tmp_path: Path) -> Save:
 def bert(save: Save) -> Path:
     """A folder with a BertForPreTraining: both heads and the pooler."""
     return save("BertForPreTraining")
+
+
+@pytest.fixture(scope="session")
+def pretraining(drawn: Save) -> Checkpoint:
+    """The same, read; nobody changes it."""
+    return dataclasses.replace(read_checkpoint(drawn("BertForPreTraining")), name="tiny")
 
 
 @pytest.fixture

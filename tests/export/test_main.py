@@ -1,22 +1,38 @@
 """The command line as its users meet it: one sentence, exit code 2, nothing written."""
 
 import ctypes
+import io
 import json
 import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from export.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 Edit = Callable[..., None]
 
 
-def export(
+def export(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command in this process: its exit code, and what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main([*map(str, arguments)])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def export_apart(
     *arguments: str | Path, preexec_fn: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    """The command as the shell starts it, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "export", *map(str, arguments)],
         cwd=ROOT,
@@ -125,7 +141,7 @@ def test_folder_that_cannot_be_written_is_one_sentence(bert: Path, out: Path) ->
 
 
 def test_export_prints_parameters_beside_the_estimate(bert: Path, out: Path) -> None:
-    child = export(bert, out, "--license", "mit", "--source", "our own")
+    child = export_apart(bert, out, "--license", "mit", "--source", "our own")
     assert child.returncode == 0, child.stderr
     manifest = json.loads((out / "manifest.json").read_text())
     found = tuple(manifest[field] for field in ("name", "license", "source"))
@@ -160,7 +176,7 @@ def test_missing_notes_are_named_before_anything_is_read(bert: Path, out: Path) 
 def test_weights_that_may_not_be_read_are_named(bert: Path, out: Path) -> None:
     weights = bert / "model.safetensors"
     weights.chmod(0)
-    child = export(bert, out, preexec_fn=without_privileges)
+    child = export_apart(bert, out, preexec_fn=without_privileges)
     assert_refused(child, f"{weights} cannot be read: Permission denied.")
     assert list(out.parent.iterdir()) == []
 
@@ -174,13 +190,13 @@ def test_file_in_the_place_of_a_folder_is_named(bert: Path, out: Path) -> None:
 
 def test_folder_that_may_not_be_written_is_named(bert: Path, out: Path) -> None:
     out.parent.chmod(0o555)
-    child = export(bert, out, preexec_fn=without_privileges)
+    child = export_apart(bert, out, preexec_fn=without_privileges)
     assert_told(child, f"export: {out} cannot be written: Permission denied ({out.parent}/.tiny.")
     assert list(out.parent.iterdir()) == []
 
 
 def test_disk_that_takes_no_more_leaves_nothing(bert: Path, out: Path) -> None:
-    child = export(bert, out, preexec_fn=with_small_files)
+    child = export_apart(bert, out, preexec_fn=with_small_files)
     assert_told(child, f"export: {out} cannot be written: File too large.")
     assert list(out.parent.iterdir()) == []
 
@@ -188,7 +204,7 @@ def test_disk_that_takes_no_more_leaves_nothing(bert: Path, out: Path) -> None:
 def test_disk_that_takes_no_more_leaves_the_old_folder(bert: Path, out: Path) -> None:
     assert export(bert, out).returncode == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    child = export(bert, out, "--force", preexec_fn=with_small_files)
+    child = export_apart(bert, out, "--force", preexec_fn=with_small_files)
     assert_told(child, f"export: {out} cannot be written: File too large.")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 

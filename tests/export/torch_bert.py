@@ -11,9 +11,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from export.check.layers import Float32, Text
+from export.check.layers import Text
 from export.check.quantization_error import SENTENCES
 from export.read.checkpoint import Checkpoint
+from export.read.weights import Float32
 
 # Output of the graph -> output of transformers, by architecture.
 LOGITS = {

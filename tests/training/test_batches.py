@@ -18,8 +18,7 @@ from training.batches import (
 )
 from training.corpus import Corpus
 from training.errors import TrainingError
-from training.masking import mask_tokens
-from training.padded import NO_PAIR, PairBatch, mask_pairs, pad_pairs
+from training.masking import NO_PAIR, PairBatch, mask_pairs, mask_tokens, pad_pairs
 from training.pairs import plan_pairs
 
 CLS, SEP, PAD = 2, 3, 0
@@ -41,8 +40,8 @@ def restored(batch: PairBatch) -> NDArray[np.int64]:
     return ids
 
 
-def sentences_of(corpus: Corpus) -> list[list[int]]:
-    return [part.tolist() for part in np.split(corpus.tokens, corpus.sentences[1:-1])]
+def sentences_of(corpus: Corpus) -> set[tuple[int, ...]]:
+    return {tuple(part.tolist()) for part in np.split(corpus.tokens, corpus.sentences[1:-1])}
 
 
 def same(first: Any, second: Any) -> bool:
@@ -87,7 +86,7 @@ def test_an_epoch_holds_every_pair_once() -> None:
 
 def test_sentences_alone_have_one_sep_and_no_label() -> None:
     corpus = random_corpus()
-    batches = source(corpus, alone=0.5)
+    batches, sentences = source(corpus, alone=0.5), sentences_of(corpus)
     alone = pairs = 0
     for index in range(batches.per_epoch):
         batch = batches.batch(index)
@@ -99,7 +98,7 @@ def test_sentences_alone_have_one_sep_and_no_label() -> None:
                 alone += 1
                 assert (row == SEP).sum() == 1
                 assert not types.any()
-                assert row[1 : length - 1].tolist() in sentences_of(corpus)
+                assert tuple(row[1 : length - 1].tolist()) in sentences
             else:
                 pairs += 1
                 assert (row == SEP).sum() == 2
@@ -127,7 +126,7 @@ def test_where_all_are_masked_no_other_random_number_is_drawn() -> None:
     batch = mask_pairs(rows, labels, corpus.vocabulary, np.random.default_rng(5))
     masked = mask_tokens(rows.ids, corpus.vocabulary, np.random.default_rng(5))
     assert (batch.ids == masked.ids).all()
-    assert (batch.masked_rows == masked.positions).all()
+    assert (batch.masked_rows == masked.masked_rows).all()
 
 
 def test_token_types_are_one_for_the_second_segment_and_its_sep() -> None:

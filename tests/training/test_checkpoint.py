@@ -18,7 +18,8 @@ from training.checkpoint import (
 )
 from training.config import BertConfig, named_config, read_config
 from training.errors import TrainingError
-from training.model import BertForPreTraining, mean_pool
+from training.model import BertForPreTraining
+from training.objectives import mean_pool
 
 CONFIG = BertConfig(
     vocab_size=len(SPECIAL) + len(WORDS),

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from training.config import BertConfig
-from training.model import BertForPreTraining, BertSelfAttention, mean_pool, padding_bias
+from training.model import BertForPreTraining, BertSelfAttention, padding_bias
 
 TOLERANCE = 1e-5  # absolute, float32
 
@@ -130,12 +130,6 @@ def test_products_on_the_cpu_are_scaled_dot_product_attention(model: BertForPreT
 
 def test_full_sequences_have_no_padding_bias() -> None:
     assert padding_bias(torch.tensor([5, 5]), 5) is None
-
-
-def test_mean_pooling_leaves_padding_out() -> None:
-    hidden = torch.arange(24.0).view(8, 3)  # two sequences of four rows
-    pooled = mean_pool(hidden, torch.tensor([2, 4]))
-    assert torch.equal(pooled, torch.stack([hidden[:2].mean(0), hidden[4:].mean(0)]))
 
 
 def test_dropout_acts_in_training_only(batch: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch import Tensor
 from torch.nn import functional
 
 from training.config import BertConfig
 from training.errors import TrainingError
+from training.masking import NO_PAIR, PairBatch, pad
 from training.model import BertForPreTraining
 from training.objectives import (
     Objective,
     PairTensors,
     SentenceTensors,
     cosine_distance,
+    masked_loss,
+    mean_pool,
 )
-from training.padded import NO_PAIR, PairBatch, pad
 
 CONFIG = BertConfig(
     vocab_size=53,
@@ -175,3 +178,58 @@ def test_teacher_of_another_width_is_refused() -> None:
     wider = BertForPreTraining(replace(CONFIG, hidden_size=24)).bert
     with pytest.raises(TrainingError, match="another width"):
         Objective(model(1), distillation=1.0, teacher=wider)
+
+
+def test_mean_pooling_leaves_padding_out() -> None:
+    hidden = torch.arange(24.0).view(8, 3)  # two sequences of four rows
+    pooled = mean_pool(hidden, torch.tensor([2, 4]))
+    assert torch.equal(pooled, torch.stack([hidden[:2].mean(0), hidden[4:].mean(0)]))
+
+
+def random_logits(*, scale: float = 5.0, seed: int = 3) -> Tensor:
+    torch.manual_seed(seed)
+    return torch.randn(40, 301) * scale
+
+
+WORDS = torch.arange(40) * 7
+
+
+@pytest.mark.parametrize("scale", [0.0, 5.0, 400.0])
+def test_loss_and_gradient_are_those_of_cross_entropy(scale: float) -> None:
+    rows = random_logits(scale=scale)
+    rows[:, 5] += scale  # a word that most rows prefer
+    expected_from = rows.double().requires_grad_()
+    expected = functional.cross_entropy(expected_from, WORDS)
+    (expected_gradient,) = torch.autograd.grad(3 * expected, expected_from)
+    source = rows.clone().requires_grad_()
+    loss, _ = masked_loss(source * 1, WORDS)
+    (gradient,) = torch.autograd.grad(3 * loss, source)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(gradient, expected_gradient.float(), atol=1e-8, rtol=1e-5)
+
+
+def test_accuracy_is_the_share_of_labels_with_the_highest_logit() -> None:
+    logits = random_logits()
+    logits[torch.arange(12), WORDS[:12]] = 100.0
+    expected = (logits.argmax(-1) == WORDS).float().mean()
+    assert expected >= 0.3
+    _, accuracy = masked_loss(logits, WORDS)
+    assert accuracy == expected
+    assert not accuracy.requires_grad
+
+
+def test_gradient_lies_where_the_logits_lay() -> None:
+    logits = random_logits().requires_grad_() * 1
+    loss, _ = masked_loss(logits, WORDS)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.data_ptr() == logits.data_ptr()
+
+
+def test_narrow_logits_are_summed_in_float32() -> None:
+    narrow = random_logits().bfloat16().requires_grad_()
+    loss, _ = masked_loss(narrow * 1, WORDS)
+    (gradient,) = torch.autograd.grad(loss, narrow)
+    assert loss.dtype == torch.float32
+    expected = functional.cross_entropy(narrow.detach().double(), WORDS)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert gradient.dtype == torch.bfloat16

@@ -1,15 +1,27 @@
-"""Hits, scores or correlations in, figures with their 95 % intervals out; knows no model."""
+"""Hits, scores or correlations in, figures with 95 % intervals and a table of them out.
 
+Knows no model.
+"""
+
+import json
 import math
-from dataclasses import dataclass
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy import stats
 
+from training.device import versions
 from training.errors import TrainingError
 
-Z = 1.959964  # of the normal distribution: 95 % lie within that many standard errors
+Z = float(stats.norm.ppf(0.975))  # 95 % lie within that many standard errors
 Style = Literal["share", "number"]  # a share is printed in percent
 
 
@@ -41,11 +53,8 @@ def shares(hits: int, trials: int) -> Interval:
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
     (0.8, 0.49, 0.943)
     """
-    share = hits / trials
-    middle = (share + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
-    inside = share * (1 - share) / trials + Z**2 / (4 * trials**2)
-    half = Z / (1 + Z**2 / trials) * math.sqrt(inside)
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    found = stats.binomtest(hits, trials).proportion_ci(method="wilson")
+    return Interval(hits / trials, float(found.low), float(found.high))
 
 
 def clustered_mean(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> Interval:
@@ -91,38 +100,85 @@ def perplexity(mean_log_probability: Interval) -> Interval:
 def rank_correlation(x: NDArray[np.floating], y: NDArray[np.floating]) -> Interval:
     """Spearman's correlation of two float (n,), with the interval of Bonett & Wright 2000.
 
-    >>> rank_correlation(np.arange(10.0), np.exp(np.arange(10.0))).value
+    >>> round(rank_correlation(np.arange(10.0), np.exp(np.arange(10.0))).value, 6)
     1.0
     """
-    r, n = spearman(x, y), len(x)
+    n = len(x)
     if n < 4:
         raise TrainingError(f"A correlation needs at least 4 pairs, and there are {n}.")
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        raise TrainingError("All scores are equal, so there is no correlation to measure.")
+    r = float(stats.spearmanr(x, y).statistic)
     error = math.sqrt((1 + r**2 / 2) / (n - 3))  # of atanh(r)
     z = math.atanh(max(-1 + 1e-15, min(1 - 1e-15, r)))
     return Interval(r, math.tanh(z - Z * error), math.tanh(z + Z * error))
 
 
-def spearman(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    """Pearson's correlation of the ranks of two float (n,).
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of one checkpoint."""
 
-    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([9.0, 5.0, 1.0]))
-    -1.0
+    name: str  # of its folder, not where that lies
+    weights_sha256: str
+    heads: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    seconds: float
+
+    def table(self, conditions: Mapping[str, object]) -> str:
+        """Everything as Markdown: the figures, then the conditions."""
+        about = f"heads: {', '.join(self.heads) or 'none'}; {self.seconds:.0f} s"
+        lines = [
+            f"### {self.name} ({about})",
+            "",
+            "| measure | value | 95 % interval | over |",
+            "| --- | ---: | ---: | --- |",
+            *(row(figure) for figure in self.figures),
+            "",
+            "; ".join(f"{name} {value}" for name, value in conditions.items()),
+        ]
+        return "\n".join(lines)
+
+    def write(self, path: Path, conditions: Mapping[str, object]) -> None:
+        """Write everything as JSON, with the figures by key."""
+        document = {**conditions, **asdict(self), "figures": dict(map(_entry, self.figures))}
+        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def row(figure: Figure) -> str:
+    """One line of the table.
+
+    >>> row(Figure("nsp.hard", "next sentence, hard pairs", shares(75, 100), "share", 100, "pairs"))
+    '| next sentence, hard pairs | 75.0 % | 65.7 to 82.5 % | 100 pairs |'
     """
-    a, b = (ranks(values) for values in (x, y))
-    a, b = a - a.mean(), b - b.mean()
-    norm = math.sqrt(float(a @ a) * float(b @ b))
-    if norm == 0:
-        raise TrainingError("All scores are equal, so there is no correlation to measure.")
-    return float(a @ b) / norm
+    interval = figure.interval
+    if figure.style == "share":
+        value, low, high = (100 * x for x in (interval.value, interval.low, interval.high))
+        said, between = f"{value:.1f} %", f"{low:.1f} to {high:.1f} %"
+    else:
+        digits = 3 if abs(interval.value) < 1 else 2
+        value, low, high = interval.value, interval.low, interval.high
+        said, between = f"{value:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}"
+    return f"| {figure.name} | {said} | {between} | {figure.count:,} {figure.of} |"
 
 
-def ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Float (n,) -> float64 (n,): ranks from 1, equal values sharing the mean of theirs.
+def machine(device: torch.device) -> dict[str, object]:
+    """What the figures were measured on, and with."""
+    on_gpu = device.type == "cuda"
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "device": torch.cuda.get_device_name(device) if on_gpu else f"cpu ({_processor()})",
+        "threads": torch.get_num_threads(),
+        **versions(),
+    }
 
-    >>> ranks(np.array([0.3, 0.1, 0.3])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = counts.cumsum()
-    middle = last - (counts - 1) / 2
-    return np.asarray(middle[group], np.float64)
+
+def _entry(figure: Figure) -> tuple[str, dict[str, object]]:
+    interval = asdict(figure.interval)
+    return figure.key, {"name": figure.name, **interval, "count": figure.count, "of": figure.of}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"

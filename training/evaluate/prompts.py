@@ -15,15 +15,12 @@ from tokenizers import Tokenizer
 
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
-from training.evaluate.inference import Ids, evaluating, finite, hidden_rows
-from training.evaluate.mistakes import Mistakes
-from training.evaluate.subject import Subject
+from training.evaluate.inference import Ids, Subject, evaluating, finite, hidden_rows
 from training.json_lines import Record, is_text, read_lines
-from training.padded import pad
+from training.masking import pad
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 GAP = "[MASK]"
-SHOWN = 5  # words that came first, of a prompt that was got wrong
 
 
 @dataclass(frozen=True)
@@ -50,13 +47,10 @@ def _prompt(record: Record) -> Prompt:
     return Prompt(text, tuple(accept), kind)
 
 
-def measure_prompts(
-    subject: Subject, prompts: Sequence[Prompt], *, mistakes: Mistakes | None = None
-) -> list[Figure]:
+def measure_prompts(subject: Subject, prompts: Sequence[Prompt]) -> list[Figure]:
     """Share of the prompts of which an accepted word is the first choice, and among the first five.
 
-    A prompt none of whose words is a single token of the checkpoint's vocabulary is left out. Those
-    with another first choice are added to `mistakes`.
+    A prompt none of whose words is a single token of the checkpoint's vocabulary is left out.
     """
     known = [
         (prompt, accepted)
@@ -65,12 +59,9 @@ def measure_prompts(
     ]
     if not known:
         raise TrainingError("No prompt has an answer in the checkpoint's vocabulary.")
-    logits = _logits(subject, [prompt for prompt, _ in known])
-    ranks = _ranks(logits, [accepted for _, accepted in known])
-    if mistakes:
-        for index in np.flatnonzero(ranks > 0):
-            prompt, best = known[index][0], (-logits[index]).argsort(kind="stable")[:SHOWN]
-            mistakes.add_prompt("prompts.top1", prompt.text, prompt.accept, best.tolist())
+    ranks = _ranks(
+        _logits(subject, [prompt for prompt, _ in known]), [accepted for _, accepted in known]
+    )
     kinds = [prompt.kind for prompt, _ in known]
     parts = {"": ranks} | {
         kind: ranks[[other == kind for other in kinds]] for kind in sorted(set(kinds))

@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, rank_correlation
 from training.evaluate.inference import Ids, evaluating, hidden_rows, length_batches, progress
-from training.model import BertModel, mean_pool
-from training.padded import pad
+from training.masking import pad
+from training.model import BertModel
+from training.objectives import mean_pool
 
 
 @dataclass(frozen=True, eq=False)

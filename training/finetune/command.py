@@ -6,10 +6,9 @@ files -> task -> encoder with a fresh head -> fit -> checkpoint and report
 import argparse
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,17 +16,19 @@ from training.checkpoint import load_encoder, save_checkpoint
 from training.config import BertConfig, read_config
 from training.device import add_device_flags, chosen_device, device_named
 from training.errors import TrainingError
-from training.finetune import questions, sequences, tokens
-from training.finetune.heads import BertHead
+from training.finetune.inputs import WordPieces
+from training.finetune.labels import prepare_sequences, prepare_tokens
 from training.finetune.loop import fit
-from training.finetune.options import Options
-from training.finetune.pieces import WordPieces
+from training.finetune.questions import prepare_questions
 from training.finetune.report import DataFile, Report
-from training.finetune.task import Task
-from training.model import BertModel
+from training.finetune.task import BertHead, Options
 from training.options import add_flags, given_flags
 
-TASKS = ("sequence", "token", "question")
+TASKS: dict[str, Any] = {
+    "sequence": prepare_sequences,
+    "token": prepare_tokens,
+    "question": prepare_questions,
+}
 MAX_TOKENS = {"sequence": 128, "token": 128, "question": 384}
 FEWEST_TOKENS = 8  # [CLS], [SEP] twice, and room for something between
 
@@ -87,10 +88,14 @@ def finetune(
     device = device or device_named("auto")
     _claim(out)
     config = read_config(checkpoint)
-    options = replace(options, max_tokens=longest_input(kind, config, options.max_tokens))
-    task = _prepare(kind, checkpoint, config, options)(train, dev)
+    longest = longest_input(kind, config, options.max_tokens)
+    options = replace(options, max_tokens=longest)
+    pieces = WordPieces(checkpoint, max_tokens=longest, vocab_size=config.vocab_size)
+    more = {"overlap": options.overlap} if kind == "question" else {}
+    task = TASKS[kind](train, dev, pieces, **more)
     torch.manual_seed(options.seed)
-    model = BertHead(encoder(checkpoint, options.dropout), task.head, len(task.labels)).to(device)
+    encoder = load_encoder(checkpoint, dropout=options.dropout)
+    model = BertHead(encoder, task.head, len(task.labels)).to(device)
     history = fit(model, task, options)
     report = Report(
         task=kind,
@@ -104,14 +109,8 @@ def finetune(
         history=history,
         seconds=time.monotonic() - started,
     )
-    save_checkpoint(
-        out,
-        model,
-        checkpoint,
-        architecture=task.head.architectures[0],
-        embeddings=False,
-        **task.config(),
-    )
+    architecture = task.head.architectures[0]
+    save_checkpoint(out, model, checkpoint, architecture=architecture, **task.config())
     report.write(out)
     return report
 
@@ -126,33 +125,6 @@ def longest_input(kind: str, config: BertConfig, asked: int | None) -> int:
             f"--max-tokens must be from {FEWEST_TOKENS} to the {positions} positions of this model."
         )
     return asked
-
-
-def encoder(checkpoint: Path, dropout: float | None) -> BertModel:
-    """The encoder of a checkpoint, with its own dropout or another one."""
-    model = load_encoder(checkpoint)
-    if dropout is None:
-        return model
-    other = BertModel(model.config.with_dropout(dropout))
-    other.load_state_dict(model.state_dict())
-    return other
-
-
-def _prepare(
-    kind: str, checkpoint: Path, config: BertConfig, options: Options
-) -> Callable[..., Task]:
-    """What reads the files of a task, for sequences as long as the options say."""
-    if options.max_tokens is None:
-        raise ValueError("expected a longest input, found none")
-    pieces = WordPieces(checkpoint, max_tokens=options.max_tokens, vocab_size=config.vocab_size)
-    match kind:
-        case "sequence":
-            return partial(sequences.prepare, pieces=pieces)
-        case "token":
-            return partial(tokens.prepare, pieces=pieces)
-        case "question":
-            return partial(questions.prepare, pieces=pieces, overlap=options.overlap)
-    raise TrainingError(f"There is no task {kind}; there are {', '.join(TASKS)}.")
 
 
 def _claim(out: Path) -> None:

@@ -1,35 +1,108 @@
-"""Inputs in, padded batches for the encoder out, in the order in which they are trained on."""
+"""Texts in, inputs in padded batches out, in the order in which they are trained on.
+
+An input is [CLS] first [SEP], or [CLS] first [SEP] second [SEP]. Knows nothing of labels or models.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from tokenizers import Encoding
 from torch import Tensor
 
-from training.finetune.pieces import Input, Int64
-from training.padded import pad
+from training.masking import pad
+from training.vocabulary import read_model_tokenizer
 
+Int64 = NDArray[np.int64]
+CHUNK = 1024  # texts tokenised at once: an Encoding is far larger than the ids kept of it
 # Batches are filled from this many at a time, sorted by length: little padding, still a random mix.
 WINDOW_BATCHES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """One sequence for the encoder, the rows that the head reads of it, and what they should say.
+
+    A long text can be several inputs.
+    """
+
+    ids: Int64  # (tokens,)
+    second: int  # the first token of the second segment; `len(ids)` where there is none
+    rows: Int64  # (rows,): numbers of the tokens that the head reads
+    targets: Int64  # (targets,): what a task's loss compares the rows' logits with
+
+
+class WordPieces:
+    """The tokenizer of a checkpoint, and the longest sequence that it is used for."""
+
+    def __init__(self, folder: Path, *, max_tokens: int, vocab_size: int) -> None:
+        """Read `folder`'s tokenizer.json for sequences of `max_tokens`, special ones included."""
+        self._tokenizer, self._vocabulary = read_model_tokenizer(folder, vocab_size)
+        self.max_tokens = max_tokens
+
+    def of_texts(self, texts: Sequence[str]) -> Iterator[Encoding]:
+        """The pieces of each text, with the characters they stand for, without special tokens."""
+        for chunk in _chunks(texts):
+            yield from self._tokenizer.encode_batch(list(chunk), add_special_tokens=False)
+
+    def of_words(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
+        """The pieces of sentences that are split into words; `word_ids` tells whose each is."""
+        for chunk in _chunks(sentences):
+            yield from self._tokenizer.encode_batch(
+                [list(words) for words in chunk], is_pretokenized=True, add_special_tokens=False
+            )
+
+    def input(
+        self,
+        first: Sequence[int],
+        second: Sequence[int] | None = None,
+        *,
+        rows: Sequence[int] = (0,),
+        targets: Sequence[int],
+    ) -> Input:
+        """Join one segment or two; row 0 is [CLS]."""
+        ids = [self._vocabulary.cls, *first, self._vocabulary.sep]
+        boundary = len(ids)
+        if second is not None:
+            ids += [*second, self._vocabulary.sep]
+        if len(ids) > self.max_tokens:
+            raise ValueError(f"expected at most {self.max_tokens} tokens, found {len(ids)}")
+        tokens, read, wanted = (np.array(values, np.int64) for values in (ids, rows, targets))
+        return Input(tokens, boundary, read, wanted)
+
+
+def shared_room(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens each of two segments keeps, the longer one giving way first.
+
+    >>> shared_room(50, 10, 30)
+    (20, 10)
+    >>> shared_room(50, 40, 31)
+    (16, 15)
+    """
+    if first + second <= room:
+        return first, second
+    half = room // 2
+    if second <= half:
+        return room - second, second
+    if first <= room - half:
+        return first, room - first
+    return room - half, half
 
 
 @dataclass(frozen=True, eq=False)
 class InputBatch:
     """A rectangle of tokens. A row is a token's place in it: b * seq + s."""
 
-    ids: Tensor
-    """int64 (batch, seq), padded with 0 at the end; attention never sees the padding."""
-    token_types: Tensor
-    """int64 (batch, seq)"""
-    lengths: Tensor
-    """int64 (batch,)"""
-    rows: Tensor
-    """int64 (rows,) those that the head reads, input by input."""
-    counts: Tensor
-    """int64 (batch,) how many rows are read of each input."""
-    targets: Tensor
-    """int64 (targets,) those of all inputs, one after the other."""
+    ids: Tensor  # int64 (batch, seq), padded with 0 at the end
+    token_types: Tensor  # int64 (batch, seq)
+    lengths: Tensor  # int64 (batch,)
+    rows: Tensor  # int64 (rows,): those that the head reads, input by input
+    counts: Tensor  # int64 (batch,): how many rows are read of each input
+    targets: Tensor  # int64 (targets,): those of all inputs, one after the other
 
     def to(self, device: torch.device) -> "InputBatch":
         """The same batch on a device."""
@@ -77,3 +150,9 @@ def prediction_batches(lengths: Int64, batch_size: int) -> Iterator[Int64]:
     order = (-lengths).argsort(kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
+
+
+def _chunks(texts: Sequence[str] | Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    remaining = iter(texts)
+    while chunk := list(islice(remaining, CHUNK)):
+        yield chunk  # type: ignore[misc]

@@ -14,11 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training.errors import TrainingError
-from training.finetune.heads import BertHead
-from training.finetune.inputs import InputBatch, collate, prediction_batches, training_batches
-from training.finetune.options import Options
-from training.finetune.pieces import Input
-from training.finetune.task import Float32, Loss, Measures, Task
+from training.finetune.inputs import (
+    Input,
+    InputBatch,
+    collate,
+    prediction_batches,
+    training_batches,
+)
+from training.finetune.task import BertHead, Float32, Loss, Measures, Options, Task
 from training.optimiser import descend, make_adamw, rise_and_fall
 
 BETA2 = 0.999  # of AdamW

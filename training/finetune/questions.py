@@ -7,7 +7,7 @@ without the answer gives its probability to [CLS], so its spans cannot win by be
 themselves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tokenizers import Encoding
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
@@ -25,30 +24,22 @@ from models.probabilities import softmax
 from models.spans import best_spans
 from training.errors import TrainingError
 from training.finetune.data import Answer, QuestionExample, read_questions
-from training.finetune.inputs import InputBatch
+from training.finetune.inputs import Input, InputBatch, WordPieces
 from training.finetune.measures import answer_f1, exact_match
-from training.finetune.pieces import Input, WordPieces
 from training.finetune.task import Float32, Measures, Split, Task
 
 QUESTION_TOKENS = 64  # longer questions are cut, as in the paper's code
-OVERLAP = 128  # tokens that neighbouring windows share
 NOT_HERE = (0, 0)
 LONGEST = 30  # tokens of an answer, as in the paper's code
 
 
-def prepare(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int = OVERLAP) -> Task:
+def prepare_questions(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int) -> Task:
     """Read the files; "no answer" is an answer only where `train` has a question without one."""
     examples = read_questions(train)
     abstain = any(not example.answers for example in examples)
     split = partial(_split, pieces=pieces, overlap=overlap, abstain=abstain)
-    return Task(
-        head=QA,
-        loss=span_loss,
-        watched="f1",
-        labels=(),
-        train=split(examples),
-        dev=split(read_questions(dev)) if dev else None,
-    )
+    kept = split(read_questions(dev)) if dev else None
+    return Task(QA, span_loss, "f1", (), split(examples), kept)
 
 
 def span_loss(logits: Tensor, batch: InputBatch) -> Tensor:
@@ -93,23 +84,7 @@ class Window:
     """A part of a context."""
 
     example: int
-    offsets: tuple[tuple[int, int], ...]
-    """Of each token, the first character in the context and the one after the last."""
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    """A question and its context in word pieces."""
-
-    question: list[int]
-    context: Encoding
-    answer: tuple[int, int] | None  # first and last token in the context
-
-    def target(self, begin: int, end: int) -> tuple[int, int]:
-        """The rows of the answer in the window [begin, end) of the context."""
-        if self.answer is None or self.answer[0] < begin or self.answer[1] >= end:
-            return NOT_HERE
-        return 1 + self.answer[0] - begin, 1 + self.answer[1] - begin
+    offsets: tuple[tuple[int, int], ...]  # of each token, its first character and its end
 
 
 def _split(
@@ -117,27 +92,28 @@ def _split(
 ) -> Split:
     inputs: list[Input] = []
     places: list[Window] = []
-    for number, tokens in enumerate(_tokens(examples, pieces)):
-        room = pieces.max_tokens - 3 - len(tokens.question)
-        for begin, end in windows(len(tokens.context), room, overlap):
-            before = len(tokens.question) + 2  # [CLS] question [SEP]
-            rows = [0, *range(before, before + end - begin)]
-            target = tokens.target(begin, end)
-            context = tokens.context.ids[begin:end]
-            inputs.append(pieces.input(tokens.question, context, rows=rows, targets=target))
-            places.append(Window(number, tuple(tokens.context.offsets[begin:end])))
-    return Split(len(examples), inputs, partial(_score, examples, places, abstain))
-
-
-def _tokens(examples: Sequence[QuestionExample], pieces: WordPieces) -> Iterator[_Tokens]:
     longest = min(QUESTION_TOKENS, (pieces.max_tokens - 3) // 2)
     questions = pieces.of_texts([example.question for example in examples])
     contexts = pieces.of_texts([example.context for example in examples])
-    for example, question, context in zip(examples, questions, contexts, strict=True):
+    for number, example in enumerate(examples):
+        question, context = next(questions).ids[:longest], next(contexts)
         if not len(context):
             raise TrainingError(f"{example.place}: the tokenizer keeps nothing of its context.")
         answer = locate(context.offsets, example.answers[0]) if example.answers else None
-        yield _Tokens(question.ids[:longest], context, answer)
+        before = len(question) + 2  # [CLS] question [SEP]
+        for begin, end in windows(len(context), pieces.max_tokens - before - 1, overlap):
+            rows = [0, *range(before, before + end - begin)]
+            target = _target(answer, begin, end)
+            inputs.append(pieces.input(question, context.ids[begin:end], rows=rows, targets=target))
+            places.append(Window(number, tuple(context.offsets[begin:end])))
+    return Split(len(examples), inputs, partial(_score, examples, places, abstain))
+
+
+def _target(answer: tuple[int, int] | None, begin: int, end: int) -> tuple[int, int]:
+    """The rows of an answer, its first and last token, in the window [begin, end)."""
+    if answer is None or answer[0] < begin or answer[1] >= end:
+        return NOT_HERE
+    return 1 + answer[0] - begin, 1 + answer[1] - begin
 
 
 def _score(

@@ -1,19 +1,16 @@
 """A finished fine-tuning in, a table and a report.json with what a repetition needs out."""
 
 import json
-import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+from training.device import versions
 from training.finetune.loop import History
-from training.finetune.options import Options
-from training.finetune.task import Split
+from training.finetune.task import Options, Split
 from training.stored_corpus import sha256_of
 
 REPORT_FILE = "report.json"
-PACKAGES = ("torch", "tokenizers", "numpy")
 
 
 @dataclass(frozen=True)
@@ -70,22 +67,13 @@ class Report:
 
     def document(self) -> dict[str, object]:
         """For programs."""
-        return {
-            "task": self.task,
-            "checkpoint": self.checkpoint,
-            "labels": list(self.labels),
-            "train": asdict(self.train),
-            "dev": asdict(self.dev) if self.dev else None,
-            "options": asdict(self.options),
-            "device": self.device,
-            "versions": {
-                "python": platform.python_version(),
-                **{package: version(package) for package in PACKAGES},
-            },
-            "epochs": [asdict(epoch) for epoch in self.history.epochs],
-            "kept_epoch": self.history.kept.number,
-            "watched": self.watched,
-            "measures": self.history.kept.measures,
+        document, kept = asdict(self), self.history.kept
+        epochs = document.pop("history")["epochs"]
+        return document | {
+            "versions": versions(),
+            "epochs": epochs,
+            "kept_epoch": kept.number,
+            "measures": kept.measures,
             "seconds": round(self.seconds, 1),
         }
 

@@ -1,15 +1,22 @@
-"""What the training loop must know of a task: its inputs, its head, its loss and its measures."""
+"""What a fine-tuning must know of a task (inputs, head, loss, measures), its options and its model.
+
+Letters: B batch, S sequence, H hidden, R rows that are read, K logits. Knows nothing of files.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.heads import SEQUENCE, Head
-from training.finetune.inputs import InputBatch
-from training.finetune.pieces import Input
+from models.heads import SEQUENCE, Head, Reads
+from training.errors import TrainingError
+from training.finetune.inputs import Input, InputBatch
+from training.model import BertModel
+from training.options import flag, option
 
 Float32 = NDArray[np.float32]
 Measures = dict[str, float]
@@ -47,3 +54,79 @@ class Task:
         if self.head is SEQUENCE:
             said["problem_type"] = "single_label_classification"
         return said
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a task is learnt. Defaults are of Devlin et al. 2018, A.3, and of their code."""
+
+    epochs: int = option(3, "passes over the training data")
+    rate: float = option(5e-5, "highest learning rate")
+    batch_size: int = option(32, "examples (or parts of long ones) per step")
+    max_tokens: int | None = option(
+        None, "longest input; default: 128, questions 384, or what the model has room for", kind=int
+    )
+    overlap: int = option(128, "tokens that neighbouring windows of a long context share")
+    patience: int = option(2, "epochs without a better dev measure before it stops")
+    warm_up: float = option(0.1, "share of the steps in which the rate rises")
+    dropout: float | None = option(None, "default: the checkpoint's own", kind=float)
+    seed: int = option(0, "of the new layer, of dropout and of the order of examples")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{flag(name)} must be at least 1.")
+        if not self.rate > 0:
+            raise TrainingError("--rate must be above 0.")
+        for name in ("warm_up", "dropout"):
+            if not 0 <= (getattr(self, name) or 0) < 1:
+                raise TrainingError(f"{flag(name)} must be at least 0 and below 1.")
+        for name in ("overlap", "seed"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"{flag(name)} must not be negative.")
+
+
+class BertHead(nn.Module):
+    """An encoder and the layer that reads it: a head that is one product.
+
+    With the names of Hugging Face's checkpoints (`bert.*`, `classifier.*`, `qa_outputs.*`), so that
+    `state_dict()` is one.
+    """
+
+    def __init__(self, bert: BertModel, head: Head, labels: int = 0) -> None:
+        """`labels` are the numbers that it gives for each row, where the head does not say."""
+        super().__init__()
+        self.config = bert.config
+        self.bert = bert
+        self._pooled = head.reads is Reads.POOLED
+        if not self._pooled:
+            del bert.pooler  # it would be saved without ever having been trained
+        # As in the paper's code, spans are read without dropout.
+        self.dropout = nn.Dropout(0.0 if head.width else self.config.hidden_dropout_prob)
+        (self._name,) = head.modules.values()
+        layer = nn.Linear(self.config.hidden_size, head.width or labels)
+        nn.init.normal_(layer.weight, std=self.config.initializer_range)
+        nn.init.zeros_(layer.bias)
+        self.add_module(self._name, layer)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def forward(self, ids: Tensor, token_types: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """The logits of the rows that are read.
+
+        Args:
+            ids: int64 (B, S), padded at the end.
+            token_types: int64 (B, S), 0 for the first segment and 1 for the second.
+            lengths: int64 (B,), tokens per sequence without padding.
+            rows: int64 (R,), b * S + s of the tokens that the head reads.
+
+        Returns:
+            float (R, K)
+        """
+        hidden = self.bert(ids, token_types, lengths, rows)
+        hidden = self.bert.pooled(hidden) if self._pooled else hidden
+        return cast("Tensor", self.get_submodule(self._name)(self.dropout(hidden)))

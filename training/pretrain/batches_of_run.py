@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from training.batches import PairBatches, SentenceBatches
-from training.padded import Padded, PairBatch
+from training.masking import Padded, PairBatch
 from training.pretrain.recipe import Recipe
 from training.stored_corpus import Corpus
 
@@ -27,7 +27,6 @@ class RunBatches:
 
     def __init__(self, corpus: Corpus, recipe: Recipe, processes: int) -> None:
         self._recipe = recipe
-        self._processes = processes
         self._per_step = recipe.accumulate * processes
         self._usual = _pairs(corpus, recipe, recipe.sequence_tokens)
         self._longer = _pairs(corpus, recipe, recipe.long_tokens or recipe.sequence_tokens)
@@ -40,8 +39,8 @@ class RunBatches:
     def batch(self, number: int) -> MicroBatch:
         """Micro-batch `number`, counted over all steps and processes."""
         step, place = divmod(number, self._per_step)
-        longer = self._recipe.longer_before(step, self._processes)
-        if self._recipe.longer_before(step + 1, self._processes) > longer:
+        longer = self._recipe.longer_before(step)
+        if self._recipe.longer_before(step + 1) > longer:
             pairs = self._longer.batch(longer * self._per_step + place)
         else:
             pairs = self._usual.batch(number - longer * self._per_step)

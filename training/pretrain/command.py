@@ -11,17 +11,22 @@ import torch
 from training.batches import masked_documents
 from training.checkpoint import load_encoder, load_pretraining
 from training.config import SIZES, named_config
-from training.device import add_device_flags, chosen_device, keep_freed_memory
+from training.device import (
+    Processes,
+    add_device_flags,
+    chosen_device,
+    joined,
+    keep_freed_memory,
+)
+from training.masking import PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Objective
 from training.optimiser import make_adamw
 from training.options import add_flags, given_flags
-from training.padded import PairBatch
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import RunBatches
 from training.pretrain.curves import draw_curves
 from training.pretrain.loop import Interruption, Intervals, Run
-from training.pretrain.processes import Processes, joined
 from training.pretrain.recipe import Recipe, read_recipe
 from training.pretrain.run_folder import RunFolder, RunIdentity, restore
 from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
@@ -37,10 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder of the run; an earlier run there goes on")
     parser.add_argument("--recipe", dest="recipe_file", type=Path, help="TOML file of options")
     add_device_flags(parser)
-    every = Intervals()
-    parser.add_argument("--report-every", type=int, default=every.report, metavar="STEPS")
-    parser.add_argument("--measure-every", type=int, default=every.measure, metavar="STEPS")
-    parser.add_argument("--save-every", type=int, default=every.save, metavar="STEPS")
+    add_flags(parser, Intervals)
     parser.add_argument(
         "--measure-batches", type=int, default=16, help="held-out batches to measure on"
     )
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     keep_freed_memory()
     device = chosen_device(arguments)
     recipe = read_recipe(arguments.recipe_file, given_flags(arguments, Recipe))
-    intervals = Intervals(arguments.report_every, arguments.measure_every, arguments.save_every)
+    intervals = Intervals(**given_flags(arguments, Intervals))
     interruption = Interruption()
     with joined(device) as processes:
         run, batches = prepare(
@@ -63,8 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         finished = run.train(stream, interruption)
         if processes.leads:
             if finished:
-                with run.result():
-                    run.folder.save_final(run.model)
+                run.folder.save_final(run.result)
             draw_curves(run.folder.metrics, run.folder.curves)
     if not finished:
         print(f"Stopped after step {run.step}; the same command goes on.", file=sys.stderr)
@@ -120,11 +121,9 @@ def start_model(recipe: Recipe, corpus: Corpus) -> BertForPreTraining:
     if recipe.init in SIZES:
         config = named_config(recipe.init, vocab_size=corpus.vocabulary.size)
         return BertForPreTraining(config.with_dropout(recipe.dropout))
-    model = load_pretraining(Path(recipe.init), fresh_heads=True)
-    config = model.config.with_dropout(recipe.dropout)
-    rebuilt = BertForPreTraining(replace(config, pad_token_id=corpus.vocabulary.pad))
-    rebuilt.load_state_dict(model.state_dict())
-    return rebuilt
+    model = load_pretraining(Path(recipe.init), fresh_heads=True, dropout=recipe.dropout)
+    model.config = replace(model.config, pad_token_id=corpus.vocabulary.pad)
+    return model
 
 
 def _held_out(corpus_folder: Path, recipe: Recipe, count: int) -> list[PairBatch]:

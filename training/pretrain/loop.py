@@ -17,14 +17,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from training.device import Processes
 from training.int8 import measure_factors, round_products
+from training.masking import PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
 from training.optimiser import descend
-from training.padded import PairBatch
+from training.options import option
 from training.pretrain.average import WeightAverage
 from training.pretrain.batches_of_run import MicroBatch
-from training.pretrain.processes import Processes
 from training.pretrain.recipe import Recipe
 from training.pretrain.run_folder import RunFolder
 
@@ -35,9 +36,9 @@ _PARTS = tuple(field.name for field in fields(Losses))
 class Intervals:
     """How often things happen, in steps."""
 
-    report: int = 20
-    measure: int = 500
-    save: int = 500
+    report_every: int = option(20, "steps between two lines of metrics")
+    measure_every: int = option(500, "steps between two measurements on held-out documents")
+    save_every: int = option(500, "steps between two checkpoints")
 
 
 class Interruption:
@@ -78,12 +79,12 @@ class Run:
         with shown:
             while self.step < steps:
                 if self.step == int8_from:
-                    round_products(self.model, measure_factors(self.model))
+                    self._round()
                 rate = self.recipe.rate_at(self.step, self.processes.count)
                 totals += self._step(wrapped, batches, rate)
                 self.step += 1
                 shown.update()
-                if self.step % self.intervals.report == 0 or self.step == steps:
+                if self.step % self.intervals.report_every == 0 or self.step == steps:
                     done = self.step - since
                     mean = self.processes.mean(totals / done)
                     self._report(mean, rate, done, time.monotonic() - started)
@@ -95,9 +96,15 @@ class Run:
                     return self.step == steps
         return True
 
+    def _round(self) -> None:
+        factors = measure_factors(self.model)
+        round_products(self.model, factors)
+        if self.average:
+            round_products(self.average.module, factors)
+
     def _to_stop(self, interruption: Interruption) -> bool:
         """Whether to stop here. Several processes ask each other, which waits for their devices."""
-        if self.processes.count > 1 and self.step % self.intervals.report:
+        if self.processes.count > 1 and self.step % self.intervals.report_every:
             return False
         return self.processes.any(here=interruption.asked)
 
@@ -121,7 +128,7 @@ class Run:
             totals += torch.stack([getattr(losses, part).detach() for part in _PARTS])
         descend(self.optimiser, self.model, rate)
         if self.average:
-            self.average.update()
+            self.average.update_parameters(self.model)
         return totals / count
 
     def _no_sync(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[object]:
@@ -164,30 +171,30 @@ class Run:
     def _measure_or_save(self, steps: int) -> None:
         if not self.processes.leads:
             return
-        if self.held_out and (self.step % self.intervals.measure == 0 or self.step == steps):
-            with self.result():
-                self.folder.report({"step": self.step, **self.measure()})
-        if self.step % self.intervals.save == 0 or self.step == steps:
+        if self.held_out and (self.step % self.intervals.measure_every == 0 or self.step == steps):
+            self.folder.report({"step": self.step, **self.measure()})
+        if self.step % self.intervals.save_every == 0 or self.step == steps:
             self._save()
 
     def _save(self) -> None:
         if self.processes.leads:
             self.folder.save(self.model, self.optimiser, self.average, self.step)
 
-    def result(self) -> AbstractContextManager[object]:
-        """Within, the model has the weights that the run is for: their mean, or the latest."""
-        return self.average.in_model() if self.average else nullcontext()
+    @property
+    def result(self) -> BertForPreTraining:
+        """The model that the run is for: with the mean of the weights, or the latest."""
+        return self.average.module if self.average else self.model
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """Loss and accuracy at the masks of the held-out batches."""
-        self.model.eval()
+        model = self.result.eval()
         loss = right = masks = 0.0
         for batch in self.held_out:
             pairs = PairTensors.of(batch, self.processes.device)
             with self._autocast():
-                hidden, _ = hidden_rows(self.model.bert, pairs)
-                logits = self.model.mlm_logits(hidden).float()
+                hidden, _ = hidden_rows(model.bert, pairs)
+                logits = model.mlm_logits(hidden).float()
             loss += float(nn.functional.cross_entropy(logits, pairs.masked_ids, reduction="sum"))
             right += float((logits.argmax(-1) == pairs.masked_ids).sum())
             masks += len(pairs.masked_ids)

@@ -12,7 +12,6 @@ from training.options import option
 
 SCHEDULES = ("linear", "stable")
 PRECISIONS = ("fp32", "bf16")
-PLACES = ("end", "throughout")
 
 
 def _share(default: float, purpose: str) -> Any:
@@ -33,8 +32,7 @@ class Recipe:
     accumulate: int = option(1, "micro-batches per step")
     sequence_tokens: int = option(128, "tokens in a pair of segments")
     long_tokens: int = option(0, "tokens in a pair in some of the steps; 0 for no such steps")
-    long_part: float = _share(0.1, "the steps with these longer pairs")
-    long_place: str = _choice("end", "where these steps are", PLACES)
+    long_part: float = _share(0.1, "the steps with these longer pairs, at even distances")
     int8_part: float = _share(0.0, "the steps, the last, that round as int8 export does")
     short: float = _share(0.1, "the pairs that aim at a random shorter length")
     single: float = _share(0.0, "the pairs made of one sentence each")
@@ -76,27 +74,16 @@ class Recipe:
         """
         return max(1, round(self.tokens / (self.batch_tokens * self.accumulate * processes)))
 
-    def longer_from(self, processes: int) -> int:
-        """The step from which all sequences are longer; that after the last where none is."""
-        steps = self.steps(processes)
-        at_end = self.long_tokens and self.long_place == "end"
-        return round((1 - self.long_part) * steps) if at_end else steps
-
-    def longer_before(self, step: int, processes: int) -> int:
+    def longer_before(self, step: int) -> int:
         """How many of the steps before `step` have longer sequences.
 
-        Throughout a run they come at even distances, whose places do not depend on its length.
+        They come at even distances, whose places do not depend on the length of the run.
 
-        >>> long = {"tokens": 40_960, "long_tokens": 512, "long_part": 0.2}
-        >>> [Recipe(**long).longer_before(step, processes=1) for step in range(11)]
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]
-        >>> recipe = Recipe(**long, long_place="throughout")
-        >>> [recipe.longer_before(step, processes=1) for step in range(11)]
+        >>> recipe = Recipe(long_tokens=512, long_part=0.2)
+        >>> [recipe.longer_before(step) for step in range(11)]
         [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2]
         """
-        if self.long_tokens and self.long_place == "throughout":
-            return int(step * self.long_part)
-        return max(0, step - self.longer_from(processes))
+        return int(step * self.long_part) if self.long_tokens else 0
 
     def int8_from(self, processes: int) -> int:
         """The step from which products are rounded; that after the last where none are."""
@@ -112,10 +99,10 @@ class Recipe:
         return self.rate * rise_and_fall(step, steps, warm_up=self.warm_up, decay=self._decay)
 
     def ending_begins(self, processes: int) -> int:
-        """The first step of the run's end: a lower rate, longer sequences or rounding."""
+        """The first step of the run's end: a lower rate, or rounding."""
         steps = self.steps(processes)
         falls = steps - fall_steps(steps, warm_up=self.warm_up, decay=self._decay)
-        return min(falls, self.longer_from(processes), self.int8_from(processes))
+        return min(falls, self.int8_from(processes))
 
     @property
     def _decay(self) -> float | None:

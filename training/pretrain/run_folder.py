@@ -27,7 +27,6 @@ STATE_FILE = "training_state.pt"
 _PATHS = ("init", "teacher")
 # What says how a run ends, and so may change before its end begins.
 _ENDING = {"tokens", "decay", "int8_part", "average"}
-_LONGER = {"long_tokens", "long_part"}  # these too, where longer sequences come at the end
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class RunFolder:
         """Write what this run is, or raise `TrainingError` when it is not the one that began here.
 
         Only how it ends may change, such as `tokens`, and only before the end begins: the fall of
-        the learning rate, longer sequences or rounding.
+        the learning rate, or rounding.
         """
         path = self.path / "run.json"
         if path.is_file():
@@ -130,7 +129,8 @@ def restore(
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["random"])
     if factors := state.get("int8_factors"):  # runs of before have none
-        round_products(model, factors)
+        for rounded in (model, average.module) if average else (model,):
+            round_products(rounded, factors)
     if average and state.get("average"):  # which a run may begin to keep at any step
         average.load_state_dict(state["average"])
     if state["cuda_random"] and torch.cuda.is_available():
@@ -147,8 +147,7 @@ def _check_same(identity: RunIdentity, found: dict[str, Any], step: int, path: P
     begun = make_recipe(found["recipe"])
     old, new = asdict(begun), asdict(identity.recipe)
     changed = {name for name in old if old[name] != new[name] and name not in _PATHS}
-    may_change = _ENDING | (_LONGER if begun.long_place == "end" else set())
-    if others := sorted(changed - may_change):
+    if others := sorted(changed - _ENDING):
         raise TrainingError(
             f"The run in {path} began with another `{others[0]}` ({old[others[0]]}); "
             "resume it with the same recipe, or choose another folder."

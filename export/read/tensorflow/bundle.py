@@ -7,52 +7,43 @@ tensorflow/core/protobuf/tensor_bundle.proto. Every CRC that TensorFlow wrote is
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final
 
 import google_crc32c
 import ml_dtypes
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 from numpy.typing import NDArray
 
 from export.errors import ExportError, told
-from export.read.tensorflow.wire import message, nested, number, varint
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48  # bytes: two block handles, padding, the magic number
-TRAILER = 5  # bytes after a block: compression, CRC
 HEADER_KEY = ""  # sorts first, and describes the bundle
 # TensorFlow's DataType -> how the bytes are read; all others are refused when asked for.
 DTYPES = {1: np.float32, 2: np.float64, 14: ml_dtypes.bfloat16, 19: np.float16}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where one tensor lies."""
-
-    dtype: int
-    shape: tuple[int, ...]
-    shard: int
-    offset: int
-    size: int  # bytes
-    crc: int  # masked
-    sliced: bool  # stored in parts, under other names
-
-    @classmethod
-    def parse(cls, value: bytes) -> Self:
-        """A BundleEntryProto."""
-        fields = message(value)
-        dims = [dim for shape in nested(fields, 2) for dim in nested(message(shape), 2)]
-        return cls(
-            dtype=number(fields, 1),
-            shape=tuple(number(message(dim), 1) for dim in dims),
-            shard=number(fields, 3),
-            offset=number(fields, 4),
-            size=number(fields, 5),
-            crc=number(fields, 6),
-            sliced=7 in fields,
-        )
+# Message -> the fields that are read of it, in protobuf's types.
+FIELD: Final = descriptor_pb2.FieldDescriptorProto
+MESSAGES: Final[dict[str, list[Any]]] = {
+    "Dim": [FIELD(name="size", number=1, type=FIELD.TYPE_INT64)],
+    "Shape": [FIELD(name="dim", number=2, label=FIELD.LABEL_REPEATED, type_name="Dim")],
+    "Header": [
+        FIELD(name="num_shards", number=1, type=FIELD.TYPE_INT32),
+        FIELD(name="endianness", number=2, type=FIELD.TYPE_INT32),
+    ],
+    "Entry": [
+        FIELD(name="dtype", number=1, type=FIELD.TYPE_INT32),
+        FIELD(name="shape", number=2, type_name="Shape"),
+        FIELD(name="shard_id", number=3, type=FIELD.TYPE_INT32),
+        FIELD(name="offset", number=4, type=FIELD.TYPE_INT64),
+        FIELD(name="size", number=5, type=FIELD.TYPE_INT64),
+        FIELD(name="crc32c", number=6, type=FIELD.TYPE_FIXED32),  # masked
+        # Of a tensor that is stored in parts, under other names.
+        FIELD(name="slices", number=7, label=FIELD.LABEL_REPEATED, type=FIELD.TYPE_BYTES),
+    ],
+}
 
 
 class Bundle:
@@ -65,22 +56,26 @@ class Bundle:
             ExportError: the index is damaged, cut short, compressed or written big-endian.
         """
         self._prefix = prefix
-        index = prefix.with_name(f"{prefix.name}.index")
+        index = index_of(prefix)
         with told(index, "read"):
             data = index.read_bytes()
         try:
             values = dict(_table(data))
-            header = message(values.pop(HEADER_KEY))
-            self.entries = {name: Entry.parse(value) for name, value in values.items()}
-        except (ValueError, IndexError, KeyError) as error:
+            header = _message("Header").FromString(values.pop(HEADER_KEY))
+            self.entries = {name: _message("Entry").FromString(v) for name, v in values.items()}
+        except (ValueError, IndexError, KeyError, message.DecodeError) as error:
             detail = f" ({error})" if isinstance(error, ValueError) else ""
             raise ExportError(f"{index.name} is damaged or was cut short{detail}.") from None
-        self._shards = number(header, 1)
-        if number(header, 2) != 0:
+        self._shards = header.num_shards
+        if header.endianness != 0:
             raise ExportError(f"{index.name} was written big-endian, which Cloze does not read.")
         for name, entry in self.entries.items():
-            if entry.sliced:
+            if entry.slices:
                 raise ExportError(f"{name} is a partitioned variable, which Cloze does not read.")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one tensor, as stored."""
+        return tuple(dim.size for dim in self.entries[name].shape.dim)
 
     def read(self, name: str) -> NDArray[Any]:
         """One tensor in its stored type.
@@ -88,19 +83,31 @@ class Bundle:
         Raises:
             ExportError: it is not floating point, or its bytes are missing or changed.
         """
-        entry = self.entries[name]
+        entry, shape = self.entries[name], self.shape(name)
         if entry.dtype not in DTYPES:
             raise ExportError(f"{name} is stored in a type that is not floating point.")
         path = self._prefix.with_name(
-            f"{self._prefix.name}.data-{entry.shard:05d}-of-{self._shards:05d}"
+            f"{self._prefix.name}.data-{entry.shard_id:05d}-of-{self._shards:05d}"
         )
-        data = _read_at(path, entry.offset, entry.size)
-        if checksum(data) != entry.crc:
+        if not path.is_file():
+            raise ExportError(f"{path.name} is missing; its index says it holds weights.")
+        # Before reading: a damaged index may ask for more bytes than there is memory.
+        if (found := path.stat().st_size) < entry.offset + entry.size:
+            raise ExportError(f"{path.name} was cut short: it has {found} bytes.")
+        with told(path, "read"), path.open("rb") as file:
+            file.seek(entry.offset)
+            data = file.read(entry.size)
+        if checksum(data) != entry.crc32c:
             raise ExportError(f"{path.name} is damaged: the checksum of {name} does not agree.")
         array = np.frombuffer(data, DTYPES[entry.dtype]).copy()  # bytes cannot be written to
-        if array.size != np.prod(entry.shape, dtype=int):
-            raise ExportError(f"{path.name} does not hold {name} in the shape {entry.shape}.")
-        return array.reshape(entry.shape)
+        if array.size != np.prod(shape, dtype=int):
+            raise ExportError(f"{path.name} does not hold {name} in the shape {shape}.")
+        return array.reshape(shape)
+
+
+def index_of(prefix: Path) -> Path:
+    """The index of the checkpoint called `prefix`."""
+    return prefix.with_name(f"{prefix.name}.index")
 
 
 def checksum(data: bytes) -> int:
@@ -111,6 +118,17 @@ def checksum(data: bytes) -> int:
     """
     crc = int(google_crc32c.value(data))
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@cache
+def _message(name: str) -> Any:
+    """The class of one of `MESSAGES`."""
+    file = descriptor_pb2.FileDescriptorProto(name="tensor_bundle.proto")
+    for known, fields in MESSAGES.items():
+        file.message_type.add(name=known, field=fields)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
 
 
 def _table(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -147,12 +165,15 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += length
 
 
-def _read_at(path: Path, offset: int, size: int) -> bytes:
-    if not path.is_file():
-        raise ExportError(f"{path.name} is missing; its index says it holds weights.")
-    # Before reading: a damaged index may ask for more bytes than there is memory.
-    if (found := path.stat().st_size) < offset + size:
-        raise ExportError(f"{path.name} was cut short: it has {found} bytes.")
-    with told(path, "read"), path.open("rb") as file:
-        file.seek(offset)
-        return file.read(size)
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number that starts at byte `at`, seven bits to a byte, and where it ends.
+
+    >>> varint(bytes([0x96, 0x01]), 0)
+    (150, 2)
+    """
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        if data[at] < 0x80:  # the highest bit says that another byte follows
+            return value, at + 1
+        at, shift = at + 1, shift + 7

@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from export.errors import ExportError
-from export.read.tensorflow.bundle import Bundle
+from export.read.tensorflow.bundle import Bundle, index_of
 
 DEFAULT = "bert_model.ckpt"
 CONFIG = "bert_config.json"
@@ -30,6 +30,7 @@ _RENAMED = {
     "output_weights": "classifier.weight",
     "output_bias": "classifier.bias",
 }
+_TURNED = "/kernel"  # what is (in, out) there and (out, in) in PyTorch
 _SLOT = re.compile(r"(.+)/(adam_[mv]|Adam(_1)?|LAMB(_1)?)")
 
 
@@ -44,7 +45,7 @@ class TensorFlowSource:
     def read(self, key: str) -> NDArray[Any]:
         """One tensor, as `TensorSource.read`."""
         array = self.bundle.read(self.names[key])
-        return array.T if _is_kernel(self.names[key]) else array
+        return array.T if self.names[key].endswith(_TURNED) else array
 
 
 def open_tensorflow(prefix: Path) -> TensorFlowSource:
@@ -56,7 +57,10 @@ def open_tensorflow(prefix: Path) -> TensorFlowSource:
             "Cloze reads the name-based ones that Google's BERT was published in."
         )
     names = {torch_name(name): name for name in bundle.entries}
-    shapes = {key: _shape(bundle, name) for key, name in names.items()}
+    shapes = {
+        key: bundle.shape(name)[:: -1 if name.endswith(_TURNED) else 1]
+        for key, name in names.items()
+    }
     return TensorFlowSource(bundle, names, shapes)
 
 
@@ -68,8 +72,8 @@ def find_prefix(place: Path) -> Path | None:
     """
     if not place.is_dir():
         prefix = place.with_suffix("") if place.suffix == ".index" else place
-        return prefix if _index(prefix).is_file() else None
-    if _index(place / DEFAULT).is_file():
+        return prefix if index_of(prefix).is_file() else None
+    if index_of(place / DEFAULT).is_file():
         return place / DEFAULT
     prefixes = [index.with_suffix("") for index in sorted(place.glob("*.index"))]
     if len(prefixes) > 1:
@@ -91,16 +95,3 @@ def torch_name(name: str) -> str:
     name = re.sub(r"/layer_(\d+)/", r"/layer/\1/", name)
     name = re.sub(r"_embeddings$", "_embeddings/weight", name)
     return re.sub(r"/kernel$", "/weight", name).replace("/", ".")
-
-
-def _shape(bundle: Bundle, name: str) -> tuple[int, ...]:
-    shape = bundle.entries[name].shape
-    return shape[::-1] if _is_kernel(name) else shape
-
-
-def _is_kernel(name: str) -> bool:
-    return name.endswith("/kernel")
-
-
-def _index(prefix: Path) -> Path:
-    return prefix.with_name(f"{prefix.name}.index")

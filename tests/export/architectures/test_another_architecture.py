@@ -17,15 +17,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from export.architectures.architecture import Architecture, WeightNames
-from export.architectures.registry import ARCHITECTURES
-from export.check.layers import Float32, NumpyEncoder, Text
+from export.architectures.registry import ARCHITECTURES, canonical_shapes
+from export.check.layers import NumpyEncoder, Text
 from export.check.parity import TOLERANCE
 from export.graph.packed import PackedEncoder
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.config import EncoderConfig, read_sizes
 from export.read.documents import Fields
 from export.read.weight_names import checkpoint_key
-from export.read.weight_shapes import canonical_shapes
+from export.read.weights import Float32
 from export.restore.__main__ import restore
 from export.write.model_folder import export_model
 from models.heads import Shapes, norm_shapes, product_shapes

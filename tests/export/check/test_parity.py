@@ -15,22 +15,22 @@ from export.read.config import EncoderConfig
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, difference
 from tests.export.torch_bert import tiny_texts
 
-CONFIG = EncoderConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 1e-12, (), multi_label=False)
+CONFIG = EncoderConfig(67, 12, 3, 2, 20, 29, 2, "gelu")
 HEADS = ("mlm", "nsp", "pooler")
 
 Save = Callable[..., Path]
 
 
-@pytest.fixture
-def checkpoint(bert: Path) -> Checkpoint:
+@pytest.fixture(scope="module")
+def checkpoint(pretraining: Checkpoint) -> Checkpoint:
     """The tiny BertForPreTraining."""
-    return read_checkpoint(bert)
+    return pretraining
 
 
-@pytest.fixture
-def graph(checkpoint: Checkpoint, tmp_path: Path) -> BuiltGraph:
+@pytest.fixture(scope="module")
+def graph(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> BuiltGraph:
     """Its graph, with the second layer to pool besides the last."""
-    return build_graph(checkpoint, tmp_path / "graph", layers=(-2,))
+    return build_graph(checkpoint, tmp_path_factory.mktemp("parity") / "graph", layers=(-2,))
 
 
 def changed(checkpoint: Checkpoint, name: str, value: float, *, first: int = 0) -> MemoryWeights:
@@ -103,7 +103,7 @@ def test_true_graph_is_within_tolerance(checkpoint: Checkpoint, graph: BuiltGrap
         "target_log_probabilities",
         "nsp_logits",
     }
-    assert 0 < parity.worst_of(found) <= parity.TOLERANCE
+    assert 0 < max(found.values()) <= parity.TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,6 @@ def test_nan_in_an_output_counts_as_infinite(checkpoint: Checkpoint, tmp_path: P
     found = parity.measure_parity(graph.session, checkpoint.weights, graph.spec)
     assert found["nsp_logits"] == np.inf
     assert found["token_vectors"] <= parity.TOLERANCE
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_worst_of_differences_is_infinite_with_one_that_is_no_number(bad: float) -> None:
-    assert parity.worst_of({"a": 1e-6, "b": bad, "c": 2e-6}) == np.inf
 
 
 def test_scores_come_in_the_order_of_the_vocabulary(

@@ -118,7 +118,7 @@ def test_masks_stand_where_words_were(minilm_checkpoint: Path) -> None:
 
 def test_larger_encoders_are_measured_on_fewer_sentences() -> None:
     sentences = len(SENTENCES.read_text(encoding="utf-8").splitlines())
-    base = EncoderConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    base = EncoderConfig(30522, 768, 12, 12, 3072, 512, 2, "gelu")
     large = dataclasses.replace(
         base, hidden_size=1024, num_hidden_layers=24, intermediate_size=4096
     )

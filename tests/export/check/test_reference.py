@@ -25,23 +25,18 @@ ALONE = 1e-5  # one text alone against the same among others: only the order of 
 Save = Callable[..., Path]
 
 
-def assert_hidden_states(
-    checkpoint: Checkpoint, torch_bert: TorchBert, texts: list[Text], tolerance: float
+def assert_outputs(
+    checkpoint: Checkpoint, torch_bert: TorchBert, texts: list[Text], hidden: float, logits: float
 ) -> None:
-    encoded = reference.encode(checkpoint.weights, checkpoint.config, texts)
+    """Hidden states and heads, within their tolerances."""
+    weights, config = checkpoint.weights, checkpoint.config
+    encoded = reference.encode(weights, config, texts)
     assert len(encoded) == len(texts)
     for text, found in zip(texts, encoded, strict=True):
-        hidden = torch_bert(text).hidden
-        assert difference(found.last, hidden[-1]) <= tolerance
-        assert difference(found.second_to_last, hidden[-2]) <= tolerance
-
-
-def assert_heads(
-    checkpoint: Checkpoint, torch_bert: TorchBert, texts: list[Text], tolerance: float
-) -> None:
-    weights, config = checkpoint.weights, checkpoint.config
-    for text, found in zip(texts, reference.encode(weights, config, texts), strict=True):
-        for output, wanted in torch_bert(text).heads.items():
+        theirs = torch_bert(text)
+        assert difference(found.last, theirs.hidden[-1]) <= hidden
+        assert difference(found.second_to_last, theirs.hidden[-2]) <= hidden
+        for output, wanted in theirs.heads.items():
             if output == "mlm_log_probabilities":
                 ours = reference.masked_language_model(weights, config, found.last)
             elif output in {"nsp_logits", "sequence_logits"}:
@@ -49,50 +44,47 @@ def assert_heads(
                 ours = layers.linear(weights, output.removesuffix("_logits"), pooled)
             else:
                 ours = layers.linear(weights, output.removesuffix("_logits"), found.last)
-            assert difference(ours, wanted) <= tolerance, output
+            assert difference(ours, wanted) <= logits, output
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_tiny_models_compute_what_transformers_does(save: Save, architecture: str) -> None:
     folder = save(architecture, num_labels=2 if "Question" in architecture else 5)
     checkpoint, torch_bert = read_checkpoint(folder), TorchBert(folder, architecture)
-    assert_hidden_states(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN)
-    assert_heads(checkpoint, torch_bert, tiny_texts(), TINY_LOGITS)
+    assert_outputs(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN, TINY_LOGITS)
 
 
 @pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "relu"])
 def test_every_activation_computes_what_transformers_does(save: Save, activation: str) -> None:
     folder = save("BertForPreTraining", hidden_act=activation)
     checkpoint, torch_bert = read_checkpoint(folder), TorchBert(folder, "BertForPreTraining")
-    assert_hidden_states(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN)
-    assert_heads(checkpoint, torch_bert, tiny_texts(), TINY_LOGITS)
+    assert_outputs(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN, TINY_LOGITS)
 
 
 def test_decoder_of_its_own_is_used(save: Save) -> None:
     folder = save("BertForMaskedLM", tie_word_embeddings=False)
     checkpoint = read_checkpoint(folder)
     assert "mlm.decoder.weight" in checkpoint.weights
-    assert_heads(checkpoint, TorchBert(folder, "BertForMaskedLM"), tiny_texts(), TINY_LOGITS)
+    torch_bert = TorchBert(folder, "BertForMaskedLM")
+    assert_outputs(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN, TINY_LOGITS)
 
 
 def test_large_epsilon_is_obeyed(save: Save) -> None:
     folder = save("BertModel", layer_norm_eps=0.3)
-    assert_hidden_states(
-        read_checkpoint(folder), TorchBert(folder, "BertModel"), tiny_texts(), TINY_HIDDEN
-    )
+    checkpoint, torch_bert = read_checkpoint(folder), TorchBert(folder, "BertModel")
+    assert_outputs(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN, TINY_LOGITS)
 
 
 def test_one_layer_has_the_embeddings_before_it(save: Save) -> None:
     folder = save("BertModel", num_hidden_layers=1)
-    assert_hidden_states(
-        read_checkpoint(folder), TorchBert(folder, "BertModel"), tiny_texts(), TINY_HIDDEN
-    )
+    checkpoint, torch_bert = read_checkpoint(folder), TorchBert(folder, "BertModel")
+    assert_outputs(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN, TINY_LOGITS)
 
 
 def test_minilm_hidden_states_are_those_of_transformers(minilm_checkpoint: Path) -> None:
     checkpoint = read_checkpoint(minilm_checkpoint)
-    texts = real_texts(checkpoint)
-    assert_hidden_states(checkpoint, TorchBert(minilm_checkpoint, "BertModel"), texts, HIDDEN)
+    torch_bert = TorchBert(minilm_checkpoint, "BertModel")
+    assert_outputs(checkpoint, torch_bert, real_texts(checkpoint), HIDDEN, LOGITS)
 
 
 def test_standin_outputs_are_those_of_transformers(standin_checkpoint: Path) -> None:
@@ -100,8 +92,7 @@ def test_standin_outputs_are_those_of_transformers(standin_checkpoint: Path) -> 
     torch_bert = TorchBert(standin_checkpoint, "BertForPreTraining")
     texts = real_texts(checkpoint)
     assert {1} < {len(set(text.type_ids.tolist())) for text in texts}, "pairs among the texts"
-    assert_hidden_states(checkpoint, torch_bert, texts, HIDDEN)
-    assert_heads(checkpoint, torch_bert, texts, LOGITS)
+    assert_outputs(checkpoint, torch_bert, texts, HIDDEN, LOGITS)
 
 
 def test_text_is_the_same_alone_and_among_others(bert: Path) -> None:

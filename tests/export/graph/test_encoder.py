@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 
 from export.check import parity
 from export.check.layers import Text
 from export.graph.builder import GRAPH_FILE
-from export.read.checkpoint import read_checkpoint
-from tests.export.built_graph import BuiltGraph, build_graph, difference
+from export.read.checkpoint import Checkpoint, read_checkpoint
+from tests.export.built_graph import (
+    BuiltGraph,
+    build_graph,
+    difference,
+    nothing_wanted,
+    some_and_all,
+)
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, real_texts, tiny_texts
 
 TOLERANCE = 1e-4  # absolute, every output, tiny random models and real weights alike
@@ -34,10 +39,10 @@ def assert_outputs_are_torchs(graph: BuiltGraph, torch_bert: TorchBert, texts: l
         assert difference(found[name], value) <= TOLERANCE, name
 
 
-@pytest.fixture
-def tiny(bert: Path, tmp_path: Path) -> BuiltGraph:
+@pytest.fixture(scope="module")
+def tiny(pretraining: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> BuiltGraph:
     """The graph of the tiny BertForPreTraining, with the second layer to pool besides the last."""
-    return build_graph(read_checkpoint(bert), tmp_path / "graph", layers=(-2,))
+    return build_graph(pretraining, tmp_path_factory.mktemp("tiny") / "graph", layers=(-2,))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -149,14 +154,8 @@ def test_inner_layers_are_those_of_transformers(bert: Path, tmp_path: Path) -> N
 
 
 def test_rows_that_are_read_do_not_depend_on_the_others_read(tiny: BuiltGraph) -> None:
-    texts = tiny_texts()
-    reads = [[0, 2], [0, 10, 4], [0, 28], [0], [0]]
-    some, everything = tiny.run(texts, reads), tiny.run(texts)
-    starts = np.cumsum([0, *(len(text.ids) for text in texts)])
-    rows = [start + row for start, read in zip(starts, reads, strict=False) for row in read]
-    for name in ("token_vectors", "mlm_log_probabilities", "target_log_probabilities"):
-        assert difference(some[name], everything[name][rows]) <= SAME, name
-    assert difference(some["nsp_logits"], everything["nsp_logits"]) <= SAME
+    for name, some, everything in some_and_all(tiny, tiny_texts()):
+        assert difference(some, everything) <= SAME, name
 
 
 def test_text_does_not_depend_on_its_batch(tiny: BuiltGraph) -> None:
@@ -170,23 +169,6 @@ def test_text_does_not_depend_on_its_batch(tiny: BuiltGraph) -> None:
         assert difference(alone["nsp_logits"][0], together["nsp_logits"][index]) <= SAME
         assert difference(alone["pooled_max"][0], together["pooled_max"][index]) <= SAME
         start += length
-
-
-def nothing_wanted(graph: BuiltGraph) -> dict[str, NDArray[np.generic]]:
-    """Feeds of one text whose [CLS] row is read by no head."""
-    feeds = parity.packed_feeds(graph.spec, tiny_texts()[:1], [[0]])
-    nothing = np.zeros(0, np.int64)
-    return feeds | {
-        "mlm_index": nothing,
-        "top_k": np.array([0]),
-        "targets": np.zeros((0, 2), np.int64),
-        "pooler_index": nothing,
-        "token_index": nothing,
-        "layer_-2_index": nothing,
-        "pool_index": np.zeros((0, 1), np.int64),
-        "pool_weights": np.zeros((0, 1, 1), np.float32),
-        "max_index": np.zeros((0, 1), np.int64),
-    }
 
 
 def test_heads_without_rows_return_none(tiny: BuiltGraph) -> None:

@@ -14,16 +14,21 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from export.check import parity
+from export.architectures.registry import count_parameters
+from export.check import parity, quantization_error
 from export.check.layers import Text
-from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
-from export.graph.half import HalfLinear
-from export.graph.linear import Linear
-from export.graph.parameters import count_parameters
+from export.graph.linear import HalfLinear, Linear
 from export.read.checkpoint import Checkpoint, read_checkpoint
-from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, difference
+from tests.export.built_graph import (
+    BuiltGraph,
+    MemoryWeights,
+    build_graph,
+    difference,
+    nothing_wanted,
+    some_and_all,
+)
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, real_texts, tiny_texts
 
 TINY = 0.1  # absolute, every output of tiny random models, whose attention is sharp
@@ -50,10 +55,10 @@ def half_graph(checkpoint: Checkpoint, folder: Path) -> BuiltGraph:
     return build_graph(checkpoint, folder, linear=HalfLinear, layers=(-2,))
 
 
-@pytest.fixture
-def tiny(bert: Path, tmp_path: Path) -> BuiltGraph:
+@pytest.fixture(scope="module")
+def tiny(pretraining: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> BuiltGraph:
     """The tiny BertForPreTraining in float16."""
-    return half_graph(read_checkpoint(bert), tmp_path / "graph")
+    return half_graph(pretraining, tmp_path_factory.mktemp("tiny") / "graph")
 
 
 @pytest.fixture(scope="module")
@@ -124,20 +129,7 @@ def test_tied_table_is_one_tensor_that_both_ends_read(tiny: BuiltGraph) -> None:
 
 
 def test_heads_without_rows_return_none(tiny: BuiltGraph) -> None:
-    feeds = parity.packed_feeds(tiny.spec, tiny_texts()[:2], [[0], [0]])
-    nothing = np.zeros(0, np.int64)
-    feeds |= {
-        "mlm_index": nothing,
-        "top_k": np.array([0]),
-        "targets": np.zeros((0, 2), np.int64),
-        "pooler_index": nothing,
-        "token_index": nothing,
-        "layer_-2_index": nothing,
-        "pool_index": np.zeros((0, 1), np.int64),
-        "pool_weights": np.zeros((0, 1, 1), np.float32),
-        "max_index": np.zeros((0, 1), np.int64),
-    }
-    found = parity.run_feeds(tiny.session, feeds)
+    found = parity.run_feeds(tiny.session, nothing_wanted(tiny))
     assert {name: len(value) for name, value in found.items()} == dict.fromkeys(found, 0)
 
 
@@ -162,13 +154,20 @@ def test_weights_at_the_ends_of_float16_are_kept(bert: Path, tmp_path: Path) -> 
     assert np.isfinite(found["token_vectors"]).all()
 
 
+@pytest.fixture
+def fewer_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sentence once, not thrice: float16 on the CPU is slow, and what it changes is little."""
+    monkeypatch.setattr(quantization_error, "OFFSETS", (3,))
+
+
+@pytest.mark.usefixtures("fewer_texts")
 def test_minilm_computes_what_transformers_does(
     minilm: Checkpoint, minilm_half: BuiltGraph, minilm_checkpoint: Path
 ) -> None:
     torch_bert = TorchBert(minilm_checkpoint, "BertModel")
     texts = real_texts(minilm)
     assert difference(minilm_half.run(texts)["pooled_max"], joined_max(torch_bert, texts)) <= REAL
-    drift = measure_quantization_error(
+    drift = quantization_error.measure_quantization_error(
         minilm_half.session, minilm.weights, minilm_half.spec, minilm.tokenizer_json
     )
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6
@@ -178,14 +177,15 @@ def joined_max(torch_bert: TorchBert, texts: list[Text]) -> NDArray[np.float32]:
     return joined([torch_bert(text) for text in texts])["pooled_max"]
 
 
+@pytest.mark.usefixtures("fewer_texts")
 def test_standin_stays_near_float32(standin: Checkpoint, standin_half: BuiltGraph) -> None:
     graph = standin_half
     found = parity.measure_parity(graph.session, standin.weights, graph.spec)
-    assert 0 < parity.worst_of(found) <= REAL
-    drift = measure_quantization_error(
+    assert 0 < max(found.values()) <= REAL
+    drift = quantization_error.measure_quantization_error(
         graph.session, standin.weights, graph.spec, standin.tokenizer_json
     )
-    assert drift["mlm_masks"] >= 1000
+    assert drift["mlm_masks"] >= 350
     assert AGREEMENT <= drift["mlm_top1_agreement"] <= 1
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6
     assert drift["mlm_log_probability_mean_abs"] <= 0.002  # 0.0005 was measured
@@ -196,6 +196,15 @@ def test_float16_takes_half_of_float32(standin: Checkpoint, standin_half: BuiltG
     size = (standin_half.folder / DATA_FILE).stat().st_size
     heads = sum(parameters.get(head, 0) for head in ("mlm", "nsp", "pooler"))
     assert 2 * parameters["total"] < size < 2 * parameters["total"] + 2.1 * heads
+
+
+def with_words_at_cls(graph: BuiltGraph, texts: list[Text]) -> dict[str, NDArray[np.generic]]:
+    """All rows, and the best words at the first of each text only: sorting a vocabulary is slow."""
+    feeds = parity.packed_feeds(graph.spec, texts, [range(len(text.ids)) for text in texts])
+    feeds["mlm_index"] = feeds["pooler_index"]
+    feeds["top_k"] = np.array([5])
+    feeds["targets"] = np.array([[row, 0] for row in range(len(texts))])
+    return parity.run_feeds(graph.session, feeds)
 
 
 def longest(checkpoint: Checkpoint) -> Text:
@@ -213,11 +222,11 @@ def test_text_is_finite_and_the_same_beside_the_longest(
     graph: BuiltGraph = request.getfixturevalue(f"{model}_half")
     # Most slots of the short texts' rows are padding then.
     texts = [*real_texts(checkpoint), longest(checkpoint)]
-    together = graph.run(texts)
+    together = with_words_at_cls(graph, texts)
     assert all(np.isfinite(value).all() for value in together.values())
     start = 0
     for index, text in enumerate(texts):
-        alone, length = graph.run([text]), len(text.ids)
+        alone, length = with_words_at_cls(graph, [text]), len(text.ids)
         rows = slice(start, start + length)
         assert difference(alone["token_vectors"], together["token_vectors"][rows]) <= SAME
         assert difference(alone["pooled"][0], together["pooled"][index]) <= SAME
@@ -226,10 +235,5 @@ def test_text_is_finite_and_the_same_beside_the_longest(
 
 
 def test_rows_do_not_depend_on_the_others_read(tiny: BuiltGraph) -> None:
-    texts = tiny_texts()
-    reads = [[0, 2], [0, 10, 4], [0, 28], [0], [0]]
-    some, everything = tiny.run(texts, reads), tiny.run(texts)
-    starts = np.cumsum([0, *(len(text.ids) for text in texts)])
-    rows = [start + row for start, read in zip(starts, reads, strict=False) for row in read]
-    for name in ("token_vectors", "mlm_log_probabilities", "target_log_probabilities"):
-        assert difference(some[name], everything[name][rows]) <= SAME, name
+    for name, some, everything in some_and_all(tiny, tiny_texts()):
+        assert difference(some, everything) <= SAME, name

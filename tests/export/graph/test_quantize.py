@@ -11,17 +11,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from export.architectures.registry import count_parameters
 from export.check import parity
 from export.check.layers import Text, activation
 from export.check.quantization_error import measure_quantization_error
 from export.graph.builder import DATA_FILE, GRAPH_FILE, GraphBuilder
 from export.graph.packed import LEAST
-from export.graph.parameters import count_parameters
 from export.graph.quantize import SCALE_BITS, Int8Linear, quantise_rows, round_to_bits
 from export.graph.smoothing import smoothed
 from export.read.checkpoint import Checkpoint, read_checkpoint
-from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph, compute
-from tests.export.torch_bert import tiny_texts
+from tests.export.built_graph import (
+    BuiltGraph,
+    MemoryWeights,
+    build_graph,
+    compute,
+    nothing_wanted,
+)
 
 COSINE = 0.999  # mean, of mean-pooled vectors of the stand-in in int8 and float32
 AGREEMENT = 0.965  # of the best word at the stand-in's masks
@@ -270,9 +275,10 @@ def test_small_tables_and_heads_stay_float32(tmp_path: Path) -> None:
     np.testing.assert_allclose(compute(tmp_path, make, {"index": index}), wanted, atol=1e-5)
 
 
-@pytest.fixture
-def tiny(bert: Path, tmp_path: Path) -> BuiltGraph:
-    return build_graph(read_checkpoint(bert), tmp_path / "graph", linear=Int8Linear)
+@pytest.fixture(scope="module")
+def tiny(pretraining: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> BuiltGraph:
+    folder = tmp_path_factory.mktemp("tiny") / "graph"
+    return build_graph(pretraining, folder, linear=Int8Linear, layers=(-2,))
 
 
 def test_tied_table_is_one_int8_tensor_that_both_ends_read(tiny: BuiltGraph) -> None:
@@ -296,20 +302,9 @@ def test_separate_decoder_is_a_table_of_its_own(tmp_path: Path) -> None:
 
 
 def test_int8_heads_without_rows_return_none(tiny: BuiltGraph) -> None:
-    feeds = parity.packed_feeds(tiny.spec, tiny_texts()[:2], [[0], [0]])
-    nothing = np.zeros(0, np.int64)
-    feeds |= {
-        "mlm_index": nothing,
-        "top_k": np.array([0]),
-        "targets": np.zeros((0, 2), np.int64),
-        "pooler_index": nothing,
-        "token_index": nothing,
-        "max_index": np.zeros((0, 1), np.int64),
-    }
-    found = parity.run_feeds(tiny.session, feeds)
-    assert found.pop("pooled").shape == (2, 12)
+    found = parity.run_feeds(tiny.session, nothing_wanted(tiny))
     assert {name: len(value) for name, value in found.items()} == dict.fromkeys(found, 0)
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 @pytest.fixture(scope="module")

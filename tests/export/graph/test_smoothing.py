@@ -79,10 +79,10 @@ def test_other_weights_are_the_checkpoints(checkpoint: Checkpoint) -> None:
     assert set(weights) == set(checkpoint.weights) | factors
     assert len(weights) == len(list(weights))
     for name in checkpoint.weights:
-        assert weights.shape(name) == checkpoint.weights.shape(name)
+        assert weights[name].shape == checkpoint.weights[name].shape
         if not factor_name(name):
             assert weights[name].tobytes() == checkpoint.weights[name].tobytes(), name
-    assert {weights.shape(name) for name in factors} == {(12,)}
+    assert {weights[name].shape for name in factors} == {(12,)}
     assert "layers.0.output.factor" not in weights
 
 

@@ -58,7 +58,7 @@ def test_configuration_that_transformers_saves_is_read(save: Save) -> None:
         ({"hidden_size": None}, "lacks hidden_size"),
         ({"hidden_size": "12"}, "hidden_size .* must be a whole number"),
         ({"hidden_size": True}, "hidden_size .* must be a whole number"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers .* above 0"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers .* at least 1"),
         ({"layer_norm_eps": -1e-12}, "layer_norm_eps .* above 0"),
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps .* above 0"),
         ({"id2label": {"0": "a", "2": "b"}}, "must number its labels"),

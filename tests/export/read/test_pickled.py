@@ -1,5 +1,6 @@
 """Pickles: only on demand, never as code, and gone without trace."""
 
+import ctypes
 import pickle
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from export.errors import ExportError
-from export.read import pickled
+from export.read import pickled, unpickle
 from export.read.checkpoint import read_checkpoint
 
 PICKLE = "pytorch_model.bin"
@@ -38,27 +39,22 @@ def only_pickle(bert: Path) -> Path:
     return bert
 
 
-def test_pickle_is_read_on_demand_only(only_pickle: Path) -> None:
+def test_pickle_is_read_on_demand_only_and_leaves_no_file_behind(
+    only_pickle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with pytest.raises(ExportError, match="read only with --allow-pickle"):
         read_checkpoint(only_pickle)
     checkpoint = read_checkpoint(only_pickle, allow_pickle=True)
+    assert list(temporary.iterdir()) == []
     stored = torch.load(only_pickle / PICKLE, weights_only=True)
     assert checkpoint.heads == ("mlm", "nsp", "pooler")
     np.testing.assert_array_equal(
         checkpoint.weights["layers.2.intermediate.weight"],
         stored["bert.encoder.layer.2.intermediate.dense.weight"].numpy(),
     )
-
-
-def test_converted_weights_leave_no_file_behind(
-    only_pickle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    weights = read_checkpoint(only_pickle, allow_pickle=True).weights
-    assert list(temporary.iterdir()) == []
-    assert weights["pooler.weight"].shape == (12, 12)
 
 
 def test_older_format_and_shards_are_read(only_pickle: Path) -> None:
@@ -101,14 +97,16 @@ def test_code_in_a_pickle_is_not_run(only_pickle: Path, tmp_path: Path, writer: 
     ("content", "sentence"),
     [(None, "cut short"), ([1, 2], "something else"), ({"a": 1}, "something else")],
 )
-def test_other_pickles_are_one_sentence(only_pickle: Path, content: object, sentence: str) -> None:
+def test_other_pickles_are_one_sentence(
+    only_pickle: Path, monkeypatch: pytest.MonkeyPatch, content: object, sentence: str
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())  # this process keeps its network
     if content is None:
         data = (only_pickle / PICKLE).read_bytes()
         (only_pickle / PICKLE).write_bytes(data[: len(data) // 2])
     else:
         torch.save(content, only_pickle / PICKLE)
-    with pytest.raises(ExportError, match=sentence):
-        read_checkpoint(only_pickle, allow_pickle=True)
+    assert sentence in (unpickle.main(only_pickle / PICKLE, only_pickle / "out") or "")
 
 
 def test_without_torch_the_sentence_says_so(

@@ -75,7 +75,7 @@ def test_normalize_module_and_prompts_are_read(sentence_bert: Callable[..., Path
 
 def test_dense_module_is_refused_by_name(sentence_bert: Callable[..., Path]) -> None:
     folder = sentence_bert(Pooling(12), Dense(12, 5))
-    with pytest.raises(ExportError, match="lists a Dense module"):
+    with pytest.raises(ExportError, match=r"lists .*Dense"):
         read_checkpoint(folder)
 
 
@@ -122,8 +122,8 @@ def test_flags_of_older_files_are_read(old: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("kinds", "sentence"),
     [
-        (("Transformer", "Pooling", "Dense"), "lists a Dense module"),
-        (("Transformer", "WeightedLayerPooling"), "lists a WeightedLayerPooling module"),
+        (("Transformer", "Pooling", "Dense"), "lists Transformer, Pooling, Dense"),
+        (("Transformer", "WeightedLayerPooling"), "lists Transformer, WeightedLayerPooling"),
         (("Transformer", "Normalize", "Pooling"), "lists Transformer, Normalize, Pooling"),
         (("Pooling",), "lists Pooling"),
         ((), "lists nothing"),

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from export.architectures.bert import BERT
+from export.architectures.registry import canonical_shapes
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.weight_names import canonical_name, map_names
-from export.read.weight_shapes import canonical_shapes
 
-CONFIG = EncoderConfig(67, 12, 2, 2, 20, "gelu", 29, 2, 1e-12, (), multi_label=False)
+CONFIG = EncoderConfig(67, 12, 2, 2, 20, 29, 2, "gelu")
 
 
 class ArraySource:

@@ -19,7 +19,7 @@ from models.manifest import PoolingSpec
 from tests.export.conftest import PIECES
 from tests.export.read.test_tokenizer import TEXTS
 
-SMALL = EncoderConfig(67, 12, 3, 2, 20, "gelu", 29, 2, 3e-7, (), multi_label=False)
+SMALL = EncoderConfig(67, 12, 3, 2, 20, 29, 2, "gelu", layer_norm_eps=3e-7)
 
 
 def tokenizer_json(folder: Path, **options: object) -> str:

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export.check.layers import Float32
+from export.architectures.registry import canonical_shapes
 from export.errors import ExportError
 from export.graph.builder import GRAPH_FILE
 from export.graph.quantize import quantise_rows
 from export.graph.smoothing import SmoothedWeights, factor_name, smoothed
 from export.read.checkpoint import Checkpoint, read_checkpoint
-from export.read.weight_shapes import canonical_shapes
+from export.read.weights import Float32
 from export.restore.stored import StoredModel, open_stored
 from export.write.model_folder import LINEARS
 from tests.export.built_graph import MemoryWeights, build_graph

@@ -11,20 +11,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from export.check.layers import Float32
+from export.architectures.bert import BERT
+from export.architectures.registry import canonical_shapes, count_parameters
 from export.check.parity import TOLERANCE, TOLERANCES, packed_feeds, run_feeds
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE, OPSET
-from export.graph.parameters import count_parameters
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.config import EncoderConfig
-from export.read.weight_shapes import canonical_shapes
+from export.read.weight_names import checkpoint_key
+from export.read.weights import Float32
 from export.write.model_folder import export_model
 from models.manifest import Architecture, ModelManifest, load_manifest
 from tests.export.built_graph import BuiltGraph, MemoryWeights, difference
@@ -37,6 +39,7 @@ LARGE_BYTES = 6e9  # peak resident memory; its weights are 1.3e9 and mapped page
 FILES = {"README.md", "manifest.json", "model.onnx", "model.onnx.data", "tokenizer.json"}
 
 Save = Callable[..., Path]
+Exported = Callable[[str], tuple[ModelManifest, Path]]
 
 
 class Altered(MemoryWeights):
@@ -80,10 +83,22 @@ def export(checkpoint: Checkpoint, out: Path, precision: str = "fp32") -> ModelM
     return export_model(checkpoint, out, precision=precision, progress=lambda _: None)
 
 
-@pytest.fixture
-def checkpoint(bert: Path) -> Checkpoint:
+@pytest.fixture(scope="module")
+def checkpoint(pretraining: Checkpoint) -> Checkpoint:
     """The tiny BertForPreTraining."""
-    return named(bert)
+    return pretraining
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """`exported("int8")`: a manifest and its folder, which tests leave as it is."""
+
+    @cache
+    def exported(precision: str) -> tuple[ModelManifest, Path]:
+        out = tmp_path_factory.mktemp(precision) / "tiny"
+        return export(checkpoint, out, precision), out
+
+    return exported
 
 
 @pytest.fixture
@@ -93,16 +108,16 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_folder_is_complete_and_verifies(checkpoint: Checkpoint, out: Path, precision: str) -> None:
-    manifest = export(checkpoint, out, precision)
+def test_folder_is_complete_and_verifies(exported: Exported, precision: str) -> None:
+    manifest, out = exported(precision)
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == ["tiny"]
     assert load_manifest(out) == manifest
     assert set(manifest.files) == FILES - {"manifest.json"}
 
 
-def test_manifest_says_what_the_checkpoint_is(checkpoint: Checkpoint, out: Path) -> None:
-    manifest = export(checkpoint, out)
+def test_manifest_says_what_the_checkpoint_is(checkpoint: Checkpoint, exported: Exported) -> None:
+    manifest, _ = exported("fp32")
     assert (manifest.name, manifest.source) == ("tiny", "BertForPreTraining")
     assert manifest.architecture == Architecture(67, 12, 3, 2, 20, 29, 2, "gelu")
     assert manifest.heads == ("mlm", "nsp", "pooler")
@@ -120,18 +135,17 @@ def test_separate_decoder_is_counted(save: Save, out: Path) -> None:
     assert manifest.parameters["total"] == tied["total"] + 67 * 12
 
 
-def test_float32_folder_records_parity_and_int8_drift(checkpoint: Checkpoint, out: Path) -> None:
-    float32 = export(checkpoint, out)
+def test_float32_folder_records_parity_and_int8_drift(exported: Exported) -> None:
+    (float32, _), (int8, _) = exported("fp32"), exported("int8")
     assert 0 < max(float32.parity.values()) <= TOLERANCE
     assert float32.quantization_error == {}
-    int8 = export(checkpoint, out.with_name("int8"), "int8")
     assert int8.parity == {}
     assert 0.9 < int8.quantization_error["embedding_cosine_mean"] < 1
     assert int8.quantization_error["mlm_log_probabilities_max_abs"] > TOLERANCE
 
 
-def test_float16_folder_records_parity_and_drift(checkpoint: Checkpoint, out: Path) -> None:
-    manifest = export(checkpoint, out, "fp16")
+def test_float16_folder_records_parity_and_drift(exported: Exported) -> None:
+    manifest, _ = exported("fp16")
     assert manifest.precision == "fp16"
     assert TOLERANCE < max(manifest.parity.values()) <= TOLERANCES["fp16"]
     assert 0.999 < manifest.quantization_error["embedding_cosine_worst"] < 1
@@ -167,9 +181,9 @@ def test_encoder_of_one_layer_has_no_layer_before_the_last(save: Save, out: Path
 
 
 def test_graph_of_the_folder_is_the_checkpoints(
-    checkpoint: Checkpoint, bert: Path, out: Path
+    checkpoint: Checkpoint, bert: Path, exported: Exported
 ) -> None:
-    manifest = export(checkpoint, out)
+    manifest, out = exported("fp32")
     graph = BuiltGraph.open(out, checkpoint, manifest.layers)
     text = tiny_texts()[1]
     wanted = TorchBert(bert, "BertForPreTraining")(text)
@@ -187,27 +201,24 @@ def test_tokenizer_and_notes_are_written_as_given(checkpoint: Checkpoint, out: P
     assert "\n## Über\n\nklein\n" in (out / "README.md").read_text(encoding="utf-8")
 
 
-def test_other_users_may_read_the_folder(checkpoint: Checkpoint, out: Path, tmp_path: Path) -> None:
+def test_other_users_may_read_the_folder(exported: Exported, tmp_path: Path) -> None:
     # The scratch folder is private; a server under another user must still read what comes of it.
-    export(checkpoint, out)
+    _, out = exported("fp32")
     (tmp_path / "plain").mkdir()
     assert out.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_two_exports_differ_in_nothing_but_their_time(
-    checkpoint: Checkpoint, out: Path, precision: str
+    checkpoint: Checkpoint, exported: Exported, out: Path, precision: str
 ) -> None:
-    first, second = (
-        export(checkpoint, folder, precision) for folder in (out, out.with_name("again"))
-    )
+    (first, _), second = exported(precision), export(checkpoint, out, precision)
     assert first == dataclasses.replace(second, created=first.created)
 
 
-def test_only_int8_is_smoothed(checkpoint: Checkpoint, out: Path) -> None:
+def test_only_int8_is_smoothed(exported: Exported) -> None:
     for precision in ("fp32", "fp16", "int8"):
-        folder = out.with_name(precision)
-        export(checkpoint, folder, precision)
+        _, folder = exported(precision)
         graph = onnx.load(folder / GRAPH_FILE, load_external_data=False).graph
         factors = [t.name for t in graph.initializer if t.name.endswith(".factor")]
         assert len(factors) == (6 if precision == "int8" else 0)  # two of each layer
@@ -299,37 +310,6 @@ def test_folder_in_use_is_not_touched(checkpoint: Checkpoint, out: Path) -> None
 
 # --- BERT in its published sizes --------------------------------------------------------------
 
-PYTORCH_NAMES = {
-    "embeddings.word": "bert.embeddings.word_embeddings.weight",
-    "embeddings.position": "bert.embeddings.position_embeddings.weight",
-    "embeddings.token_type": "bert.embeddings.token_type_embeddings.weight",
-    "embeddings.norm": "bert.embeddings.LayerNorm",
-    "attention.query": "attention.self.query",
-    "attention.key": "attention.self.key",
-    "attention.value": "attention.self.value",
-    "attention.output": "attention.output.dense",
-    "attention.norm": "attention.output.LayerNorm",
-    "intermediate": "intermediate.dense",
-    "output": "output.dense",
-    "output.norm": "output.LayerNorm",
-    "pooler": "bert.pooler.dense",
-    "mlm.transform": "cls.predictions.transform.dense",
-    "mlm.norm": "cls.predictions.transform.LayerNorm",
-    "mlm.decoder.bias": "cls.predictions.bias",
-    "nsp": "cls.seq_relationship",
-}
-
-
-def pytorch_name(name: str) -> str:
-    """BertForPreTraining's key for a canonical name."""
-    if name in PYTORCH_NAMES:
-        return PYTORCH_NAMES[name]
-    module, _, kind = name.rpartition(".")
-    if not name.startswith("layers."):
-        return f"{PYTORCH_NAMES[module]}.{kind}"
-    _, index, part = module.split(".", 2)
-    return f"bert.encoder.layer.{index}.{PYTORCH_NAMES[part]}.{kind}"
-
 
 def write_checkpoint(folder: Path, config: EncoderConfig) -> Path:
     """A BertForPreTraining of random weights, written tensor by tensor to spare this process."""
@@ -338,7 +318,7 @@ def write_checkpoint(folder: Path, config: EncoderConfig) -> Path:
     header, end = {}, 0
     for name, shape in shapes.items():
         start, end = end, end + 4 * int(np.prod(shape))
-        header[pytorch_name(name)] = {
+        header[checkpoint_key(name, BERT.weight_names)] = {
             "dtype": "F32",
             "shape": shape,
             "data_offsets": [start, end],
@@ -392,7 +372,7 @@ def measured_export(checkpoint: Path, out: Path, precision: str) -> Measured:
 def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(
     tmp_path: Path, precision: str
 ) -> None:
-    config = EncoderConfig(30522, 1024, 24, 16, 4096, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    config = EncoderConfig(30522, 1024, 24, 16, 4096, 512, 2, "gelu")
     checkpoint = write_checkpoint(tmp_path / "large", config)
     found = measured_export(checkpoint, tmp_path / "model", precision)
     print(f"BERT-Large {precision}: {found.seconds:.1f} s, {found.peak_bytes / 1e9:.2f} GB")  # noqa: T201
@@ -409,7 +389,7 @@ def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_bert_base_exports(tmp_path: Path, precision: str) -> None:
-    config = EncoderConfig(30522, 768, 12, 12, 3072, "gelu", 512, 2, 1e-12, (), multi_label=False)
+    config = EncoderConfig(30522, 768, 12, 12, 3072, 512, 2, "gelu")
     checkpoint = write_checkpoint(tmp_path / "base", config)
     found = measured_export(checkpoint, tmp_path / "model", precision)
     print(f"BERT-Base {precision}: {found.seconds:.1f} s, {found.peak_bytes / 1e9:.2f} GB")  # noqa: T201

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from training.corpus import Corpus, build_corpus
-from training.evaluate.subject import Subject, load_subject
+from training.evaluate.inference import Subject, load_subject
 
 _WORDS = "the cat dog sat ran on a mat play park house tree red blue saw and then boy girl"
 PLAIN_WORDS = _WORDS.split()

@@ -11,6 +11,7 @@ import transformers
 from tokenizers import Tokenizer
 
 from training.errors import TrainingError
+from training.evaluate.inference import Subject
 from training.evaluate.prompts import (
     PROMPTS,
     Prompt,
@@ -18,7 +19,6 @@ from training.evaluate.prompts import (
     measure_prompts,
     read_prompts,
 )
-from training.evaluate.subject import Subject
 
 
 def test_file_has_a_hundred_prompts_of_three_kinds_each_once() -> None:

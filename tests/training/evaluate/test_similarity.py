@@ -12,13 +12,13 @@ from scipy import stats
 from sentence_transformers import SentenceTransformer
 
 from training.errors import TrainingError
+from training.evaluate.inference import Subject, load_subject
 from training.evaluate.similarity import (
     RatedPairs,
     measure_similarity,
     read_rated_pairs,
     sentence_vectors,
 )
-from training.evaluate.subject import Subject, load_subject
 
 TEXTS = ["The cat sat.", "A dog ran and ran, and then the boy saw the red tree.", "Paris", ""]
 

@@ -25,10 +25,9 @@ from tests.training.finetune import toy_tasks
 from tests.training.finetune.conftest import Write
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
-from training.finetune.command import add_arguments, encoder, finetune, longest_input, run
-from training.finetune.heads import BertHead
-from training.finetune.options import Options
+from training.finetune.command import add_arguments, finetune, longest_input, run
 from training.finetune.report import Report
+from training.finetune.task import BertHead, Options
 from training.model import BertModel
 
 LOGITS = 2e-5  # largest absolute difference from transformers, of logits up to about 10
@@ -308,7 +307,7 @@ def test_command_prints_the_table_and_repeats_itself(
 
 
 def test_dropout_of_the_encoder_can_be_another(tiny: Path) -> None:
-    ours, other = encoder(tiny, None), encoder(tiny, 0.3)
+    ours, other = load_encoder(tiny), load_encoder(tiny, dropout=0.3)
     assert (ours.embeddings.dropout.p, other.embeddings.dropout.p) == (0.0, 0.3)
     for name, tensor in ours.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name

@@ -14,12 +14,10 @@ from tests.training.finetune.conftest import Write
 from tests.training.finetune.toy_tasks import PIECES, moods
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
-from training.finetune import sequences
-from training.finetune.heads import BertHead
+from training.finetune.inputs import WordPieces
+from training.finetune.labels import prepare_sequences
 from training.finetune.loop import Training, fit, predict
-from training.finetune.options import Options
-from training.finetune.pieces import WordPieces
-from training.finetune.task import Float32, Split, Task
+from training.finetune.task import BertHead, Float32, Options, Split, Task
 
 Weights = dict[str, torch.Tensor]
 
@@ -27,7 +25,7 @@ Weights = dict[str, torch.Tensor]
 @pytest.fixture
 def task(tiny: Path, write: Write) -> Task:
     train = write("train.jsonl", moods(21, 1))
-    return sequences.prepare(train, train, WordPieces(tiny, max_tokens=30, vocab_size=len(PIECES)))
+    return prepare_sequences(train, train, WordPieces(tiny, max_tokens=30, vocab_size=len(PIECES)))
 
 
 @pytest.fixture

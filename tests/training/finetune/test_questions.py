@@ -13,16 +13,15 @@ from torch.nn import functional
 from tests.training.finetune.conftest import Write
 from tests.training.finetune.toy_tasks import PIECES, Example
 from training.errors import TrainingError
-from training.finetune import questions
 from training.finetune.data import Answer
-from training.finetune.inputs import collate
-from training.finetune.pieces import WordPieces
+from training.finetune.inputs import WordPieces, collate
 from training.finetune.questions import (
     LONGEST,
     Window,
     best_answer,
     choose,
     locate,
+    prepare_questions,
     span_loss,
     windows,
 )
@@ -43,7 +42,7 @@ def prepare(
 ) -> Task:
     pieces = WordPieces(tiny, max_tokens=max_tokens, vocab_size=len(PIECES))
     path = write("q.jsonl", examples)
-    return questions.prepare(path, path, pieces, overlap=overlap)
+    return prepare_questions(path, path, pieces, overlap=overlap)
 
 
 @pytest.mark.parametrize("max_tokens", [14, 15, 16, 17])  # windows that end at each of its pieces

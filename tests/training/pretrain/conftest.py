@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.training.small_corpus import write_tokenizer
+from training.__main__ import main
 from training.corpus import build_corpus
 
 REPOSITORY = Path(__file__).parents[3]
@@ -24,7 +26,7 @@ SMALL_RECIPE = (
     *("--tokens", str(512 * 12), "--rate", "2e-3", "--dropout", "0.1"),
 )
 
-Train = Callable[..., "subprocess.CompletedProcess[str]"]
+Train = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(*arguments: str | Path, module: Sequence[str] = ("training",)) -> list[str]:
-    """The command line of `python -m training …` on one thread."""
+    """The command line of `python -m training …`, for runs that are stopped or divided."""
     return [sys.executable, "-m", *module, *map(str, arguments)]
 
 
@@ -53,18 +55,25 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def pretrain_here(corpus: Path, out: Path, *flags: str) -> None:
+    """As `python -m training pretrain`, in this process: to import torch anew takes seconds."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        main(["pretrain", *map(str, (corpus, out)), *SMALL_RECIPE, *flags])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def memory_is_given_back() -> Iterator[None]:
+    """What training asks of its allocator would hold for all tests after these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.pretrain.command.keep_freed_memory", lambda: False)
+        yield
+
+
 @pytest.fixture
 def pretrain(corpus_folder: Path) -> Train:
-    """Run `python -m training pretrain` on the small corpus to its end."""
-
-    def run(out: Path, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command("pretrain", corpus_folder, out, *SMALL_RECIPE, *flags),
-            cwd=REPOSITORY,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=check,
-        )
-
-    return run
+    """Run `pretrain` on the small corpus to its end."""
+    return partial(pretrain_here, corpus_folder)

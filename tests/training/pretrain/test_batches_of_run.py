@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from training.corpus import Corpus
 from training.pretrain.batches_of_run import RunBatches
@@ -12,30 +11,24 @@ from training.pretrain.recipe import Recipe
 STEPS = 20
 
 
-def run_batches(
-    corpus: Path, place: str, *, long_part: float = 0.2, accumulate: int = 1
-) -> RunBatches:
+def run_batches(corpus: Path, *, long_part: float = 0.2, accumulate: int = 1) -> RunBatches:
     recipe = Recipe(
         tokens=STEPS * 256 * accumulate, batch_tokens=256, accumulate=accumulate,
-        sequence_tokens=32, short=0.0, long_tokens=64, long_part=long_part, long_place=place,
+        sequence_tokens=32, short=0.0, long_tokens=64, long_part=long_part,
     )  # fmt: skip
     return RunBatches(Corpus.open(corpus, "train"), recipe, processes=1)
 
 
-@pytest.mark.parametrize(
-    ("place", "longer"), [("end", {16, 17, 18, 19}), ("throughout", {4, 9, 14, 19})]
-)
-def test_a_share_of_the_steps_is_longer(corpus_folder: Path, place: str, longer: set[int]) -> None:
-    batches = run_batches(corpus_folder, place)
-    assert {n for n in range(STEPS) if batches.batch(n).pairs.ids.shape[1] > 32} == longer
+def test_a_share_of_the_steps_is_longer(corpus_folder: Path) -> None:
+    batches = run_batches(corpus_folder)
+    assert [n for n in range(STEPS) if batches.batch(n).pairs.ids.shape[1] > 32] == [4, 9, 14, 19]
 
 
-@pytest.mark.parametrize("place", ["end", "throughout"])
-def test_neither_kind_leaves_out_a_batch(corpus_folder: Path, place: str) -> None:
+def test_neither_kind_leaves_out_a_batch(corpus_folder: Path) -> None:
     """Each kind of step goes through the batches of its own length, one after the other."""
-    mixed = run_batches(corpus_folder, place)
-    shorter = map(run_batches(corpus_folder, "end", long_part=0.0).batch, range(STEPS))
-    longer = map(run_batches(corpus_folder, "end", long_part=1.0).batch, range(STEPS))
+    mixed = run_batches(corpus_folder)
+    shorter = map(run_batches(corpus_folder, long_part=0.0).batch, range(STEPS))
+    longer = map(run_batches(corpus_folder, long_part=1.0).batch, range(STEPS))
     for number in range(STEPS):
         batch = mixed.batch(number).pairs
         expected = next(longer if batch.ids.shape[1] > 32 else shorter).pairs
@@ -43,7 +36,7 @@ def test_neither_kind_leaves_out_a_batch(corpus_folder: Path, place: str) -> Non
 
 
 def test_micro_batches_of_a_step_have_one_length(corpus_folder: Path) -> None:
-    batches = run_batches(corpus_folder, "throughout", accumulate=4)
+    batches = run_batches(corpus_folder, accumulate=4)
     for step in range(STEPS):
         widths = [batches.batch(4 * step + place).pairs.ids.shape[1] > 32 for place in range(4)]
         assert widths == [step % 5 == 4] * 4

@@ -19,6 +19,7 @@ from tests.training.pretrain.conftest import (
     Train,
     command,
     environment,
+    pretrain_here,
 )
 from training.pretrain.command import INTERRUPTED
 
@@ -49,8 +50,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 @pytest.fixture(scope="session")
 def uninterrupted(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "uninterrupted"
-    line = command("pretrain", corpus_folder, out, *SMALL_RECIPE, "--report-every", "1")
-    subprocess.run(line, cwd=REPOSITORY, env=environment(), capture_output=True, check=True)
+    pretrain_here(corpus_folder, out, "--report-every", "1")
     return out
 
 
@@ -127,8 +127,9 @@ def test_run_for_the_mean_of_its_weights_goes_on_to_the_same_one(
     last = tmp_path / "whole" / "checkpoints" / "step-00000012"
     raw = load_file(last / "model.safetensors")
     assert all(torch.equal(raw[name], value) for name, value in weights(uninterrupted).items())
-    means = torch.load(last / "training_state.pt", weights_only=True)["average"]["means"]
-    assert all(torch.equal(weights(tmp_path / "whole")[name], mean) for name, mean in means.items())
+    mean = torch.load(last / "training_state.pt", weights_only=True)["average"]
+    final = weights(tmp_path / "whole")
+    assert all(torch.equal(mean[f"module.{name}"], value) for name, value in final.items())
 
 
 def test_next_sentences_are_reported_over_the_batches_that_have_pairs(
@@ -208,10 +209,13 @@ def test_encoder_and_teacher_from_a_checkpoint(
     assert reports[-1]["step"] == 12
 
 
-def test_another_recipe_does_not_continue_a_run(uninterrupted: Path, pretrain: Train) -> None:
-    result = pretrain(uninterrupted, "--rate", "0.5", check=False)
-    assert result.returncode == 2
-    assert "began with another `rate`" in result.stderr
+def test_another_recipe_does_not_continue_a_run(
+    uninterrupted: Path, pretrain: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        pretrain(uninterrupted, "--rate", "0.5")
+    assert stopped.value.code == 2
+    assert "began with another `rate`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -224,10 +228,16 @@ def test_another_recipe_does_not_continue_a_run(uninterrupted: Path, pretrain: T
     ],
 )
 def test_wrong_flags_are_one_sentence(
-    pretrain: Train, tmp_path: Path, flags: tuple[str, ...], message: str
+    pretrain: Train,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+    message: str,
 ) -> None:
-    result = pretrain(tmp_path / "run", *flags, check=False)
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
+    with pytest.raises(SystemExit) as stopped:
+        pretrain(tmp_path / "run", *flags)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert message in said
     assert not (tmp_path / "run").exists()

@@ -48,7 +48,6 @@ def test_whole_numbers_are_rates_too(tmp_path: Path) -> None:
         ("tokens = 0", "`tokens` must be at least 1"),
         ("int8_part = 10", "`int8_part` is a share, from 0 to 1"),
         ("decay = -0.5", "`decay` is a share, from 0 to 1"),
-        ("long_place = 'middle'", "`long_place` is one of end, throughout"),
         ("precision = 'fp8'", "`precision` is one of fp32, bf16"),
         ("rate = ", "cannot be read as a recipe"),
     ],
@@ -71,9 +70,7 @@ def test_ending_begins_where_the_rate_first_falls() -> None:
     assert recipe.rate_at(first, processes=1) == 1 > recipe.rate_at(first + 1, processes=1)
 
 
-def test_longer_sequences_begin_no_earlier_than_said() -> None:
-    recipe = Recipe(
-        tokens=4096 * 200, schedule="stable", decay=0.05, long_tokens=512, long_part=0.5
-    )
-    assert recipe.ending_begins(processes=1) == 100
+def test_ending_begins_with_rounding_where_that_comes_first() -> None:
+    recipe = Recipe(tokens=4096 * 200, schedule="stable", decay=0.05)
+    assert recipe.ending_begins(processes=1) == 190
     assert replace(recipe, int8_part=0.6).ending_begins(processes=1) == 80

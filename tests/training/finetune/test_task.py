@@ -7,7 +7,7 @@ import argparse
 import pytest
 
 from training.errors import TrainingError
-from training.finetune.options import Options
+from training.finetune.task import Options
 from training.options import add_flags, given_flags
 
 

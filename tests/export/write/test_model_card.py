@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from export.write.card import model_card
+from export.write.model_folder import model_card
 from models.manifest import Architecture, ModelManifest, PoolingSpec
 
 MANIFEST = ModelManifest(

@@ -1,4 +1,4 @@
-"""Words and their first pieces, through cuts and odd characters."""
+"""Texts, pairs and words: what is read of them, through cuts and odd characters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 from tests.training.finetune.conftest import Write
 from tests.training.finetune.toy_tasks import PIECES, Example
 from training.errors import TrainingError
-from training.finetune import tokens
-from training.finetune.pieces import WordPieces
+from training.finetune.inputs import WordPieces
+from training.finetune.labels import cut_between, prepare_sequences, prepare_tokens
 from training.finetune.task import Task
-from training.finetune.tokens import cut_between
 
 TAGS = ["O", "B-PER", "I-PER", "O"]
 
@@ -23,7 +22,7 @@ def prepare(
 ) -> Task:
     pieces = WordPieces(tiny, max_tokens=max_tokens, vocab_size=len(PIECES))
     path = write(name, examples)
-    return tokens.prepare(path, path, pieces)
+    return prepare_tokens(path, path, pieces)
 
 
 def test_a_word_is_read_at_its_first_piece(tiny: Path, write: Write) -> None:
@@ -85,3 +84,36 @@ def test_labels_that_are_no_tags_are_scored_by_class(tiny: Path, write: Write) -
     task = prepare(tiny, write, [{"tokens": ["anna", "the"], "labels": ["NOUN", "DET"]}])
     assert task.watched == "macro_f1"
     assert set(task.train.score([np.eye(2, dtype=np.float32)])) == {"accuracy", "macro_f1"}
+
+
+def test_long_texts_are_cut_at_their_end_and_the_longer_of_a_pair_first(
+    tiny: Path, write: Write
+) -> None:
+    path = write(
+        "s.jsonl",
+        [
+            {"text": "the a of we then", "label": 3},
+            {"text": "the a of we then much very", "label": 1},
+            {"text": "the a of we then", "text_pair": "sad ben", "label": 1},
+            {"text": "sad", "text_pair": "the a of we then", "label": 3},
+        ],
+    )
+    task = prepare_sequences(path, None, WordPieces(tiny, max_tokens=7, vocab_size=len(PIECES)))
+    found = [" ".join(PIECES[index] for index in entry.ids) for entry in task.train.inputs]
+    assert found == [
+        "[CLS] the a of we then [SEP]",
+        "[CLS] the a of we then [SEP]",
+        "[CLS] the a [SEP] sad ben [SEP]",
+        "[CLS] sad [SEP] the a of [SEP]",
+    ]
+    assert [entry.second for entry in task.train.inputs] == [7, 7, 4, 3]
+    assert [task.labels[int(entry.targets[0])] for entry in task.train.inputs] == list("3113")
+    assert task.dev is None
+
+
+def test_scores_compare_the_largest_logit_with_the_label(tiny: Path, write: Write) -> None:
+    path = write("s.jsonl", [{"text": "ben", "label": label} for label in ("x", "x", "y", "y")])
+    task = prepare_sequences(path, path, WordPieces(tiny, max_tokens=7, vocab_size=len(PIECES)))
+    assert task.dev is not None
+    logits = [np.array([row], np.float32) for row in ((2, 1), (0, 1), (-3, -2), (0, 9))]
+    assert task.dev.score(logits)["accuracy"] == 0.75
