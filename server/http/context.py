@@ -209,15 +209,11 @@ class _Headers:
 
 
 def _is_open(scope: Scope, settings: Settings) -> bool:
-    """Whether a request needs no key: by its path exactly as it will be routed.
+    """Whether a request needs no key, by its path exactly as it was sent.
 
-    A browser asks without a key what it may send, where other origins may send anything at all.
+    What a browser asks beforehand, without a key, is answered by the layer for CORS, if there is.
     """
-    method, path = scope["method"], scope["path"]
-    if method == "OPTIONS" and settings.cors_origins:
-        fields = dict(scope["headers"])
-        origin = fields.get(b"origin", b"").decode("latin-1")
-        return b"access-control-request-method" in fields and origin in settings.cors_origins
+    method, path = scope["method"], scope["raw_path"].decode("latin-1")
     if method not in {"GET", "HEAD"}:
         return False
     if path == "/metrics":

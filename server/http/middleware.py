@@ -52,10 +52,20 @@ class RequestMiddleware:
         except (asyncio.CancelledError, Exception) as error:
             if context.status:  # too late for another answer: the server closes the connection
                 raise
-            await failure(self._refusal(error, passage))(scope, receive, passage.send)
+            await self._tell(self._refusal(error, passage), scope, passage)
         finally:
             passage.end()
             self._record(scope, context)
+
+    async def _tell(self, error: ClozeError, scope: Scope, passage: "_Passage") -> None:
+        """Answers with an error, through all layers, so that theirs is on it too (CORS)."""
+        scope[REFUSAL] = error
+        try:
+            await self._app(scope, passage.receive, passage.send)
+        except Exception:  # one that fails again is passed by
+            if passage.context.status:
+                raise
+            await failure(error)(scope, passage.receive, passage.send)
 
     def _refusal(self, error: BaseException, passage: "_Passage") -> ClozeError:
         context = passage.context
@@ -128,9 +138,11 @@ class _Passage:
 
     async def through(self, app: ASGIApp, scope: Scope) -> None:
         """Lets `app` answer before the deadline; sending the answer may take longer."""
-        self._require_no_refusal()
-        self.context.authenticate(scope)
-        self.context.check()
+        try:
+            self.context.authenticate(scope)
+            self.context.check()
+        except ClozeError as error:
+            scope.setdefault(REFUSAL, error)
         if scope["method"] == "HEAD":
             # As a GET whose body uvicorn, which keeps the scope as it was, leaves out.
             scope = {**scope, "method": "GET"}
