@@ -1,8 +1,8 @@
 """A corpus and a number in, the training batch of that number out: padded, masked, shuffled.
 
 A batch depends on nothing but the arguments of its source and its number. So a run that is resumed
-at step 10,000, or in which each of W processes takes every W-th batch, sees exactly the batches
-of a run that was never interrupted or divided. Knows nothing of models and devices.
+at step 10,000 sees exactly the batches of a run that was never interrupted. Knows nothing of models
+and devices.
 
 THE FLOW: plan of the epoch -> shuffled -> grouped by length -> batches, shuffled -> ids -> masked.
 """
