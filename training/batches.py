@@ -65,10 +65,9 @@ class PairBatches:
             raise TrainingError(
                 f"A batch of {batch_tokens} tokens cannot hold a sequence of {sequence_tokens}."
             )
-        self._corpus = corpus
-        self._sequence_tokens = sequence_tokens
-        self._batch_tokens = batch_tokens
-        self._unmasked, self._shares, self._seed = unmasked, shares, seed
+        self._corpus, self._seed = corpus, seed
+        self._sequence_tokens, self._batch_tokens = sequence_tokens, batch_tokens
+        self._unmasked, self._shares = unmasked, shares
         self._epoch = lru_cache(_EPOCHS_KEPT)(self._plan)
         # Epochs differ by a few batches in a thousand, as their pairs are drawn anew. One that has
         # more leaves out a random few, one that has fewer repeats some: so the epoch of a batch is
@@ -91,15 +90,12 @@ class PairBatches:
 
     def _plan(self, epoch: int) -> tuple[PairPlan, list[NDArray[np.int64]]]:
         """The pairs of an epoch, and for each batch the numbers of its pairs."""
+        tokens, seed = self._sequence_tokens, self._seed
         plan = plan_pairs(
-            self._corpus,
-            sequence_tokens=self._sequence_tokens,
-            seed=self._seed,
-            epoch=epoch,
-            **self._shares,
+            self._corpus, sequence_tokens=tokens, seed=seed, epoch=epoch, **self._shares
         )
-        rng = np.random.default_rng([self._seed, _ORDER, epoch])
-        window = _WINDOW * (self._batch_tokens // self._sequence_tokens)
+        rng = np.random.default_rng([seed, _ORDER, epoch])
+        window = _WINDOW * (self._batch_tokens // tokens)
         return plan, group_by_length(plan.lengths, self._batch_tokens, window, rng)
 
 

@@ -43,14 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train to the end of the recipe; exits with code 3 when a signal stopped it before."""
     keep_freed_memory()
-    device = chosen_device(arguments)
-    recipe = read_recipe(arguments.recipe_file, given_flags(arguments, Recipe))
-    intervals = Intervals(**given_flags(arguments, Intervals))
     interruption = Interruption()
-    run = prepare(
-        recipe, arguments.corpus, arguments.out, device, intervals,
-        measure_batches=arguments.measure_batches,
-    )  # fmt: skip
+    run = prepare(arguments)
     finished = run.train(interruption)
     if finished:
         run.folder.save_final(run.result)
@@ -60,19 +54,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise SystemExit(INTERRUPTED)
 
 
-def prepare(
-    recipe: Recipe,
-    corpus_folder: Path,
-    out: Path,
-    device: torch.device,
-    intervals: Intervals,
-    *,
-    measure_batches: int,
-) -> Run:
-    """The run in `out`, new or as its latest checkpoint left it."""
+def prepare(arguments: argparse.Namespace) -> Run:
+    """The run that the flags say, new or as its latest checkpoint left it."""
+    device = chosen_device(arguments)
+    recipe = read_recipe(arguments.recipe_file, given_flags(arguments, Recipe))
+    corpus_folder = arguments.corpus
     torch.manual_seed(recipe.seed)
     corpus = Corpus.open(corpus_folder, "train")
-    folder = RunFolder(out, corpus_folder)
+    folder = RunFolder(arguments.out, corpus_folder)
     model = start_model(recipe, corpus).to(device)
     optimiser = make_adamw(model, recipe.rate, beta2=BETA2)
     latest = folder.latest()
@@ -82,10 +71,7 @@ def prepare(
     folder.forget_after(step)
     teacher = load_encoder(Path(recipe.teacher)).to(device) if recipe.teacher else None
     objective = Objective(
-        model,
-        next_sentence=recipe.next_sentence,
-        distillation=recipe.distillation,
-        teacher=teacher,
+        model, next_sentence=recipe.next_sentence, distillation=recipe.distillation, teacher=teacher
     )
     return Run(
         recipe=recipe,
@@ -95,8 +81,8 @@ def prepare(
         device=device,
         folder=folder,
         batches=RunBatches(corpus, recipe),
-        held_out=_held_out(corpus_folder, recipe, measure_batches),
-        intervals=intervals,
+        held_out=_held_out(corpus_folder, recipe, arguments.measure_batches),
+        intervals=Intervals(**given_flags(arguments, Intervals)),
         average=average,
         step=step,
     )
@@ -114,9 +100,8 @@ def start_model(recipe: Recipe, corpus: Corpus) -> BertForPreTraining:
 
 def _held_out(corpus_folder: Path, recipe: Recipe, count: int) -> list[PairBatch]:
     """The first `count` batches of the held-out documents, masked as BERT does."""
-    corpus = Corpus.open(corpus_folder, "held-out")
     batches = masked_documents(
-        corpus,
+        Corpus.open(corpus_folder, "held-out"),
         sequence_tokens=recipe.sequence_tokens,
         batch_tokens=recipe.batch_tokens,
         seed=HELD_OUT_SEED,

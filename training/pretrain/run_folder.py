@@ -64,7 +64,7 @@ class RunFolder:
         path = self.path / "run.json"
         if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
-            _check_same(recipe, corpus, found, step, self.path)
+            self._check_same(recipe, corpus, found, step)
         self.path.mkdir(parents=True, exist_ok=True)
         document = {"recipe": asdict(recipe), "corpus": corpus}
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -135,6 +135,32 @@ class RunFolder:
                 axes.legend(frameon=False)
             figure.savefig(self.path / "curves.svg", format="svg", metadata={"Date": None})
 
+    def _check_same(self, recipe: Recipe, corpus: str, found: dict[str, Any], step: int) -> None:
+        if (processes := found.get("processes", 1)) != 1:  # what runs of before could have
+            raise TrainingError(
+                f"The run in {self.path} began in {processes} processes, and training has only one "
+                "now; choose another folder."
+            )
+        if found["corpus"] != corpus:
+            raise TrainingError(
+                f"The run in {self.path} began with another corpus; "
+                "resume it with the same, or choose another folder."
+            )
+        begun = make_recipe(found["recipe"])
+        old, new = asdict(begun), asdict(recipe)
+        changed = {name for name in old if old[name] != new[name] and name not in _PATHS}
+        if others := sorted(changed - _ENDING):
+            raise TrainingError(
+                f"The run in {self.path} began with another `{others[0]}` ({old[others[0]]}); "
+                "resume it with the same recipe, or choose another folder."
+            )
+        first = min(begun.ending_begins, recipe.ending_begins)
+        if changed and step > first:
+            raise TrainingError(
+                f"`{min(changed)}` can change before the end of a run begins, "
+                f"which it did at {first}."
+            )
+
     def _checkpoints(self) -> list[Path]:
         return [state.parent for state in self.path.glob(f"checkpoints/step-*/{STATE_FILE}")]
 
@@ -162,29 +188,3 @@ def restore(
 
 def _points(lines: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
     return [(line["step"], line[name]) for line in lines if name in line]
-
-
-def _check_same(recipe: Recipe, corpus: str, found: dict[str, Any], step: int, path: Path) -> None:
-    if (processes := found.get("processes", 1)) != 1:  # what runs of before could have
-        raise TrainingError(
-            f"The run in {path} began in {processes} processes, and training has only one now; "
-            "choose another folder."
-        )
-    if found["corpus"] != corpus:
-        raise TrainingError(
-            f"The run in {path} began with another corpus; "
-            "resume it with the same, or choose another folder."
-        )
-    begun = make_recipe(found["recipe"])
-    old, new = asdict(begun), asdict(recipe)
-    changed = {name for name in old if old[name] != new[name] and name not in _PATHS}
-    if others := sorted(changed - _ENDING):
-        raise TrainingError(
-            f"The run in {path} began with another `{others[0]}` ({old[others[0]]}); "
-            "resume it with the same recipe, or choose another folder."
-        )
-    first = min(begun.ending_begins, recipe.ending_begins)
-    if changed and step > first:
-        raise TrainingError(
-            f"`{min(changed)}` can change before the end of a run begins, which it did at {first}."
-        )

@@ -27,6 +27,7 @@ from training.optimiser import descend, make_adamw
 from training.pretrain.command import BETA2, INTERRUPTED, start_model
 from training.pretrain.loop import RunBatches
 from training.pretrain.recipe import make_recipe
+from training.pretrain.run_folder import RunFolder
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
@@ -154,19 +155,20 @@ def test_next_sentences_are_reported_over_the_batches_that_have_pairs(
 
 
 def test_signal_ends_a_run_after_a_step_and_it_goes_on(
-    corpus_folder: Path, uninterrupted: Path, pretrain: Train, tmp_path: Path
+    uninterrupted: Path, pretrain: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    with subprocess.Popen(
-        command("pretrain", corpus_folder, out, *SMALL_RECIPE, "--report-every", "1"),
-        cwd=REPOSITORY,
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        wait_for((out / "metrics.jsonl").exists, process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == INTERRUPTED
-    assert len(list(out.glob("checkpoints/step-*"))) == 1
+    report = RunFolder.report
+
+    def report_and_signal(folder: RunFolder, values: dict[str, Any]) -> None:
+        report(folder, values)
+        signal.raise_signal(signal.SIGTERM)  # within the third step
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(RunFolder, "report", report_and_signal)
+        pretrain(out, "--report-every", "3")
+    assert stopped.value.code == INTERRUPTED
+    assert [path.name for path in out.glob("checkpoints/step-*")] == ["step-00000003"]
     pretrain(out, "--report-every", "1")
     assert_same_weights(out, uninterrupted)
 
@@ -204,12 +206,12 @@ def test_encoder_and_teacher_from_a_checkpoint(
     flags = ("--init", final, "--teacher", final, "--distillation", "10", "--sentences", "4")
     pretrain(
         tmp_path / "run", *flags, "--precision", "bf16", "--long-tokens", "48",
-        "--long-part", "0.5", "--single", "0.3", "--report-every", "1",
+        "--long-part", "0.5", "--single", "0.3", "--report-every", "1", "--tokens", str(512 * 4),
     )  # fmt: skip
     reports = [line for line in metrics(tmp_path / "run") if "total" in line]
     # The student begins as its teacher, up to the products' half precision.
     assert reports[0]["distillation"] < 0.02
-    assert reports[-1]["step"] == 12
+    assert reports[-1]["step"] == 4
 
 
 def test_another_recipe_does_not_continue_a_run(
