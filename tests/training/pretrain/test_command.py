@@ -162,11 +162,12 @@ def test_signal_ends_a_run_after_a_step_and_it_goes_on(
 
     def report_and_signal(folder: RunFolder, values: dict[str, Any]) -> None:
         report(folder, values)
-        signal.raise_signal(signal.SIGTERM)  # within the third step
+        signal.raise_signal(signal.SIGTERM)  # in the third step
 
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+    with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "report", report_and_signal)
-        pretrain(out, "--report-every", "3")
+        with pytest.raises(SystemExit) as stopped:
+            pretrain(out, "--report-every", "3")
     assert stopped.value.code == INTERRUPTED
     assert [path.name for path in out.glob("checkpoints/step-*")] == ["step-00000003"]
     pretrain(out, "--report-every", "1")
