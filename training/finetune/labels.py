@@ -18,12 +18,7 @@ from torch.nn import functional
 
 from models.heads import SEQUENCE, TOKEN
 from training.errors import TrainingError
-from training.finetune.data import (
-    SequenceExample,
-    TokenExample,
-    label_ids,
-    number_labels,
-)
+from training.finetune.data import SequenceExample, TokenExample, label_ids, number_labels
 from training.finetune.inputs import Input, InputBatch, Int64, WordPieces, shared_room
 from training.finetune.measures import entity_measures, has_entities, label_measures
 from training.finetune.task import Float32, Measures, Split, Task
