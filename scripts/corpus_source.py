@@ -11,7 +11,7 @@ import json
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from training.documents import read_documents
+from training.text import read_documents
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """A corpus and a number in, the training batch of that number out: padded, masked, shuffled.
 
 A batch depends on nothing but the arguments of its source and its number. So a run that is resumed
-at step 10,000, or in which each of W processes takes every W-th batch, sees exactly the batches
-of a run that was never interrupted or divided. Knows nothing of models and devices.
+at step 10,000 sees exactly the batches of a run that was never interrupted. Knows nothing of models
+and devices.
 
 THE FLOW: plan of the epoch -> shuffled -> grouped by length -> batches, shuffled -> ids -> masked.
 """
@@ -65,10 +65,9 @@ class PairBatches:
             raise TrainingError(
                 f"A batch of {batch_tokens} tokens cannot hold a sequence of {sequence_tokens}."
             )
-        self._corpus = corpus
-        self._sequence_tokens = sequence_tokens
-        self._batch_tokens = batch_tokens
-        self._unmasked, self._shares, self._seed = unmasked, shares, seed
+        self._corpus, self._seed = corpus, seed
+        self._sequence_tokens, self._batch_tokens = sequence_tokens, batch_tokens
+        self._unmasked, self._shares = unmasked, shares
         self._epoch = lru_cache(_EPOCHS_KEPT)(self._plan)
         # Epochs differ by a few batches in a thousand, as their pairs are drawn anew. One that has
         # more leaves out a random few, one that has fewer repeats some: so the epoch of a batch is
@@ -91,15 +90,12 @@ class PairBatches:
 
     def _plan(self, epoch: int) -> tuple[PairPlan, list[NDArray[np.int64]]]:
         """The pairs of an epoch, and for each batch the numbers of its pairs."""
+        tokens, seed = self._sequence_tokens, self._seed
         plan = plan_pairs(
-            self._corpus,
-            sequence_tokens=self._sequence_tokens,
-            seed=self._seed,
-            epoch=epoch,
-            **self._shares,
+            self._corpus, sequence_tokens=tokens, seed=seed, epoch=epoch, **self._shares
         )
-        rng = np.random.default_rng([self._seed, _ORDER, epoch])
-        window = _WINDOW * (self._batch_tokens // self._sequence_tokens)
+        rng = np.random.default_rng([seed, _ORDER, epoch])
+        window = _WINDOW * (self._batch_tokens // tokens)
         return plan, group_by_length(plan.lengths, self._batch_tokens, window, rng)
 
 

@@ -20,7 +20,7 @@ from export.read.tensors import SINGLE, open_folder
 from export.read.weight_names import canonical_name, checkpoint_key, map_names
 from export.read.weights import CheckpointWeights
 from models.heads import MLM, NSP, POOLER
-from training.config import BertConfig, read_config, read_shape, write_config
+from training.config import read_config, read_shape, write_config
 from training.errors import TrainingError, refusing
 from training.model import BertForPreTraining, BertModel
 from training.vocabulary import TOKENIZER_FILE
@@ -35,10 +35,7 @@ def load_encoder(folder: Path, *, dropout: float | None = None) -> BertModel:
 
     `dropout` takes the place of the checkpoint's own.
     """
-    holder = BertForPreTraining(_config(folder, dropout))
-    tensors, _ = read_weights(folder, heads=[POOLER.name])
-    holder.load_state_dict(tensors, strict=False)
-    return holder.bert
+    return _read(folder, dropout, heads=[POOLER.name])[0].bert
 
 
 def load_pretraining(
@@ -49,11 +46,9 @@ def load_pretraining(
     With `fresh_heads` what a bare encoder lacks (its heads and pooler) starts from noise. Raises
     `TrainingError` for a tensor that is missing, left over or of another shape.
     """
-    model = BertForPreTraining(_config(folder, dropout))
-    tensors, heads = read_weights(folder)
+    model, heads = _read(folder, dropout)
     if not fresh_heads and (missing := [head for head in PRETRAINING if head not in heads]):
         raise TrainingError(f"The checkpoint {folder} lacks the heads {', '.join(missing)}.")
-    model.load_state_dict(tensors, strict=False)
     return model
 
 
@@ -129,9 +124,15 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def _config(folder: Path, dropout: float | None) -> BertConfig:
+def _read(
+    folder: Path, dropout: float | None, *, heads: Collection[str] = PRETRAINING
+) -> tuple[BertForPreTraining, tuple[str, ...]]:
+    """A model with the weights that a checkpoint has, and the heads that it has."""
     config = read_config(folder)
-    return config if dropout is None else config.with_dropout(dropout)
+    model = BertForPreTraining(config if dropout is None else config.with_dropout(dropout))
+    tensors, found = read_weights(folder, heads=heads)
+    model.load_state_dict(tensors, strict=False)
+    return model, found
 
 
 def _is_part(key: str, heads: Collection[str]) -> bool:

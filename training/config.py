@@ -38,11 +38,6 @@ class BertConfig:
                 f"Training knows the activation `gelu` (with erf), not `{self.hidden_act}`."
             )
 
-    @property
-    def head_size(self) -> int:
-        """Numbers per attention head."""
-        return self.hidden_size // self.num_attention_heads
-
     def with_dropout(self, probability: float) -> "BertConfig":
         """The same shape with one dropout probability everywhere."""
         return replace(

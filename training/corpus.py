@@ -17,9 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from training.documents import Document, check_input, read_documents
 from training.errors import TrainingError
-from training.sentences import split_sentences
 from training.stored_corpus import (
     DESCRIPTION,
     SPLITS,
@@ -30,6 +28,7 @@ from training.stored_corpus import (
     sha256_of,
     token_dtype,
 )
+from training.text import Document, check_input, read_documents, split_sentences
 from training.vocabulary import TOKENIZER_FILE, Vocabulary, read_tokenizer
 
 __all__ = ["Corpus", "add_arguments", "build_corpus", "run"]
@@ -51,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build the corpus and say how large it is."""
-    build_corpus(args.inputs, args.tokenizer, args.out, held_out=args.held_out)
-    splits = json.loads((args.out / DESCRIPTION).read_bytes())["splits"]
+    splits = build_corpus(args.inputs, args.tokenizer, args.out, held_out=args.held_out)
     for split, counts in splits.items():
         sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         sys.stdout.write(f"{split}: {sizes}\n")
@@ -60,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 
 def build_corpus(
     inputs: Sequence[Path], tokenizer: Path, out: Path, *, held_out: float = 0.01
-) -> None:
+) -> dict[str, dict[str, int]]:
     """Tokenise text files into the folder `out`, which appears only once it is complete.
 
     Args:
@@ -69,12 +67,20 @@ def build_corpus(
         out: the folder to make.
         held_out: the share of documents that go to the held-out split.
 
+    Returns:
+        What is in each split, by its name.
+
     Raises:
         TrainingError: an input cannot be used, or `out` is already there.
     """
     tokenizer = tokenizer / TOKENIZER_FILE if tokenizer.is_dir() else tokenizer
-    vocabulary = Vocabulary.read(tokenizer)
-    _check(inputs, out, held_out)
+    vocabulary = Vocabulary.of(read_tokenizer(tokenizer))
+    for path in inputs:
+        check_input(path)
+    if not 0 <= held_out < 1:
+        raise TrainingError("The held-out share must be at least 0 and below 1.")
+    if out.exists():
+        raise TrainingError(f"{out} is already there; remove it or choose another folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         folder = Path(temporary, "corpus")
@@ -93,15 +99,7 @@ def build_corpus(
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
         folder.rename(out)
-
-
-def _check(inputs: Sequence[Path], out: Path, held_out: float) -> None:
-    for path in inputs:
-        check_input(path)
-    if not 0 <= held_out < 1:
-        raise TrainingError("The held-out share must be at least 0 and below 1.")
-    if out.exists():
-        raise TrainingError(f"{out} is already there; remove it or choose another folder.")
+        return splits
 
 
 def _write_splits(

@@ -27,16 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the checkpoint between the two."""
-    interpolate(arguments.first, arguments.second, arguments.out, share=arguments.share)
-
-
-def interpolate(first: Path, second: Path, out: Path, *, share: float) -> None:
     """Write (1 - share) x first + share x second, weight by weight, in float32.
 
     Both have the heads of pre-training. Raises `TrainingError` for a share outside 0 to 1 and for
     checkpoints of different shapes or tokenizers.
     """
+    first, second, share = arguments.first, arguments.second, arguments.share
     if not 0 <= share <= 1:
         raise TrainingError("`--share` lies between 0 and 1.")
     start, end = load_pretraining(first), load_pretraining(second)
@@ -49,4 +45,4 @@ def interpolate(first: Path, second: Path, out: Path, *, share: float) -> None:
     with torch.no_grad():
         for name, values in end.state_dict().items():
             values.copy_(starts[name].lerp(values, share))
-    save_checkpoint(out, end, second, embeddings=True)
+    save_checkpoint(arguments.out, end, second, embeddings=True)

@@ -89,7 +89,7 @@ class BertSelfAttention(nn.Module):
         super().__init__()
         H = config.hidden_size
         self.query, self.key, self.value = nn.Linear(H, H), nn.Linear(H, H), nn.Linear(H, H)
-        self.heads, self.size = config.num_attention_heads, config.head_size
+        self.heads, self.size = config.num_attention_heads, H // config.num_attention_heads
         self.dropout = config.attention_probs_dropout_prob
 
     def forward(self, x: Tensor, bias: Tensor | None, batch: int, read: ReadRows | None) -> Tensor:

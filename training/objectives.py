@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from training.errors import TrainingError
@@ -67,8 +67,8 @@ class Losses:
     has_pairs: Tensor  # 1 where the batch has a pair; without one, the next-sentence values are 0
 
 
-class Objective(nn.Module):
-    """The model with its losses: one module, so that DistributedDataParallel can wrap it."""
+class Objective:
+    """What a model is trained for: its losses, with their weights."""
 
     def __init__(
         self,
@@ -79,19 +79,15 @@ class Objective(nn.Module):
         teacher: BertModel | None = None,
     ) -> None:
         """The weights of the losses beside that of masked words, which is 1."""
-        super().__init__()
         if distillation and teacher is None:
             raise TrainingError("Distillation needs a teacher.")
         if teacher and teacher.config.hidden_size != model.config.hidden_size:
             raise TrainingError("The teacher's vectors have another width than the model's.")
         self.model = model
         self._next_sentence, self._distillation = next_sentence, distillation
-        # In a tuple, so that the teacher's weights are no parameters of this module.
-        self._teacher: tuple[BertModel, ...] = ()
-        if teacher is not None:
-            self._teacher = (teacher.eval().requires_grad_(requires_grad=False),)
+        self._teacher = teacher and teacher.eval().requires_grad_(requires_grad=False)
 
-    def forward(self, pairs: PairTensors, sentences: SentenceTensors | None = None) -> Losses:
+    def losses(self, pairs: PairTensors, sentences: SentenceTensors | None = None) -> Losses:
         """The losses of one batch; `sentences` are wanted when distillation counts."""
         masks, cls_rows = hidden_rows(self.model.bert, pairs)
         logits = self.model.mlm_logits(masks)
@@ -100,8 +96,11 @@ class Objective(nn.Module):
         next_sentence, next_accuracy = next_sentence_loss(order, pairs.not_next)
         total = masked_words + self._next_sentence * next_sentence
         distillation = torch.zeros((), device=total.device)
-        if self._teacher and sentences is not None:
-            distillation = self._distance(sentences)
+        if self._teacher and sentences:
+            student = sentence_vectors(self.model.bert, sentences)
+            with torch.no_grad():
+                teacher = sentence_vectors(self._teacher, sentences)
+            distillation = cosine_distance(student, teacher)
             total = total + self._distillation * distillation
         return Losses(
             total,
@@ -112,12 +111,6 @@ class Objective(nn.Module):
             next_accuracy,
             (pairs.not_next != NO_PAIR).any().float(),
         )
-
-    def _distance(self, sentences: SentenceTensors) -> Tensor:
-        student = sentence_vectors(self.model.bert, sentences)
-        with torch.no_grad():
-            teacher = sentence_vectors(self._teacher[0], sentences)
-        return cosine_distance(student, teacher)
 
 
 def hidden_rows(encoder: BertModel, pairs: PairTensors) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,15 @@
-"""A model and its highest learning rate in, AdamW and the rate of every step out.
+"""A model and its highest learning rate in, AdamW, every step's rate and a mean of weights out.
 
-As in the paper's code, for pre-training and for fine-tuning.
+AdamW and the rates are those of the paper's code, for pre-training and for fine-tuning.
 """
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from training.model import BertForPreTraining
 
 WEIGHT_DECAY = 0.01  # not on biases and norms
 CLIP = 1.0  # longest gradient
@@ -52,3 +57,32 @@ def descend(optimiser: torch.optim.Optimizer, model: nn.Module, rate: float) -> 
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimiser.step()
     optimiser.zero_grad()
+
+
+class WeightAverage(AveragedModel):
+    """A copy of a model, `module`, that has the mean of its recent weights.
+
+    At a high rate the weights jump about a better point than any of those they land on; their mean
+    lies nearer to it (Polyak and Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407), which is
+    most of what a fall of the rate would give, and the run can still go on (Sandler et al. 2023,
+    arXiv:2301.02312). The mean is exponential, so that it needs no end of the run to count from.
+
+    `update_parameters(model)` takes in the weights after a step.
+    """
+
+    module: BertForPreTraining
+
+    def __init__(self, model: nn.Module, keep: float) -> None:
+        """The mean of the float32 parameters of `model`.
+
+        A step keeps the share `keep` of it; 0.999 is a mean over some thousand steps. Until there
+        have been that many, all count alike.
+        """
+
+        @torch.no_grad()
+        def update(means: Sequence[Tensor], weights: Sequence[Tensor], steps: Tensor | int) -> None:
+            share = (1 / (torch.as_tensor(steps) + 1)).clamp_min(1 - keep)
+            for mean, weight in zip(means, weights, strict=True):
+                mean.lerp_(weight, share)
+
+        super().__init__(model, multi_avg_fn=update)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.vocabulary import TOKENIZER_FILE, Vocabulary
+from training.vocabulary import TOKENIZER_FILE, Vocabulary, read_tokenizer
 
 VERSION = 1  # of the format above
 DESCRIPTION = "corpus.json"
@@ -67,7 +67,7 @@ class Corpus:
             tokens=_map(part / "tokens.bin", tokens, counts["tokens"]),
             sentences=_map(part / "sentences.bin", OFFSETS, counts["sentences"] + 1),
             documents=_map(part / "documents.bin", OFFSETS, counts["documents"] + 1),
-            vocabulary=Vocabulary.read(tokenizer),
+            vocabulary=Vocabulary.of(read_tokenizer(tokenizer)),
         )
         if (corpus.sentences[-1], corpus.documents[-1]) != (counts["tokens"], counts["sentences"]):
             raise TrainingError(f"The arrays in {part} do not fit together; build it again.")

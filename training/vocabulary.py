@@ -52,11 +52,6 @@ class Vocabulary:
             **{field: ids[name] for field, name in _NAMES.items()},
         )
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """As `of`, for a tokenizer.json."""
-        return cls.of(read_tokenizer(path))
-
 
 def read_model_tokenizer(folder: Path, rows: int) -> tuple[Tokenizer, Vocabulary]:
     """A checkpoint's tokenizer and pieces, which must not be more than the `rows` of its model."""

@@ -127,10 +127,7 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
 
 
 def expected(
-    weights: Weights,
-    spec: GraphSpec,
-    encoded: Sequence[Encoded],
-    reads: Sequence[Sequence[int]],
+    weights: Weights, spec: GraphSpec, encoded: Sequence[Encoded], reads: Sequence[Sequence[int]]
 ) -> dict[str, NDArray[Any]]:
     """What the reference says of the outputs of `run`."""
     rows = [text.last[list(read)] for text, read in zip(encoded, reads, strict=True)]

@@ -5,7 +5,9 @@ reads JSON strictly, and where a route declares nothing but its body it calls th
 Whatever else is declared, on the route, its router or the app (dependencies, security, parameters),
 goes the whole way through FastAPI, which runs it.
 
-What the short way is worth: `make bench-paired ARGS="--without short-way"`.
+The short way takes a tenth less CPU for a request: 6.2 and 6.4 ms beside 6.9 and 6.9 for short
+fill-masks and embeddings (medians of nine rounds, int8, 2 busy cores of an AMD EPYC without VNNI,
+2026-11-29): `make bench-paired ARGS="--without short-way"`.
 """
 
 from collections.abc import Callable, Coroutine, Sequence

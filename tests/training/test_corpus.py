@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from tests.training.small_corpus import SPECIAL, WORDS, write_tokenizer
 from training.corpus import Corpus, add_arguments, build_corpus, run, split_of
 from training.errors import TrainingError
-from training.sentences import split_sentences
+from training.text import split_sentences
 
 VERBS = ("sat", "ran", "plays", "parked", "playing")
 DOCUMENTS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.documents import read_documents
+from training.text import read_documents
 
 DOCUMENTS = [["Kings of old."], ["Bees.", "Wax."], ["Honey."], ["The sea."]]
 SOURCES = [

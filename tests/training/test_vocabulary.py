@@ -15,7 +15,7 @@ from training.vocabulary import Vocabulary, read_tokenizer
 
 
 def test_special_tokens_are_told_from_words(tmp_path: Path) -> None:
-    vocabulary = Vocabulary.read(write_tokenizer(tmp_path))
+    vocabulary = Vocabulary.of(read_tokenizer(write_tokenizer(tmp_path)))
     pieces = [*SPECIAL, *WORDS]
     assert vocabulary.size == len(pieces)
     assert [pieces[i] for i in np.flatnonzero(vocabulary.special)] == list(SPECIAL)
@@ -25,7 +25,7 @@ def test_special_tokens_are_told_from_words(tmp_path: Path) -> None:
 
 
 def test_the_vocabulary_of_a_real_checkpoint(standin_checkpoint: Path) -> None:
-    vocabulary = Vocabulary.read(standin_checkpoint / "tokenizer.json")
+    vocabulary = Vocabulary.of(read_tokenizer(standin_checkpoint / "tokenizer.json"))
     assert (vocabulary.size, vocabulary.cls, vocabulary.sep, vocabulary.mask) == (
         30522,
         101,
@@ -38,14 +38,15 @@ def test_the_vocabulary_of_a_real_checkpoint(standin_checkpoint: Path) -> None:
 def test_an_id_without_a_piece_is_special(tmp_path: Path) -> None:
     path = write_tokenizer(tmp_path)
     path.write_text(path.read_text().replace('"mask": 23', '"mask": 25'))
-    assert np.flatnonzero(Vocabulary.read(path).special).tolist() == [0, 1, 2, 3, 4, 5, 23, 24]
+    special = Vocabulary.of(read_tokenizer(path)).special
+    assert np.flatnonzero(special).tolist() == [0, 1, 2, 3, 4, 5, 23, 24]
 
 
 def test_a_tokenizer_without_mask_is_refused(tmp_path: Path) -> None:
     path = write_tokenizer(tmp_path)
     path.write_text(path.read_text().replace("[MASK]", "[GAP]"))
     with pytest.raises(TrainingError, match=r"lacks \[MASK\]"):
-        Vocabulary.read(path)
+        Vocabulary.of(read_tokenizer(path))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"model": {"type": "WordPiece"}}'])
@@ -54,7 +55,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(TrainingError, match="is not usable"):
         read_tokenizer(tmp_path)
     with pytest.raises(TrainingError, match=r"holds no none\.json"):
-        Vocabulary.read(tmp_path / "none.json")
+        Vocabulary.of(read_tokenizer(tmp_path / "none.json"))
 
 
 def test_another_kind_of_tokenizer_is_refused(tmp_path: Path) -> None:

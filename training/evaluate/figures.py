@@ -140,7 +140,12 @@ class Evaluation:
 
     def write(self, path: Path, conditions: Mapping[str, object]) -> None:
         """Write everything as JSON, with the figures by key."""
-        document = {**conditions, **asdict(self), "figures": dict(map(_entry, self.figures))}
+        figures = {
+            figure.key: {"name": figure.name, **asdict(figure.interval)}
+            | {"count": figure.count, "of": figure.of}
+            for figure in self.figures
+        }
+        document = {**conditions, **asdict(self), "figures": figures}
         path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -151,14 +156,13 @@ def row(figure: Figure) -> str:
     '| next sentence, hard pairs | 75.0 % | 65.7 to 82.5 % | 100 pairs |'
     """
     interval = figure.interval
+    scale, digits, unit = 1, 3 if abs(interval.value) < 1 else 2, ""
     if figure.style == "share":
-        value, low, high = (100 * x for x in (interval.value, interval.low, interval.high))
-        said, between = f"{value:.1f} %", f"{low:.1f} to {high:.1f} %"
-    else:
-        digits = 3 if abs(interval.value) < 1 else 2
-        value, low, high = interval.value, interval.low, interval.high
-        said, between = f"{value:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}"
-    return f"| {figure.name} | {said} | {between} | {figure.count:,} {figure.of} |"
+        scale, digits, unit = 100, 1, " %"
+    ends = (interval.value, interval.low, interval.high)
+    value, low, high = (f"{scale * end:.{digits}f}" for end in ends)
+    measured = f"{value}{unit} | {low} to {high}{unit}"
+    return f"| {figure.name} | {measured} | {figure.count:,} {figure.of} |"
 
 
 def machine(device: torch.device) -> dict[str, object]:
@@ -170,11 +174,6 @@ def machine(device: torch.device) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         **versions(),
     }
-
-
-def _entry(figure: Figure) -> tuple[str, dict[str, object]]:
-    interval = asdict(figure.interval)
-    return figure.key, {"name": figure.name, **interval, "count": figure.count, "of": figure.of}
 
 
 def _processor() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from training.config import read_config
 from training.errors import TrainingError
 from training.masking import Padded
 from training.model import BertForPreTraining, BertModel
+from training.objectives import SentenceTensors
 from training.vocabulary import Vocabulary, read_model_tokenizer, read_tokenizer
 
 SEED = 20181011  # the day of the paper; the same for every checkpoint, so that figures compare
@@ -130,17 +131,9 @@ def length_batches(lengths: Ids, batch_tokens: int = BATCH_TOKENS) -> list[Ids]:
 def hidden_rows(encoder: BertModel, batch: Padded, rows: Ids | None = None) -> Tensor:
     """float32 (n, hidden): the last hidden state at int64 (n,) flat rows, or at all."""
     device = next(encoder.parameters()).device
-    arrays = (batch.ids, batch.token_types, batch.lengths)
-    ids, types, lengths = (torch.from_numpy(array).to(device) for array in arrays)
+    there = SentenceTensors.of(batch, device)
     wanted = None if rows is None else torch.from_numpy(rows).to(device)
-    hidden: Tensor = encoder(ids, types, lengths, wanted)
-    return hidden
-
-
-def cls_rows(batch: Padded) -> Ids:
-    """Int64 (batch,): the flat row of each sequence's first token."""
-    starts: Ids = np.arange(len(batch.lengths)) * batch.ids.shape[1]
-    return starts
+    return cast("Tensor", encoder(there.ids, there.token_types, there.lengths, wanted))
 
 
 def score_tokens(model: BertForPreTraining, hidden: Tensor, wanted: Ids) -> TokenScores:

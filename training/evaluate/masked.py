@@ -113,10 +113,7 @@ def _sample(corpus: Corpus, longest: int, *, tokens: int, seed: int) -> Iterator
     """Every n-th batch of the documents, so that they hold about `tokens` tokens together."""
     every = max(1, round(len(corpus.tokens) / tokens))
     batches = masked_documents(
-        corpus,
-        sequence_tokens=longest,
-        batch_tokens=BATCH_TOKENS,
-        seed=seed,
+        corpus, sequence_tokens=longest, batch_tokens=BATCH_TOKENS, seed=seed
     )
     return (batch for number, batch in enumerate(batches) if number % every == 0)
 
@@ -151,11 +148,8 @@ def draw_sentences(
         )
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(usable, min(count, len(usable)), replace=False))
-    starts, ends = corpus.sentences[chosen], corpus.sentences[chosen + 1]
-    return [
-        np.asarray(corpus.tokens[start:end], np.int64)
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    bounds = corpus.sentences
+    return [np.asarray(corpus.tokens[bounds[i] : bounds[i + 1]], np.int64) for i in chosen]
 
 
 def sentence_log_probabilities(

@@ -17,7 +17,6 @@ from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
 from training.evaluate.inference import (
     SEED,
-    cls_rows,
     evaluating,
     finite,
     hidden_rows,
@@ -59,7 +58,8 @@ def says_next(model: BertForPreTraining, corpus: Corpus, plan: PairPlan) -> NDAr
         batches = length_batches(plan.lengths)
         for pairs in progress(batches, "next sentence"):
             batch = pad_pairs(corpus, plan, pairs)
-            logits = finite(model.nsp_logits(hidden_rows(model.bert, batch, cls_rows(batch))))
+            rows = np.arange(len(pairs)) * batch.ids.shape[1]  # of each [CLS]
+            logits = finite(model.nsp_logits(hidden_rows(model.bert, batch, rows)))
             answers[pairs] = logits[:, 0] > logits[:, 1]  # label 0 is IsNext
     return answers
 

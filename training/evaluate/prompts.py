@@ -59,9 +59,10 @@ def measure_prompts(subject: Subject, prompts: Sequence[Prompt]) -> list[Figure]
     ]
     if not known:
         raise TrainingError("No prompt has an answer in the checkpoint's vocabulary.")
-    ranks = _ranks(
-        _logits(subject, [prompt for prompt, _ in known]), [accepted for _, accepted in known]
-    )
+    logits = _logits(subject, [prompt for prompt, _ in known])
+    best = np.array([row[ids].max() for row, (_, ids) in zip(logits, known, strict=True)])
+    # A tie counts against the prompt, so that a model that says nothing gets nothing.
+    ranks = (logits >= best[:, None]).sum(axis=1) - 1  # 0 for the model's first choice
     kinds = [prompt.kind for prompt, _ in known]
     parts = {"": ranks} | {
         kind: ranks[[other == kind for other in kinds]] for kind in sorted(set(kinds))
@@ -97,10 +98,3 @@ def _logits(subject: Subject, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
         raise TrainingError(f"The checkpoint's tokenizer does not read {GAP} as one token.")
     with evaluating(model):
         return finite(model.mlm_logits(hidden_rows(model.bert, batch, rows)))
-
-
-def _ranks(logits: NDArray[np.float32], accepted: Sequence[Ids]) -> Ids:
-    """Int64 (prompts,): the place of the best accepted word, 0 for the model's first choice."""
-    best = np.array([row[ids].max() for row, ids in zip(logits, accepted, strict=True)])
-    # A tie counts against the prompt, so that a model that says nothing gets nothing.
-    return np.asarray((logits >= best[:, None]).sum(axis=1) - 1, np.int64)

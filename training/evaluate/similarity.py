@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from training import objectives
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, rank_correlation
-from training.evaluate.inference import Ids, evaluating, hidden_rows, length_batches, progress
+from training.evaluate.inference import Ids, evaluating, length_batches, progress
 from training.masking import pad
 from training.model import BertModel
-from training.objectives import mean_pool
+from training.objectives import SentenceTensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +82,8 @@ def sentence_vectors(
         batches = length_batches(np.array([len(sequence) for sequence in sequences]))
         for members in progress(batches, "STS-B"):
             batch = pad([sequences[member] for member in members])
-            hidden = hidden_rows(encoder, batch)
-            pooled = mean_pool(hidden, torch.from_numpy(batch.lengths).to(hidden.device))
-            vectors[members] = pooled.cpu().numpy()
+            there = SentenceTensors.of(batch, next(encoder.parameters()).device)
+            vectors[members] = objectives.sentence_vectors(encoder, there).cpu().numpy()
     return vectors
 
 

@@ -1,28 +1,30 @@
 """`python -m training finetune TASK CHECKPOINT OUT`: labelled examples in, a task's checkpoint out.
 
-files -> task -> encoder with a fresh head -> fit -> checkpoint and report
+files -> task -> encoder with a fresh head -> fit -> checkpoint, table and a report.json with what a
+repetition needs
 """
 
 import argparse
+import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from training.checkpoint import load_encoder, save_checkpoint
 from training.config import BertConfig, read_config
-from training.device import add_device_flags, chosen_device, device_named
+from training.device import add_device_flags, chosen_device, device_named, versions
 from training.errors import TrainingError
 from training.finetune.inputs import WordPieces
 from training.finetune.labels import prepare_sequences, prepare_tokens
-from training.finetune.loop import fit
+from training.finetune.loop import History, fit
 from training.finetune.questions import prepare_questions
-from training.finetune.report import DataFile, Report
-from training.finetune.task import BertHead, Options
+from training.finetune.task import BertHead, Options, Split
 from training.options import add_flags, given_flags
+from training.stored_corpus import sha256_of
 
 TASKS: dict[str, Any] = {
     "sequence": prepare_sequences,
@@ -30,7 +32,73 @@ TASKS: dict[str, Any] = {
     "question": prepare_questions,
 }
 MAX_TOKENS = {"sequence": 128, "token": 128, "question": 384}
+REPORT_FILE = "report.json"
 FEWEST_TOKENS = 8  # [CLS], [SEP] twice, and room for something between
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of examples: its name, never its text."""
+
+    name: str
+    sha256: str
+    examples: int
+    inputs: int  # more than the examples where some are long
+
+    @classmethod
+    def of(cls, path: Path, split: Split) -> Self:
+        """Describe `path`, which was read as `split`."""
+        return cls(path.name, sha256_of(path), split.examples, len(split.inputs))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done and what came of it."""
+
+    task: str
+    checkpoint: str
+    labels: tuple[str, ...]
+    train: DataFile
+    dev: DataFile | None
+    options: Options
+    device: str
+    watched: str
+    history: History
+    seconds: float
+
+    def table(self) -> str:
+        """For people: an epoch per line, the kept one marked."""
+        names = list(self.history.kept.measures)
+        head = ["epoch", "loss", *(["dev_loss", *names] if self.dev else [])]
+        rows = [
+            [
+                f"{epoch.number}{'*' if epoch.number == self.history.kept.number else ' '}",
+                f"{epoch.loss:.4f}",
+                *([] if epoch.dev_loss is None else [f"{epoch.dev_loss:.4f}"]),
+                *(f"{epoch.measures[name]:.4f}" for name in names),
+            ]
+            for epoch in self.history.epochs
+        ]
+        lines = ["  ".join(cell.rjust(max(len(head[i]), 6)) for i, cell in enumerate(row))
+                 for row in [head, *rows]]  # fmt: skip
+        why = "the last, as there is no dev data"
+        if self.dev:
+            why = f"the best {self.watched} on {self.dev.name}"
+        return "\n".join([*lines, f"* kept: {why}"])
+
+    def write(self, folder: Path) -> None:
+        """For programs: write report.json into `folder`."""
+        document, kept = asdict(self), self.history.kept
+        epochs = document.pop("history")["epochs"]
+        document |= {
+            "versions": versions(),
+            "epochs": epochs,
+            "kept_epoch": kept.number,
+            "measures": kept.measures,
+            "seconds": round(self.seconds, 1),
+        }
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

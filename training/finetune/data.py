@@ -1,14 +1,11 @@
-"""Files of JSON lines in, examples out.
-
-Knows nothing of tokens or of models.
-"""
+"""Lines of JSON in, examples out; knows nothing of tokens or of models."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Self
 
 from training.errors import TrainingError
-from training.json_lines import Record, is_text, read_lines
+from training.json_lines import Record, is_text
 
 
 @dataclass(frozen=True)
@@ -20,6 +17,13 @@ class SequenceExample:
     label: str
     place: str  # "train.jsonl, line 7"
 
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """A line `{"text", "text_pair"?, "label"}`."""
+        paired = record.fields.get("text_pair") is not None
+        pair = record.text("text_pair") if paired else None
+        return cls(record.text("text"), pair, _label(record), record.place)
+
 
 @dataclass(frozen=True)
 class TokenExample:
@@ -28,6 +32,18 @@ class TokenExample:
     words: tuple[str, ...]
     labels: tuple[str, ...]
     place: str
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """A line `{"tokens": [..], "labels": [..]}`."""
+        words, labels = record.list("tokens"), record.list("labels")
+        if not words or not all(is_text(word) for word in words):
+            raise record.error("tokens must be texts that are not blank, at least one")
+        if not all(_is_label(label) for label in labels):
+            raise record.error("labels must be texts or whole numbers")
+        if len(words) != len(labels):
+            raise record.error(f"it has {len(words)} tokens and {len(labels)} labels")
+        return cls(tuple(words), tuple(map(str, labels)), record.place)
 
 
 @dataclass(frozen=True)
@@ -47,20 +63,12 @@ class QuestionExample:
     answers: tuple[Answer, ...]
     place: str
 
-
-def read_sequences(path: Path) -> list[SequenceExample]:
-    """Lines `{"text", "text_pair"?, "label"}`."""
-    return read_lines(path, _sequence)
-
-
-def read_tokens(path: Path) -> list[TokenExample]:
-    """Lines `{"tokens": [..], "labels": [..]}`."""
-    return read_lines(path, _token)
-
-
-def read_questions(path: Path) -> list[QuestionExample]:
-    """Lines `{"question", "context", "answers": [{"text", "answer_start"}]}`, SQuAD's fields."""
-    return read_lines(path, _question)
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """A line `{"question", "context", "answers": [{"text", "answer_start"}]}`, as in SQuAD."""
+        context = record.text("context")
+        answers = tuple(_answer(record, context, entry) for entry in record.list("answers"))
+        return cls(record.text("question"), context, answers, record.place)
 
 
 def number_labels(found: Iterable[str]) -> tuple[str, ...]:
@@ -85,29 +93,6 @@ def label_ids(labels: Sequence[str], found: Sequence[str], place: str) -> list[i
         return [labels.index(label) for label in found]
     except ValueError:
         raise TrainingError(f"{place}: a label that the training data does not have.") from None
-
-
-def _sequence(record: Record) -> SequenceExample:
-    paired = record.fields.get("text_pair") is not None
-    pair = record.text("text_pair") if paired else None
-    return SequenceExample(record.text("text"), pair, _label(record), record.place)
-
-
-def _token(record: Record) -> TokenExample:
-    words, labels = record.list("tokens"), record.list("labels")
-    if not words or not all(is_text(word) for word in words):
-        raise record.error("tokens must be texts that are not blank, at least one")
-    if not all(_is_label(label) for label in labels):
-        raise record.error("labels must be texts or whole numbers")
-    if len(words) != len(labels):
-        raise record.error(f"it has {len(words)} tokens and {len(labels)} labels")
-    return TokenExample(tuple(words), tuple(map(str, labels)), record.place)
-
-
-def _question(record: Record) -> QuestionExample:
-    context = record.text("context")
-    answers = tuple(_answer(record, context, entry) for entry in record.list("answers"))
-    return QuestionExample(record.text("question"), context, answers, record.place)
 
 
 def _answer(record: Record, context: str, entry: object) -> Answer:

@@ -5,7 +5,6 @@ An input is [CLS] first [SEP], or [CLS] first [SEP] second [SEP]. Knows nothing 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +43,14 @@ class WordPieces:
         self._tokenizer, self._vocabulary = read_model_tokenizer(folder, vocab_size)
         self.max_tokens = max_tokens
 
-    def of_texts(self, texts: Sequence[str]) -> Iterator[Encoding]:
-        """The pieces of each text, with the characters they stand for, without special tokens."""
-        for chunk in _chunks(texts):
-            yield from self._tokenizer.encode_batch(list(chunk), add_special_tokens=False)
+    def of(self, texts: list[str] | list[list[str]], *, words: bool = False) -> Iterator[Encoding]:
+        """The pieces of each text, with the characters they stand for, without special tokens.
 
-    def of_words(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
-        """The pieces of sentences that are split into words; `word_ids` tells whose each is."""
-        for chunk in _chunks(sentences):
+        With `words` each text is a list of them, and `word_ids` tells whose each piece is.
+        """
+        for start in range(0, len(texts), CHUNK):
             yield from self._tokenizer.encode_batch(
-                [list(words) for words in chunk], is_pretokenized=True, add_special_tokens=False
+                texts[start : start + CHUNK], is_pretokenized=words, add_special_tokens=False
             )
 
     def input(
@@ -83,14 +80,8 @@ def shared_room(first: int, second: int, room: int) -> tuple[int, int]:
     >>> shared_room(50, 40, 31)
     (16, 15)
     """
-    if first + second <= room:
-        return first, second
     half = room // 2
-    if second <= half:
-        return room - second, second
-    if first <= room - half:
-        return first, room - first
-    return room - half, half
+    return min(first, room - min(second, half)), min(second, max(room - first, half))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +141,3 @@ def prediction_batches(lengths: Int64, batch_size: int) -> Iterator[Int64]:
     order = (-lengths).argsort(kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
-
-
-def _chunks(texts: Sequence[str] | Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    remaining = iter(texts)
-    while chunk := list(islice(remaining, CHUNK)):
-        yield chunk  # type: ignore[misc]

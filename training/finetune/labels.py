@@ -18,34 +18,28 @@ from torch.nn import functional
 
 from models.heads import SEQUENCE, TOKEN
 from training.errors import TrainingError
-from training.finetune.data import (
-    SequenceExample,
-    TokenExample,
-    label_ids,
-    number_labels,
-    read_sequences,
-    read_tokens,
-)
+from training.finetune.data import SequenceExample, TokenExample, label_ids, number_labels
 from training.finetune.inputs import Input, InputBatch, Int64, WordPieces, shared_room
 from training.finetune.measures import entity_measures, has_entities, label_measures
 from training.finetune.task import Float32, Measures, Split, Task
+from training.json_lines import read_lines
 
 
 def prepare_sequences(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
     """A label per text or pair; the labels are those of `train`."""
-    examples = read_sequences(train)
+    examples = read_lines(train, SequenceExample.of)
     labels = number_labels(example.label for example in examples)
     split = partial(_sequences, labels=labels, pieces=pieces)
-    kept = split(read_sequences(dev)) if dev else None
+    kept = split(read_lines(dev, SequenceExample.of)) if dev else None
     return Task(SEQUENCE, label_loss, "accuracy", labels, split(examples), kept)
 
 
 def prepare_tokens(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
     """A label per word; the labels are those of `train`."""
-    examples = read_tokens(train)
+    examples = read_lines(train, TokenExample.of)
     labels = number_labels(label for example in examples for label in example.labels)
     split = partial(_tokens, labels=labels, pieces=pieces)
-    kept = split(read_tokens(dev)) if dev else None
+    kept = split(read_lines(dev, TokenExample.of)) if dev else None
     watched = "entity_f1" if has_entities(labels) else "macro_f1"
     return Task(TOKEN, label_loss, watched, labels, split(examples), kept)
 
@@ -60,8 +54,8 @@ def _sequences(
 ) -> Split:
     """One input per example; the longer text of a pair gives way first."""
     inputs = []
-    firsts = pieces.of_texts([example.text for example in examples])
-    seconds = pieces.of_texts([example.text_pair or "" for example in examples])
+    firsts = pieces.of([example.text for example in examples])
+    seconds = pieces.of([example.text_pair or "" for example in examples])
     for example, first, second in zip(examples, firsts, seconds, strict=True):
         paired = example.text_pair is not None
         room = pieces.max_tokens - (3 if paired else 2)
@@ -78,7 +72,7 @@ def _tokens(
 ) -> Split:
     inputs: list[Input] = []
     right: list[Int64] = []
-    encodings = pieces.of_words([example.words for example in examples])
+    encodings = pieces.of([list(example.words) for example in examples], words=True)
     for example, encoding in zip(examples, encodings, strict=True):
         wanted = label_ids(labels, example.labels, example.place)
         parts = list(_word_inputs(encoding, wanted, pieces))

@@ -101,7 +101,7 @@ class Training:
     def _descend(self, batch: InputBatch) -> Tensor:
         """One step; its loss, float ()."""
         share = rise_and_fall(self._step, self._steps, warm_up=self._options.warm_up)
-        logits = self._model(batch.ids, batch.token_types, batch.lengths, batch.rows)
+        logits = self._model(batch)
         loss = self._task.loss(logits, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         descend(self._optimiser, self._model, self._options.rate * share)
@@ -126,7 +126,7 @@ def predict(model: BertHead, inputs: Sequence[Input], loss: Loss, batch_size: in
     with torch.inference_mode():
         for numbers in prediction_batches(lengths, batch_size):
             batch = collate([inputs[index] for index in numbers]).to(model.device)
-            logits = model(batch.ids, batch.token_types, batch.lengths, batch.rows)
+            logits = model(batch)
             total += len(numbers) * float(loss(logits, batch))
             parts = torch.split(logits.float().cpu(), batch.counts.tolist())
             found |= {int(i): part.numpy() for i, part in zip(numbers, parts, strict=True)}

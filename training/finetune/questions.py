@@ -23,10 +23,11 @@ from models.heads import QA
 from models.probabilities import softmax
 from models.spans import best_spans
 from training.errors import TrainingError
-from training.finetune.data import Answer, QuestionExample, read_questions
+from training.finetune.data import Answer, QuestionExample
 from training.finetune.inputs import Input, InputBatch, WordPieces
 from training.finetune.measures import answer_f1, exact_match
 from training.finetune.task import Float32, Measures, Split, Task
+from training.json_lines import read_lines
 
 QUESTION_TOKENS = 64  # longer questions are cut, as in the paper's code
 NOT_HERE = (0, 0)
@@ -35,10 +36,10 @@ LONGEST = 30  # tokens of an answer, as in the paper's code
 
 def prepare_questions(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int) -> Task:
     """Read the files; "no answer" is an answer only where `train` has a question without one."""
-    examples = read_questions(train)
+    examples = read_lines(train, QuestionExample.of)
     abstain = any(not example.answers for example in examples)
     split = partial(_split, pieces=pieces, overlap=overlap, abstain=abstain)
-    kept = split(read_questions(dev)) if dev else None
+    kept = split(read_lines(dev, QuestionExample.of)) if dev else None
     return Task(QA, span_loss, "f1", (), split(examples), kept)
 
 
@@ -93,8 +94,8 @@ def _split(
     inputs: list[Input] = []
     places: list[Window] = []
     longest = min(QUESTION_TOKENS, (pieces.max_tokens - 3) // 2)
-    questions = pieces.of_texts([example.question for example in examples])
-    contexts = pieces.of_texts([example.context for example in examples])
+    questions = pieces.of([example.question for example in examples])
+    contexts = pieces.of([example.context for example in examples])
     for number, example in enumerate(examples):
         question, context = next(questions).ids[:longest], next(contexts)
         if not len(context):
@@ -140,11 +141,7 @@ class Found(NamedTuple):
 
 
 def choose(
-    contexts: Sequence[str],
-    places: Sequence[Window],
-    logits: Sequence[Float32],
-    *,
-    abstain: bool,
+    contexts: Sequence[str], places: Sequence[Window], logits: Sequence[Float32], *, abstain: bool
 ) -> list[str]:
     """The answer to each question; "" where that is likelier and `abstain` allows it.
 

@@ -115,18 +115,8 @@ class BertHead(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def forward(self, ids: Tensor, token_types: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
-        """The logits of the rows that are read.
-
-        Args:
-            ids: int64 (B, S), padded at the end.
-            token_types: int64 (B, S), 0 for the first segment and 1 for the second.
-            lengths: int64 (B,), tokens per sequence without padding.
-            rows: int64 (R,), b * S + s of the tokens that the head reads.
-
-        Returns:
-            float (R, K)
-        """
-        hidden = self.bert(ids, token_types, lengths, rows)
+    def forward(self, batch: InputBatch) -> Tensor:
+        """The logits of the rows that are read, float (R, K)."""
+        hidden = self.bert(batch.ids, batch.token_types, batch.lengths, batch.rows)
         hidden = self.bert.pooled(hidden) if self._pooled else hidden
         return cast("Tensor", self.get_submodule(self._name)(self.dropout(hidden)))

@@ -11,24 +11,15 @@ import torch
 from training.batches import masked_documents
 from training.checkpoint import load_encoder, load_pretraining
 from training.config import SIZES, named_config
-from training.device import (
-    Processes,
-    add_device_flags,
-    chosen_device,
-    joined,
-    keep_freed_memory,
-)
+from training.device import add_device_flags, chosen_device, keep_freed_memory
 from training.masking import PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Objective
-from training.optimiser import make_adamw
+from training.optimiser import WeightAverage, make_adamw
 from training.options import add_flags, given_flags
-from training.pretrain.average import WeightAverage
-from training.pretrain.batches_of_run import RunBatches
-from training.pretrain.curves import draw_curves
-from training.pretrain.loop import Interruption, Intervals, Run
+from training.pretrain.loop import Interruption, Intervals, Run, RunBatches
 from training.pretrain.recipe import Recipe, read_recipe
-from training.pretrain.run_folder import RunFolder, RunIdentity, restore
+from training.pretrain.run_folder import RunFolder, restore
 from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
 BETA2 = 0.98  # of AdamW, as RoBERTa's: steps of many tokens
@@ -52,68 +43,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train to the end of the recipe; exits with code 3 when a signal stopped it before."""
     keep_freed_memory()
-    device = chosen_device(arguments)
-    recipe = read_recipe(arguments.recipe_file, given_flags(arguments, Recipe))
-    intervals = Intervals(**given_flags(arguments, Intervals))
     interruption = Interruption()
-    with joined(device) as processes:
-        run, batches = prepare(
-            recipe, arguments.corpus, arguments.out, processes, intervals,
-            measure_batches=arguments.measure_batches,
-        )  # fmt: skip
-        stream = batches.of_process(processes.rank, processes.count, run.step)
-        finished = run.train(stream, interruption)
-        if processes.leads:
-            if finished:
-                run.folder.save_final(run.result)
-            draw_curves(run.folder.metrics, run.folder.curves)
+    run = prepare(arguments)
+    finished = run.train(interruption)
+    if finished:
+        run.folder.save_final(run.result)
+    run.folder.draw_curves()
     if not finished:
         print(f"Stopped after step {run.step}; the same command goes on.", file=sys.stderr)
         raise SystemExit(INTERRUPTED)
 
 
-def prepare(
-    recipe: Recipe,
-    corpus_folder: Path,
-    out: Path,
-    processes: Processes,
-    intervals: Intervals,
-    *,
-    measure_batches: int,
-) -> tuple[Run, RunBatches]:
-    """The run in `out`, new or as its latest checkpoint left it, and its batches."""
-    torch.manual_seed(recipe.seed + processes.rank)
+def prepare(arguments: argparse.Namespace) -> Run:
+    """The run that the flags say, new or as its latest checkpoint left it."""
+    device = chosen_device(arguments)
+    recipe = read_recipe(arguments.recipe_file, given_flags(arguments, Recipe))
+    corpus_folder = arguments.corpus
+    torch.manual_seed(recipe.seed)
     corpus = Corpus.open(corpus_folder, "train")
-    folder = RunFolder(out, corpus_folder)
-    model = start_model(recipe, corpus).to(processes.device)
+    folder = RunFolder(arguments.out, corpus_folder)
+    model = start_model(recipe, corpus).to(device)
     optimiser = make_adamw(model, recipe.rate, beta2=BETA2)
     latest = folder.latest()
     average = WeightAverage(model, recipe.average) if recipe.average else None
     step = restore(latest, model, optimiser, average) if latest else 0
-    if processes.leads:
-        identity = RunIdentity(recipe, sha256_of(corpus_folder / DESCRIPTION), processes.count)
-        folder.claim(identity, step)
-        folder.forget_after(step)
-    teacher = load_encoder(Path(recipe.teacher)).to(processes.device) if recipe.teacher else None
+    folder.claim(recipe, sha256_of(corpus_folder / DESCRIPTION), step)
+    folder.forget_after(step)
+    teacher = load_encoder(Path(recipe.teacher)).to(device) if recipe.teacher else None
     objective = Objective(
-        model,
-        next_sentence=recipe.next_sentence,
-        distillation=recipe.distillation,
-        teacher=teacher,
+        model, next_sentence=recipe.next_sentence, distillation=recipe.distillation, teacher=teacher
     )
-    run = Run(
+    return Run(
         recipe=recipe,
         model=model,
         objective=objective,
         optimiser=optimiser,
-        processes=processes,
+        device=device,
         folder=folder,
-        held_out=_held_out(corpus_folder, recipe, measure_batches),
-        intervals=intervals,
+        batches=RunBatches(corpus, recipe),
+        held_out=_held_out(corpus_folder, recipe, arguments.measure_batches),
+        intervals=Intervals(**given_flags(arguments, Intervals)),
         average=average,
         step=step,
     )
-    return run, RunBatches(corpus, recipe, processes.count)
 
 
 def start_model(recipe: Recipe, corpus: Corpus) -> BertForPreTraining:
@@ -128,9 +100,8 @@ def start_model(recipe: Recipe, corpus: Corpus) -> BertForPreTraining:
 
 def _held_out(corpus_folder: Path, recipe: Recipe, count: int) -> list[PairBatch]:
     """The first `count` batches of the held-out documents, masked as BERT does."""
-    corpus = Corpus.open(corpus_folder, "held-out")
     batches = masked_documents(
-        corpus,
+        Corpus.open(corpus_folder, "held-out"),
         sequence_tokens=recipe.sequence_tokens,
         batch_tokens=recipe.batch_tokens,
         seed=HELD_OUT_SEED,

@@ -1,33 +1,30 @@
-"""A model, its batches and a recipe in, a trained model and its metrics out: the flow of a run.
+"""A model, a corpus and a recipe in, a trained model and its metrics out: the flow of a run.
 
 batch -> objective -> gradients -> clip -> AdamW step, with a report, a measurement on held-out
 documents and a checkpoint now and then.
 """
 
-import itertools
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from types import FrameType
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from training.device import Processes
+from training.batches import PairBatches, SentenceBatches
 from training.int8 import measure_factors, round_products
-from training.masking import PairBatch
+from training.masking import Padded, PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
-from training.optimiser import descend
+from training.optimiser import WeightAverage, descend
 from training.options import option
-from training.pretrain.average import WeightAverage
-from training.pretrain.batches_of_run import MicroBatch
 from training.pretrain.recipe import Recipe
 from training.pretrain.run_folder import RunFolder
+from training.stored_corpus import Corpus
 
 _PARTS = tuple(field.name for field in fields(Losses))
 
@@ -53,6 +50,67 @@ class Interruption:
         self.asked = True
 
 
+@dataclass(frozen=True)
+class MicroBatch:
+    """What is computed before gradients are added up."""
+
+    pairs: PairBatch
+    sentences: Padded | None
+
+
+class RunBatches:
+    """The batches of a run, of usual length and, if the recipe says so, longer in some steps.
+
+    Every batch is a pure function of its number, so that a resumed run sees what an uninterrupted
+    one would.
+    """
+
+    def __init__(self, corpus: Corpus, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._usual = _pairs(corpus, recipe, recipe.sequence_tokens)
+        self._longer = _pairs(corpus, recipe, recipe.long_tokens or recipe.sequence_tokens)
+        self._sentences = (
+            SentenceBatches(corpus, sentences=recipe.sentences, seed=recipe.seed)
+            if recipe.distillation
+            else None
+        )
+
+    def batch(self, number: int) -> MicroBatch:
+        """Micro-batch `number`, counted over all steps."""
+        per_step = self._recipe.accumulate
+        step, place = divmod(number, per_step)
+        longer = self._recipe.longer_before(step)
+        if self._recipe.longer_before(step + 1) > longer:
+            pairs = self._longer.batch(longer * per_step + place)
+        else:
+            pairs = self._usual.batch(number - longer * per_step)
+        return MicroBatch(pairs, self._sentences.batch(number) if self._sentences else None)
+
+    def from_step(self, step: int) -> Iterator[MicroBatch]:
+        """The batches from a step on, without end, each made while another is used."""
+        number = step * self._recipe.accumulate
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as maker:
+            following = maker.submit(self.batch, number)
+            while True:
+                batch = following.result()
+                number += 1
+                following = maker.submit(self.batch, number)
+                yield batch
+
+
+def _pairs(corpus: Corpus, recipe: Recipe, sequence_tokens: int) -> PairBatches:
+    return PairBatches(
+        corpus,
+        sequence_tokens=sequence_tokens,
+        batch_tokens=recipe.batch_tokens,
+        short=recipe.short,
+        single=recipe.single,
+        alone=recipe.alone,
+        unmasked=recipe.unmasked,
+        seed=recipe.seed,
+    )
+
+
 @dataclass
 class Run:
     """Everything a run is made of, and the step it has come to."""
@@ -61,37 +119,34 @@ class Run:
     model: BertForPreTraining
     objective: Objective
     optimiser: torch.optim.Optimizer
-    processes: Processes
+    device: torch.device
     folder: RunFolder
+    batches: RunBatches
     held_out: list[PairBatch]
     intervals: Intervals
     average: WeightAverage | None = None
     step: int = 0
 
-    def train(self, batches: Iterator[MicroBatch], interruption: Interruption) -> bool:
+    def train(self, interruption: Interruption) -> bool:
         """Go on to the last step; whether it was reached, or an interruption came before."""
-        steps = self.recipe.steps(self.processes.count)
-        int8_from = self.recipe.int8_from(self.processes.count)
-        wrapped = self._wrapped()
+        steps = self.recipe.steps
+        batches = self.batches.from_step(self.step)
         started, since = time.monotonic(), self.step
-        totals = torch.zeros(len(_PARTS), device=self.processes.device)
-        shown = tqdm(total=steps, initial=self.step, unit="step", disable=not self.processes.leads)
-        with shown:
+        totals = torch.zeros(len(_PARTS), device=self.device)
+        with tqdm(total=steps, initial=self.step, unit="step") as shown:
             while self.step < steps:
-                if self.step == int8_from:
+                if self.step == self.recipe.int8_from:
                     self._round()
-                rate = self.recipe.rate_at(self.step, self.processes.count)
-                totals += self._step(wrapped, batches, rate)
+                rate = self.recipe.rate_at(self.step)
+                totals += self._step(batches, rate)
                 self.step += 1
                 shown.update()
                 if self.step % self.intervals.report_every == 0 or self.step == steps:
-                    done = self.step - since
-                    mean = self.processes.mean(totals / done)
-                    self._report(mean, rate, done, time.monotonic() - started)
+                    self._report(totals, rate, self.step - since, time.monotonic() - started)
                     started, since = time.monotonic(), self.step
                     totals.zero_()
-                self._measure_or_save(steps)
-                if self._to_stop(interruption):
+                self._measure_or_save()
+                if interruption.asked:
                     self._save()
                     return self.step == steps
         return True
@@ -102,83 +157,53 @@ class Run:
         if self.average:
             round_products(self.average.module, factors)
 
-    def _to_stop(self, interruption: Interruption) -> bool:
-        """Whether to stop here. Several processes ask each other, which waits for their devices."""
-        if self.processes.count > 1 and self.step % self.intervals.report_every:
-            return False
-        return self.processes.any(here=interruption.asked)
-
-    def _wrapped(self) -> nn.Module:
-        if self.processes.count == 1:
-            return self.objective
-        on_gpu = self.processes.device.type == "cuda"
-        return DistributedDataParallel(
-            self.objective, device_ids=[self.processes.device] if on_gpu else None
-        )
-
-    def _step(self, wrapped: nn.Module, batches: Iterator[MicroBatch], rate: float) -> Tensor:
+    def _step(self, batches: Iterator[MicroBatch], rate: float) -> Tensor:
         """One optimiser step; the mean of its losses, float32 (parts,)."""
         self.model.train()
         count = self.recipe.accumulate
-        totals = torch.zeros(len(_PARTS), device=self.processes.device)
-        for place, batch in enumerate(itertools.islice(batches, count), start=1):
-            with self._no_sync(wrapped, last=place == count):
-                losses = self._losses(wrapped, batch)
-                (losses.total / count).backward()  # type: ignore[no-untyped-call]
+        totals = torch.zeros(len(_PARTS), device=self.device)
+        for _ in range(count):
+            losses = self._losses(next(batches))
+            (losses.total / count).backward()  # type: ignore[no-untyped-call]
             totals += torch.stack([getattr(losses, part).detach() for part in _PARTS])
         descend(self.optimiser, self.model, rate)
         if self.average:
             self.average.update_parameters(self.model)
         return totals / count
 
-    def _no_sync(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[object]:
-        """Gradients travel between processes once per step, not once per micro-batch."""
-        if isinstance(wrapped, DistributedDataParallel) and not last:
-            return wrapped.no_sync()
-        return nullcontext()
-
-    def _losses(self, wrapped: nn.Module, batch: MicroBatch) -> Losses:
-        device = self.processes.device
-        pairs = PairTensors.of(batch.pairs, device)
-        sentences = SentenceTensors.of(batch.sentences, device) if batch.sentences else None
+    def _losses(self, batch: MicroBatch) -> Losses:
+        pairs = PairTensors.of(batch.pairs, self.device)
+        sentences = SentenceTensors.of(batch.sentences, self.device) if batch.sentences else None
         with self._autocast():
-            losses = wrapped(pairs, sentences)
-        assert isinstance(losses, Losses)  # noqa: S101
-        return losses
+            return self.objective.losses(pairs, sentences)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
-            self.processes.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.recipe.precision == "bf16",
+            self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"
         )
 
-    def _report(self, mean: Tensor, rate: float, steps: int, seconds: float) -> None:
-        if not self.processes.leads:
-            return
-        per_step = self.recipe.batch_tokens * self.recipe.accumulate * self.processes.count
-        losses = _report_of(dict(zip(_PARTS, mean.tolist(), strict=True)))
+    def _report(self, totals: Tensor, rate: float, steps: int, seconds: float) -> None:
+        per_step = self.recipe.batch_tokens * self.recipe.accumulate
+        means = (totals / steps).tolist()
         self.folder.report(
             {
                 "step": self.step,
                 "tokens": self.step * per_step,
-                **losses,
+                **_report_of(dict(zip(_PARTS, means, strict=True))),
                 "rate": rate,
                 "tokens_per_second": round(steps * per_step / seconds),
             }
         )
 
-    def _measure_or_save(self, steps: int) -> None:
-        if not self.processes.leads:
-            return
-        if self.held_out and (self.step % self.intervals.measure_every == 0 or self.step == steps):
+    def _measure_or_save(self) -> None:
+        last = self.step == self.recipe.steps
+        if self.held_out and (last or self.step % self.intervals.measure_every == 0):
             self.folder.report({"step": self.step, **self.measure()})
-        if self.step % self.intervals.save_every == 0 or self.step == steps:
+        if last or self.step % self.intervals.save_every == 0:
             self._save()
 
     def _save(self) -> None:
-        if self.processes.leads:
-            self.folder.save(self.model, self.optimiser, self.average, self.step)
+        self.folder.save(self.model, self.optimiser, self.average, self.step)
 
     @property
     def result(self) -> BertForPreTraining:
@@ -191,7 +216,7 @@ class Run:
         model = self.result.eval()
         loss = right = masks = 0.0
         for batch in self.held_out:
-            pairs = PairTensors.of(batch, self.processes.device)
+            pairs = PairTensors.of(batch, self.device)
             with self._autocast():
                 hidden, _ = hidden_rows(model.bert, pairs)
                 logits = model.mlm_logits(hidden).float()

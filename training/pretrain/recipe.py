@@ -28,7 +28,7 @@ class Recipe:
 
     init: str = option("bert-small", "a size by name, or the folder of any BERT encoder")
     tokens: int = option(20_000_000, "tokens to train on, padding counted")
-    batch_tokens: int = option(4096, "tokens in one micro-batch of a process")
+    batch_tokens: int = option(4096, "tokens in one micro-batch")
     accumulate: int = option(1, "micro-batches per step")
     sequence_tokens: int = option(128, "tokens in a pair of segments")
     long_tokens: int = option(0, "tokens in a pair in some of the steps; 0 for no such steps")
@@ -66,13 +66,14 @@ class Recipe:
         if self.distillation and not self.teacher:
             raise TrainingError("`distillation` needs a `teacher`.")
 
-    def steps(self, processes: int) -> int:
+    @property
+    def steps(self) -> int:
         """Optimiser steps of the whole run.
 
-        >>> Recipe(tokens=1_000_000, batch_tokens=4096, accumulate=4).steps(processes=2)
+        >>> Recipe(tokens=1_000_000, batch_tokens=4096, accumulate=8).steps
         31
         """
-        return max(1, round(self.tokens / (self.batch_tokens * self.accumulate * processes)))
+        return max(1, round(self.tokens / (self.batch_tokens * self.accumulate)))
 
     def longer_before(self, step: int) -> int:
         """How many of the steps before `step` have longer sequences.
@@ -85,24 +86,24 @@ class Recipe:
         """
         return int(step * self.long_part) if self.long_tokens else 0
 
-    def int8_from(self, processes: int) -> int:
+    @property
+    def int8_from(self) -> int:
         """The step from which products are rounded; that after the last where none are."""
-        return round((1 - self.int8_part) * self.steps(processes))
+        return round((1 - self.int8_part) * self.steps)
 
-    def rate_at(self, step: int, processes: int) -> float:
+    def rate_at(self, step: int) -> float:
         """The learning rate of a step, from 0.
 
-        >>> Recipe(tokens=409_600, rate=1.0, warm_up=0.1).rate_at(9, processes=1)
+        >>> Recipe(tokens=409_600, rate=1.0, warm_up=0.1).rate_at(9)
         1.0
         """
-        steps = self.steps(processes)
-        return self.rate * rise_and_fall(step, steps, warm_up=self.warm_up, decay=self._decay)
+        return self.rate * rise_and_fall(step, self.steps, warm_up=self.warm_up, decay=self._decay)
 
-    def ending_begins(self, processes: int) -> int:
+    @property
+    def ending_begins(self) -> int:
         """The first step of the run's end: a lower rate, or rounding."""
-        steps = self.steps(processes)
-        falls = steps - fall_steps(steps, warm_up=self.warm_up, decay=self._decay)
-        return min(falls, self.int8_from(processes))
+        fall = fall_steps(self.steps, warm_up=self.warm_up, decay=self._decay)
+        return min(self.steps - fall, self.int8_from)
 
     @property
     def _decay(self) -> float | None:

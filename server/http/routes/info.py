@@ -21,14 +21,7 @@ from server.settings import Limits
 router = APIRouter(route_class=TaskRoute, tags=["server"])
 
 # One of the first two: the package for GPUs replaces the other.
-_PACKAGES: Final = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "tokenizers",
-    "numpy",
-    "fastapi",
-    "uvicorn",
-)
+_PACKAGES: Final = ("onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy", "fastapi", "uvicorn")
 
 
 class InfoAnswer(Answer):

@@ -99,9 +99,4 @@ def _token(entity: Entity) -> dict[str, Any]:
 
 
 def _place(entity: Entity) -> dict[str, Any]:
-    return {
-        "score": entity.score,
-        "word": entity.word,
-        "start": entity.start,
-        "end": entity.end,
-    }
+    return {"score": entity.score, "word": entity.word, "start": entity.start, "end": entity.end}

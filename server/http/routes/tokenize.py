@@ -64,10 +64,7 @@ class Token(Answer):
 
 
 @router.post(
-    "/tokenize",
-    summary="Show tokens",
-    response_model=list[list[Token]],
-    responses=TASK_ERRORS,
+    "/tokenize", summary="Show tokens", response_model=list[list[Token]], responses=TASK_ERRORS
 )
 async def tokenize(body: TokenizeBody, call: Call) -> Response:
     """Splits each input into the tokens that the model reads; always answers a list of lists."""

@@ -103,10 +103,7 @@ class Batcher:
         return self._counters.seconds_for(tokens, len(self._threads))
 
     async def submit(
-        self,
-        items: Sequence[Item],
-        deadline: float,
-        computed: Callable[[int], None] | None = None,
+        self, items: Sequence[Item], deadline: float, computed: Callable[[int], None] | None = None
     ) -> Completed:
         """Queue `items` and wait for their results; `computed` hears of tokens that wait no more.
 

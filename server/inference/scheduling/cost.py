@@ -17,13 +17,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from server.inference.runtime.packing import (
-    Encoding,
-    Item,
-    MaskScores,
-    Result,
-    SentenceVector,
-)
+from server.inference.runtime.packing import Encoding, Item, MaskScores, Result, SentenceVector
 
 TIME_LIMIT_S = 0.5
 ROUNDS = 5  # the quickest run of a shape counts: other programs only ever add to its time

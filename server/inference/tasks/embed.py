@@ -75,11 +75,7 @@ class Embed(Task[Text, EmbedOptions, Vectors]):
         return Price.estimate(lengths, most, _answer_bytes(len(inputs), options, model))
 
     def plan(
-        self,
-        inputs: Sequence[Text],
-        options: EmbedOptions,
-        model: ServedModel,
-        proceed: Proceed,
+        self, inputs: Sequence[Text], options: EmbedOptions, model: ServedModel, proceed: Proceed
     ) -> Plan[Vectors]:
         """One item a text; the answer is float32 (texts, dimensions)."""
         pooling = model.manifest.pooling

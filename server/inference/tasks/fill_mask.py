@@ -137,11 +137,7 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
         return estimate._replace(characters=characters)
 
     def plan(
-        self,
-        inputs: Sequence[str],
-        options: FillMaskOptions,
-        model: ServedModel,
-        proceed: Proceed,
+        self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel, proceed: Proceed
     ) -> Plan[Filled]:
         """One item a text for what single pieces score, and one for each piece of longer words."""
         lists = options.targets or ()

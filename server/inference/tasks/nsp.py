@@ -33,11 +33,7 @@ class NextSentence(Task[tuple[str, str], Cut, list[float]]):
         return Price.estimate(lengths, most, _ANSWER_BYTES * len(inputs))
 
     def plan(
-        self,
-        inputs: Sequence[tuple[str, str]],
-        options: Cut,
-        model: ServedModel,
-        proceed: Proceed,
+        self, inputs: Sequence[tuple[str, str]], options: Cut, model: ServedModel, proceed: Proceed
     ) -> Plan[list[float]]:
         """One item a pair; the answer is P(IsNext) of each."""
         read = partial(read_pair, self.sample(), options, model)

@@ -123,11 +123,7 @@ class TokenClassification(Task[str, EntityOptions, EntitiesByText]):
         return estimate._replace(answer_bytes=estimate.tokens * _TOKEN_BYTES)
 
     def plan(
-        self,
-        inputs: Sequence[str],
-        options: EntityOptions,
-        model: ServedModel,
-        proceed: Proceed,
+        self, inputs: Sequence[str], options: EntityOptions, model: ServedModel, proceed: Proceed
     ) -> Plan[EntitiesByText]:
         """One item per part of a text; the answer is text -> entities in their order."""
         tokenizer = model.tokenizer

@@ -44,11 +44,7 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
         return estimate._replace(tokens=0, answer_bytes=estimate.tokens * _TOKEN_BYTES)
 
     def plan(
-        self,
-        inputs: Sequence[TextOrPair],
-        options: bool,
-        model: ServedModel,
-        proceed: Proceed,
+        self, inputs: Sequence[TextOrPair], options: bool, model: ServedModel, proceed: Proceed
     ) -> Plan[list[Tokenized]]:
         """No items: the answer is what was read."""
         show = partial(_show, model, options)

@@ -14,10 +14,8 @@ from training.finetune.data import (
     QuestionExample,
     SequenceExample,
     TokenExample,
-    read_questions,
-    read_sequences,
-    read_tokens,
 )
+from training.json_lines import read_lines
 
 SPAN = {"text": "Seine", "answer_start": 4}
 QUESTION: dict[str, Any] = {"question": "Which?", "context": "The Seine.", "answers": [SPAN]}
@@ -26,14 +24,16 @@ QUESTION: dict[str, Any] = {"question": "Which?", "context": "The Seine.", "answ
 def test_lines_become_examples_and_blank_ones_are_skipped(write: Write) -> None:
     pair = {"text": "a", "text_pair": "b", "label": "yes", "id": 3}
     path = write("a.jsonl", [{"text": "é", "text_pair": None, "label": 0}, "", pair])
-    assert read_sequences(path) == [
+    assert read_lines(path, SequenceExample.of) == [
         SequenceExample("é", None, "0", "a.jsonl, line 1"),
         SequenceExample("a", "b", "yes", "a.jsonl, line 3"),
     ]
     path = write("b.jsonl", [{"tokens": ["a", "b"], "labels": ["O", 1]}])
-    assert read_tokens(path) == [TokenExample(("a", "b"), ("O", "1"), "b.jsonl, line 1")]
+    assert read_lines(path, TokenExample.of) == [
+        TokenExample(("a", "b"), ("O", "1"), "b.jsonl, line 1")
+    ]
     path = write("c.jsonl", [QUESTION, QUESTION | {"answers": []}])
-    answered, open_ = read_questions(path)
+    answered, open_ = read_lines(path, QuestionExample.of)
     assert answered == QuestionExample(
         "Which?", "The Seine.", (Answer("Seine", 4),), "c.jsonl, line 1"
     )
@@ -59,7 +59,7 @@ def test_lines_become_examples_and_blank_ones_are_skipped(write: Write) -> None:
 def test_bad_line_is_named_and_not_shown(write: Write, line: Any, what: str) -> None:
     path = write("x.jsonl", [{"text": "fine", "label": "a"}, line])
     with pytest.raises(TrainingError, match=rf"^x\.jsonl, line 2: {what}") as caught:
-        read_sequences(path)
+        read_lines(path, SequenceExample.of)
     assert "secret" not in str(caught.value)
 
 
@@ -76,7 +76,7 @@ def test_bad_line_is_named_and_not_shown(write: Write, line: Any, what: str) -> 
 )
 def test_bad_words_are_named_and_not_shown(write: Write, line: Any, what: str) -> None:
     with pytest.raises(TrainingError, match=rf"^x\.jsonl, line 1: {what}") as caught:
-        read_tokens(write("x.jsonl", [line]))
+        read_lines(write("x.jsonl", [line]), TokenExample.of)
     assert "secret" not in str(caught.value)
 
 
@@ -98,15 +98,15 @@ def test_bad_question_is_named_and_not_shown(
     write: Write, change: dict[str, Any], what: str
 ) -> None:
     with pytest.raises(TrainingError, match=rf"^x\.jsonl, line 1: {what}") as caught:
-        read_questions(write("x.jsonl", [QUESTION | change]))
+        read_lines(write("x.jsonl", [QUESTION | change]), QuestionExample.of)
     assert "Seine" not in str(caught.value)
 
 
 def test_file_without_examples_is_refused(tmp_path: Path, write: Write) -> None:
     with pytest.raises(TrainingError, match=r"none\.jsonl cannot be read: No such file"):
-        read_sequences(tmp_path / "none.jsonl")
+        read_lines(tmp_path / "none.jsonl", SequenceExample.of)
     with pytest.raises(TrainingError, match=r"empty\.jsonl holds no examples"):
-        read_sequences(write("empty.jsonl", [""]))
+        read_lines(write("empty.jsonl", [""]), SequenceExample.of)
     (tmp_path / "latin.jsonl").write_bytes(b'{"text": "caf\xe9", "label": 1}')
     with pytest.raises(TrainingError, match=r"latin\.jsonl, line 1: it is not JSON in UTF-8"):
-        read_sequences(tmp_path / "latin.jsonl")
+        read_lines(tmp_path / "latin.jsonl", SequenceExample.of)

@@ -34,7 +34,7 @@ def test_pairs_are_joined_as_transformers_joins_them(tiny: Path) -> None:
     pieces = word_pieces(tiny)
     for first, second in (("Glad, carlson?", "sad"), ("the", "mr annaberg."), ("a ?", None)):
         wanted = tokenizer(first, second)
-        one, two = pieces.of_texts([first, second or ""])
+        one, two = pieces.of([first, second or ""])
         found = pieces.input(one.ids, two.ids if second else None, targets=[1])
         assert found.ids.tolist() == wanted["input_ids"]
         assert found.second == [*wanted["token_type_ids"], 1].index(1)
@@ -55,9 +55,9 @@ def test_longer_segment_gives_way_first(lengths: tuple[int, int], room: int) -> 
 
 def test_words_keep_their_numbers_and_texts_their_order(tiny: Path) -> None:
     texts = [f"{'the ' * (number % 3)}ben" for number in range(CHUNK + 5)]
-    found = [len(encoding) for encoding in word_pieces(tiny).of_texts(texts)]
+    found = [len(encoding) for encoding in word_pieces(tiny).of(texts)]
     assert found == [number % 3 + 1 for number in range(CHUNK + 5)]
-    (words,) = word_pieces(tiny).of_words([["mr", "carlson", "\u200b", "[MASK]", "?"]])
+    (words,) = word_pieces(tiny).of([["mr", "carlson", "\u200b", "[MASK]", "?"]], words=True)
     assert words.tokens == ["mr", "carl", "##son", "[MASK]", "?"]
     assert words.word_ids == [0, 1, 1, 3, 4]
 
@@ -68,7 +68,7 @@ def test_truncation_and_padding_of_the_file_are_not_used(tiny: Path, tmp_path: P
         "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0,
     }  # fmt: skip
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
-    (found,) = word_pieces(tmp_path).of_texts(["we then anna ben carl"])
+    (found,) = word_pieces(tmp_path).of(["we then anna ben carl"])
     assert len(found) == 5
 
 

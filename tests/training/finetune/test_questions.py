@@ -51,7 +51,7 @@ def test_rows_of_the_answer_spell_it_in_every_window_that_has_it(
     tiny: Path, write: Write, answer: str, max_tokens: int
 ) -> None:
     pieces = WordPieces(tiny, max_tokens=50, vocab_size=len(PIECES))
-    (encoding,) = pieces.of_texts([answer])
+    (encoding,) = pieces.of([answer])
     inputs = prepare(tiny, write, asked(answer), max_tokens=max_tokens).train.inputs
     spelt = []
     for part in inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -45,9 +45,9 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "corpus"
 
 
-def command(*arguments: str | Path, module: Sequence[str] = ("training",)) -> list[str]:
-    """The command line of `python -m training …`, for runs that are stopped or divided."""
-    return [sys.executable, "-m", *module, *map(str, arguments)]
+def command(*arguments: str | Path) -> list[str]:
+    """The command line of `python -m training …`, for runs that are stopped."""
+    return [sys.executable, "-m", "training", *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`python -m training pretrain` as its users run it: learning, stopping, going on, side by side."""
+"""`python -m training pretrain` as its users run it: learning, stopping, going on."""
 
 import json
 import shutil
@@ -21,7 +21,13 @@ from tests.training.pretrain.conftest import (
     environment,
     pretrain_here,
 )
-from training.pretrain.command import INTERRUPTED
+from training.corpus import Corpus
+from training.objectives import Objective, PairTensors
+from training.optimiser import descend, make_adamw
+from training.pretrain.command import BETA2, INTERRUPTED, start_model
+from training.pretrain.loop import RunBatches
+from training.pretrain.recipe import make_recipe
+from training.pretrain.run_folder import RunFolder
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
@@ -149,19 +155,21 @@ def test_next_sentences_are_reported_over_the_batches_that_have_pairs(
 
 
 def test_signal_ends_a_run_after_a_step_and_it_goes_on(
-    corpus_folder: Path, uninterrupted: Path, pretrain: Train, tmp_path: Path
+    uninterrupted: Path, pretrain: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    with subprocess.Popen(
-        command("pretrain", corpus_folder, out, *SMALL_RECIPE, "--report-every", "1"),
-        cwd=REPOSITORY,
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        wait_for((out / "metrics.jsonl").exists, process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == INTERRUPTED
-    assert len(list(out.glob("checkpoints/step-*"))) == 1
+    report = RunFolder.report
+
+    def report_and_signal(folder: RunFolder, values: dict[str, Any]) -> None:
+        report(folder, values)
+        signal.raise_signal(signal.SIGTERM)  # in the third step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "report", report_and_signal)
+        with pytest.raises(SystemExit) as stopped:
+            pretrain(out, "--report-every", "3")
+    assert stopped.value.code == INTERRUPTED
+    assert [path.name for path in out.glob("checkpoints/step-*")] == ["step-00000003"]
     pretrain(out, "--report-every", "1")
     assert_same_weights(out, uninterrupted)
 
@@ -172,26 +180,24 @@ def test_finished_run_is_not_trained_again(uninterrupted: Path, pretrain: Train)
     assert (uninterrupted / "metrics.jsonl").read_text() == before
 
 
-def test_two_processes_do_what_one_does_with_twice_the_micro_batches(
+def test_micro_batches_add_up_to_one_step(
     corpus_folder: Path, pretrain: Train, tmp_path: Path
 ) -> None:
-    # Without dropout: each process draws its own.
-    size = ("--dropout", "0", "--tokens", str(512 * 8), "--int8-part", "0.5")
-    flags = (*size, "--report-every", "1")
-    line = command(
-        *("--standalone", "--nproc-per-node", "2", "-m", "training", "pretrain"),
-        corpus_folder, tmp_path / "two", *SMALL_RECIPE, *flags, "--device", "cpu",
-        module=("torch.distributed.run",),
-    )  # fmt: skip
-    subprocess.run(line, cwd=REPOSITORY, env=environment(), capture_output=True, check=True)
-    pretrain(tmp_path / "one", *flags, "--accumulate", "2")
-    two, one = weights(tmp_path / "two"), weights(tmp_path / "one")
-    assert max(float((two[name] - one[name]).abs().max()) for name in one) < 1e-5
-    losses = [
-        [line["total"] for line in metrics(tmp_path / run) if "total" in line]
-        for run in ("one", "two")
-    ]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    flags = ("--dropout", "0", "--tokens", str(512 * 3), "--accumulate", "3")
+    pretrain(tmp_path / "run", *flags, "--report-every", "1")
+    recipe = make_recipe(json.loads((tmp_path / "run" / "run.json").read_text())["recipe"])
+    corpus = Corpus.open(corpus_folder, "train")
+    torch.manual_seed(recipe.seed)
+    model = start_model(recipe, corpus)
+    objective, batches = Objective(model), RunBatches(corpus, recipe)
+    pairs = [PairTensors.of(batches.batch(n).pairs, torch.device("cpu")) for n in range(3)]
+    mean = torch.stack([objective.losses(batch).total for batch in pairs]).mean()
+    mean.backward()  # type: ignore[no-untyped-call]
+    descend(make_adamw(model, recipe.rate, beta2=BETA2), model, recipe.rate_at(0))
+    assert recipe.steps == 1
+    assert metrics(tmp_path / "run")[0]["total"] == pytest.approx(mean.item(), abs=2e-5)
+    found, expected = weights(tmp_path / "run"), model.state_dict()
+    assert max(float((found[name] - expected[name]).abs().max()) for name in found) < 1e-5
 
 
 def test_encoder_and_teacher_from_a_checkpoint(
@@ -201,12 +207,12 @@ def test_encoder_and_teacher_from_a_checkpoint(
     flags = ("--init", final, "--teacher", final, "--distillation", "10", "--sentences", "4")
     pretrain(
         tmp_path / "run", *flags, "--precision", "bf16", "--long-tokens", "48",
-        "--long-part", "0.5", "--single", "0.3", "--report-every", "1",
+        "--long-part", "0.5", "--single", "0.3", "--report-every", "1", "--tokens", str(512 * 4),
     )  # fmt: skip
     reports = [line for line in metrics(tmp_path / "run") if "total" in line]
     # The student begins as its teacher, up to the products' half precision.
     assert reports[0]["distillation"] < 0.02
-    assert reports[-1]["step"] == 12
+    assert reports[-1]["step"] == 4
 
 
 def test_another_recipe_does_not_continue_a_run(

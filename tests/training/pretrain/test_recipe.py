@@ -66,11 +66,11 @@ def test_recipes_of_the_repository_are_read(path: Path) -> None:
 
 def test_ending_begins_where_the_rate_first_falls() -> None:
     recipe = Recipe(tokens=4096 * 200, rate=1.0, schedule="stable", decay=0.25)
-    first = recipe.ending_begins(processes=1)
-    assert recipe.rate_at(first, processes=1) == 1 > recipe.rate_at(first + 1, processes=1)
+    first = recipe.ending_begins
+    assert recipe.rate_at(first) == 1 > recipe.rate_at(first + 1)
 
 
 def test_ending_begins_with_rounding_where_that_comes_first() -> None:
     recipe = Recipe(tokens=4096 * 200, schedule="stable", decay=0.05)
-    assert recipe.ending_begins(processes=1) == 190
-    assert replace(recipe, int8_part=0.6).ending_begins(processes=1) == 80
+    assert recipe.ending_begins == 190
+    assert replace(recipe, int8_part=0.6).ending_begins == 80

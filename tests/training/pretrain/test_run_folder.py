@@ -8,7 +8,7 @@ import pytest
 
 from training.errors import TrainingError
 from training.pretrain.recipe import Recipe
-from training.pretrain.run_folder import RunFolder, RunIdentity
+from training.pretrain.run_folder import RunFolder
 
 RECIPE = Recipe(tokens=4096 * 100, schedule="stable", decay=0.2)
 
@@ -38,48 +38,61 @@ def test_checkpoint_without_its_state_is_passed_over(tmp_path: Path) -> None:
 
 def test_run_is_lengthened_before_its_rate_falls(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", tmp_path)
-    folder.claim(RunIdentity(RECIPE, "abc", 1), 0)
+    folder.claim(RECIPE, "abc", 0)
     longer = Recipe(tokens=4096 * 300, schedule="stable", decay=0.2)
-    folder.claim(RunIdentity(longer, "abc", 1), 80)
+    folder.claim(longer, "abc", 80)
     again = Recipe(tokens=4096 * 400, schedule="stable", decay=0.2)
     with pytest.raises(TrainingError, match=r"`tokens` can change before .* which it did at 240"):
-        folder.claim(RunIdentity(again, "abc", 1), 241)
+        folder.claim(again, "abc", 241)
 
 
 def test_how_a_run_ends_may_change_before_it_does(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", tmp_path)
-    folder.claim(RunIdentity(RECIPE, "abc", 1), 0)
+    folder.claim(RECIPE, "abc", 0)
     rounds = replace(RECIPE, int8_part=0.3, decay=0.1)
-    folder.claim(RunIdentity(rounds, "abc", 1), 70)
+    folder.claim(rounds, "abc", 70)
     with pytest.raises(TrainingError, match=r"`int8_part` can change before .* did at 70"):
-        folder.claim(RunIdentity(replace(rounds, int8_part=0.2), "abc", 1), 71)
+        folder.claim(replace(rounds, int8_part=0.2), "abc", 71)
 
 
 def test_longer_sequences_stay_as_they_began(tmp_path: Path) -> None:
     longer = replace(RECIPE, long_tokens=512)
     folder = RunFolder(tmp_path / "run", tmp_path)
-    folder.claim(RunIdentity(longer, "abc", 1), 0)
-    folder.claim(RunIdentity(replace(longer, tokens=4096 * 300), "abc", 1), 70)
+    folder.claim(longer, "abc", 0)
+    folder.claim(replace(longer, tokens=4096 * 300), "abc", 70)
     with pytest.raises(TrainingError, match="began with another `long_part`"):
-        folder.claim(RunIdentity(replace(longer, long_part=0.05), "abc", 1), 70)
+        folder.claim(replace(longer, long_part=0.05), "abc", 70)
 
 
 def test_checkpoints_of_start_and_teacher_may_move(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", tmp_path)
-    folder.claim(RunIdentity(Recipe(teacher="here", init="here"), "abc", 1), 0)
-    folder.claim(RunIdentity(Recipe(teacher="there", init="there"), "abc", 1), 10)
+    folder.claim(Recipe(teacher="here", init="here"), "abc", 0)
+    folder.claim(Recipe(teacher="there", init="there"), "abc", 10)
 
 
 @pytest.mark.parametrize(
-    ("identity", "message"),
+    ("recipe", "corpus", "message"),
     [
-        (RunIdentity(RECIPE, "other", 1), "another corpus or count of processes"),
-        (RunIdentity(RECIPE, "abc", 2), "another corpus or count of processes"),
-        (RunIdentity(Recipe(seed=2), "abc", 1), "began with another `"),
+        (RECIPE, "other", "another corpus"),
+        (Recipe(seed=2), "abc", "began with another `"),
     ],
 )
-def test_other_runs_are_refused(tmp_path: Path, identity: RunIdentity, message: str) -> None:
+def test_other_runs_are_refused(tmp_path: Path, recipe: Recipe, corpus: str, message: str) -> None:
     folder = RunFolder(tmp_path / "run", tmp_path)
-    folder.claim(RunIdentity(RECIPE, "abc", 1), 0)
+    folder.claim(RECIPE, "abc", 0)
     with pytest.raises(TrainingError, match=message):
-        folder.claim(identity, 10)
+        folder.claim(recipe, corpus, 10)
+
+
+def test_run_of_several_processes_is_refused_and_one_of_one_goes_on(tmp_path: Path) -> None:
+    """What earlier versions wrote: the count of processes stood in run.json."""
+    folder = RunFolder(tmp_path / "run", tmp_path)
+    folder.claim(RECIPE, "abc", 0)
+    file = tmp_path / "run" / "run.json"
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps(found | {"processes": 2}))
+    with pytest.raises(TrainingError, match=r"began in 2 processes, and training has only one"):
+        folder.claim(RECIPE, "abc", 10)
+    file.write_text(json.dumps(found | {"processes": 1}))
+    folder.claim(RECIPE, "abc", 10)
+    assert json.loads(file.read_text()) == found
