@@ -8,11 +8,14 @@ thread.
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from server.errors import Draining, QueueFull
 from server.inference.tasks.task import Price
 from server.settings import Limits
+
+_SMALL: Final = 256  # a request of such a part of the queue is small
+_KEPT: Final = 8  # such a part of the queue is kept for small requests
 
 Wait = Callable[[int], float]
 """Tokens that are ahead -> seconds until they are computed."""
@@ -21,6 +24,15 @@ Wait = Callable[[int], float]
 def soon(_tokens: int) -> float:
     """A second, where nothing better is known."""
     return 1.0
+
+
+def _kept(limits: Limits, tokens: int) -> int:
+    """Tokens of the queue that a large request leaves to small ones, if it can at all.
+
+    Else whoever sends much at a time would take all room, and everybody else were refused.
+    """
+    most = limits.queue_tokens
+    return 0 if tokens <= most // _SMALL else min(most // _KEPT, most - tokens)
 
 
 class Account(Protocol):
@@ -110,8 +122,9 @@ class Reservation:
             admission.refuse_newcomers()
         tokens = admission.tokens - self._tokens
         answer_bytes = admission.answer_bytes - self._answer_bytes
+        kept = _kept(limits, price.tokens)
         if (
-            tokens + price.tokens > limits.queue_tokens
+            tokens + price.tokens > limits.queue_tokens - kept
             or answer_bytes + price.answer_bytes > limits.pending_answer_bytes
         ):
             raise QueueFull(
