@@ -5,6 +5,7 @@ no client can make the number of series grow.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Final
 
 from prometheus_client import (
@@ -48,11 +49,14 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.registry.register(_PipelineCollector(pipelines))
         self.registry.register(_AdmissionCollector(admission))
-        self._answered = Counter(
-            "cloze_requests",
-            "Requests answered.",
-            ("route", "status", "model"),
-            registry=self.registry,
+        labels = ("route", "status", "model")
+        answered = Counter("cloze_requests", "Requests answered.", labels, registry=self.registry)
+        self._answered = cache(answered.labels)  # looking a series up takes longer than counting
+        self._seconds = self._histogram(
+            "cloze_request_seconds", "From the request's head to the answer's end.", "route"
+        )
+        self._stages = self._histogram(
+            "cloze_stage_seconds", "Where a request's time went.", "stage", "model"
         )
         self._by_key = Counter(
             "cloze_key_requests",
@@ -62,20 +66,6 @@ class Metrics:
         )
         self._key_tokens = Counter(
             "cloze_key_tokens", "Tokens computed for a key.", ("key",), registry=self.registry
-        )
-        self._seconds = Histogram(
-            "cloze_request_seconds",
-            "From the request's head to the answer's end.",
-            ("route",),
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
-        self._stages = Histogram(
-            "cloze_stage_seconds",
-            "Where a request's time went.",
-            ("stage", "model"),
-            buckets=_BUCKETS,
-            registry=self.registry,
         )
         self._group = None if member is None else GroupCollector(self.registry, member)
 
@@ -90,15 +80,19 @@ class Metrics:
         key: str = "",
     ) -> None:
         """Counts one finished request, whatever became of it."""
-        self._answered.labels(route, status, model).inc()
+        self._answered(route, status, model).inc()
         if key:
             self._by_key.labels(key, status).inc()
             self._key_tokens.labels(key).inc(usage.tokens if usage else 0)
-        self._seconds.labels(route).observe(seconds)
+        self._seconds(route).observe(seconds)
         if usage is not None:
-            self._stages.labels("tokenise", model).observe(usage.tokenise_s)
-            self._stages.labels("queue", model).observe(usage.queue_s)
-            self._stages.labels("compute", model).observe(usage.compute_s)
+            self._stages("tokenise", model).observe(usage.tokenise_s)
+            self._stages("queue", model).observe(usage.queue_s)
+            self._stages("compute", model).observe(usage.compute_s)
+
+    def _histogram(self, name: str, purpose: str, *labels: str) -> Callable[..., Histogram]:
+        made = Histogram(name, purpose, labels, buckets=_BUCKETS, registry=self.registry)
+        return cache(made.labels)
 
     def exposition(self) -> bytes:
         """Returns all metrics as Prometheus reads them, of all processes if there are several."""

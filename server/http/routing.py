@@ -129,11 +129,7 @@ class Call(Request):
         context, pipeline = self.context, self.pipeline(model)
         try:
             answer = await pipeline.run(
-                task,
-                inputs,
-                options,
-                deadline=context.deadline,
-                reservation=context.reservation,
+                task, inputs, options, deadline=context.deadline, reservation=context.reservation
             )
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)

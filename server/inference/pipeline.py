@@ -158,11 +158,7 @@ class Pipeline:
             small=price.answer_bytes <= SMALL.answer_bytes,
         )
         usage = Usage(
-            completed.tokens,
-            plan.truncated,
-            tokenise_s,
-            completed.queue_s,
-            completed.compute_s,
+            completed.tokens, plan.truncated, tokenise_s, completed.queue_s, completed.compute_s
         )
         return Answered(value, usage, price)
 

@@ -32,7 +32,7 @@ def test_text_becomes_a_server_that_fills_its_masks(tmp_path: Path, serve: Serve
     python_m(
         "training", "pretrain", corpus, tmp_path / "run", "--init", "bert-tiny",
         "--sequence-tokens", "32", "--single", "1", "--short", "0", "--batch-tokens", "512",
-        "--tokens", str(512 * 250), "--rate", "2e-3", "--dropout", "0",
+        "--tokens", str(512 * 160), "--rate", "2e-3", "--dropout", "0",
     )  # fmt: skip
     python_m(
         "export", tmp_path / "run" / "final", tmp_path / "models" / "tiny", "--precision", "fp32"
