@@ -24,6 +24,7 @@ MAX_VALUES: Final = 65_536  # of a body, and of its strings; a million of them t
 # Nineteen digits fit 64 bits, signed or not; orjson would silently round longer
 # integers.
 _LONG_RUN: Final = b"0" * 20
+_LONGEST_RUN: Final = b"0" * 400  # no number of 64 bits has as many, and reading them takes long
 _DIGITS_AS_ZEROS: Final = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
 _LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{20,}+(?![.eE])")
 _JSON_TYPE: Final = re.compile(rb"application/(?:json|[a-z0-9.+-]+\+json)", re.IGNORECASE)
@@ -72,16 +73,18 @@ def parse_json(raw: bytes) -> object:
         outside = _outside_strings(raw)
         if _brackets(outside) + outside.count(b",") > MAX_VALUES:
             raise InvalidJson(f"The body holds more than {MAX_VALUES} values.")
+    if _has_run(raw, _LONG_RUN):
+        outside = _outside_strings(raw)
+        if _has_run(outside, _LONGEST_RUN):
+            raise InvalidJson(f"The body holds a number of {len(_LONGEST_RUN)} digits or more.")
+        if _has_run(outside, _LONG_RUN) and _LONG_INTEGER.search(outside):
+            raise InvalidJson("The body holds an integer beyond 64 bits.")
     try:
         value: object = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _refusal(raw, error) from None
     if brackets > MAX_DEPTH:
         _check_depth(value)
-    if _has_long_run(raw):
-        outside = _outside_strings(raw)
-        if _has_long_run(outside) and _LONG_INTEGER.search(outside):
-            raise InvalidJson("The body holds an integer beyond 64 bits.")
     return value
 
 
@@ -89,9 +92,9 @@ def _brackets(raw: bytes) -> int:
     return raw.count(b"[") + raw.count(b"{")
 
 
-def _has_long_run(raw: bytes) -> bool:
-    """Whether twenty digits stand in a row; a regular expression would take far longer to tell."""
-    return _LONG_RUN in raw.translate(_DIGITS_AS_ZEROS)
+def _has_run(raw: bytes, zeros: bytes) -> bool:
+    """Whether so many digits stand in a row; a regular expression would take far longer to tell."""
+    return zeros in raw.translate(_DIGITS_AS_ZEROS)
 
 
 def _outside_strings(raw: bytes) -> bytes:
