@@ -62,7 +62,7 @@ class RequestMiddleware:
         scope[REFUSAL] = error
         try:
             await self._app(scope, passage.receive, passage.send)
-        except Exception:  # one that fails again is passed by
+        except (Exception, asyncio.CancelledError):  # one that fails again is passed by
             if passage.context.status:
                 raise
             await failure(error)(scope, passage.receive, passage.send)
