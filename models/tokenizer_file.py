@@ -24,11 +24,17 @@ def require_tokenizer(folder: Path, manifest: ModelManifest) -> None:
     Raises:
         ManifestError: it is not, or it does not fit the vocabulary and the heads.
     """
-    fields = Fields.wrap(read_json(folder / TOKENIZER_FILE), f"{folder.name}/{TOKENIZER_FILE}")
-    parts = parse_tokenizer(fields)
+    path = folder / TOKENIZER_FILE
+    fields = Fields.wrap(read_json(path), f"{folder.name}/{TOKENIZER_FILE}")
     rows = manifest.architecture.vocab_size
-    ours = json.loads(tokenizer_json(parts, rows=rows, needs_mask=MLM.name in manifest.heads))
-    for part, expected in ours.items():
+    parts = parse_tokenizer(fields)
+    try:
+        ours = tokenizer_json(parts, rows=rows, needs_mask=MLM.name in manifest.heads)
+    except ManifestError as error:
+        raise ManifestError(f"{fields.file}: {error}") from None
+    if ours == path.read_text(encoding="utf-8"):
+        return
+    for part, expected in json.loads(ours).items():
         # Not the values: in Python true is 1.
         if _sorted(fields.values.get(part)) != _sorted(expected):
             raise ManifestError(f"{fields.file}: {part} is not what the exporter writes.")
