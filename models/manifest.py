@@ -215,18 +215,17 @@ def _typed(kind: Any, value: Any, place: str) -> Any:
         for name in value.keys() - hints:
             raise ValueError(f"{_inside(place, name)} is not a field of a manifest")
         return kind(**{n: _typed(hints[n], each, _inside(place, n)) for n, each in value.items()})
-    kinds = get_args(kind) or (kind,)
-    if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(_typed(kinds[0], each, f"{place}[{n}]") for n, each in enumerate(value))
-    if get_origin(kind) is Mapping and isinstance(value, dict):
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_typed(inner[0], each, f"{place}[{n}]") for n, each in enumerate(value))
+    if origin is Mapping and isinstance(value, dict):
         return {
-            _typed(str, n, place): _typed(kinds[1], each, _inside(place, n))
+            _typed(str, n, place): _typed(inner[1], each, _inside(place, n))
             for n, each in value.items()
         }
-    if kind is float and type(value) is int:
-        kinds = (int,)
+    kinds = {UnionType: inner, None: (int, float) if kind is float else (kind,)}.get(origin, ())
     if type(value) not in kinds or not _can_be_written(value):
-        wanted = _KINDS.get(get_origin(kind) or kind, "an object")
+        wanted = _KINDS.get(origin or kind, "an object")
         raise ValueError(f"{place or 'all of it'} must be {wanted}")
     return value
 

@@ -1,4 +1,4 @@
-"""Whatever a manifest says, its folder is refused with one sentence, or served with right answers."""
+"""Whatever a manifest says, its folder is refused in one sentence, or served as it should be."""
 
 from __future__ import annotations
 
