@@ -180,6 +180,7 @@ def _fields(data: bytes, allowed: set[int] | None = None) -> Iterator[tuple[int,
         number, kind = divmod(key, 8)
         if allowed is not None and number not in allowed:
             raise ValueError(f"it has a field {number} where no graph of ours has one")
+        value: int | bytes
         if kind == 0:
             value, at = _integer(data, at)
         else:

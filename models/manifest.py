@@ -207,7 +207,7 @@ def _refuse_constant(name: str) -> None:
 
 def _typed(kind: Any, value: Any, place: str) -> Any:
     """A JSON value as the annotation `kind` of a field has it; `place` names it for messages."""
-    if is_dataclass(kind) and isinstance(value, dict):
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         hints = get_type_hints(kind)
         required = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}
         for name in sorted(required - value.keys()):

@@ -55,7 +55,8 @@ def load_manifest_of(folder: Path) -> ModelManifest:
 
 
 def tensor(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
-    return next(each for each in model.graph.initializer if each.name == name)
+    found: onnx.TensorProto = next(each for each in model.graph.initializer if each.name == name)
+    return found
 
 
 def place(model: onnx.ModelProto, **entries: str) -> None:
@@ -156,8 +157,8 @@ def sparse(model: onnx.ModelProto) -> None:
     model.graph.sparse_initializer.add()
 
 
-def strings(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(helper.make_tensor("s", TensorProto.STRING, [1], [b"x"]))
+def double_precision(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(helper.make_tensor("s", TensorProto.DOUBLE, [1], [1.0]))
 
 
 def not_a_number(model: onnx.ModelProto) -> None:
@@ -179,7 +180,7 @@ def no_output(model: onnx.ModelProto) -> None:
         (function, "a field 25"),
         (constant_tensor, "a field 5"),
         (sparse, "a field 15"),
-        (strings, "a field 6"),
+        (double_precision, "a field 10"),
         (not_a_number, "broken holds a number that is not finite"),
         (no_output, "sequence_logits"),
         (lambda model: place(model, location="../secret"), "does not list"),

@@ -27,7 +27,7 @@ from tests.server.inference.conftest import resources, value_of
 
 LIMIT_S = 5.0
 MISSING = object()
-VALUES = (
+VALUES: tuple[Any, ...] = (
     MISSING, None, True, False, "", "x", "\ud800", "a" * 100_000, "../x", -1, 0, 1, 2, 3, 7, 1.5,
     -2, 10**6, 2**31, 2**63, 10**400, math.nan, math.inf, [], [1], ["x"], {}, {"x": 1}, [[]],
 )  # fmt: skip
