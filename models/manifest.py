@@ -161,7 +161,7 @@ def _parse(folder: Path) -> ModelManifest:
     data = read_json(path, MAX_MANIFEST_BYTES)
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
-        written = f"of format {found}" if isinstance(found, int) else "of no format"
+        written = f"of format {str(found)[:20]}" if isinstance(found, int) else "of no format"
         raise ManifestError(
             f"{label} is {written}, and this version reads format {FORMAT}: make the folder anew "
             "with `python -m export` from the checkpoint that it came from."
