@@ -95,6 +95,13 @@ class MethodNotAllowed(ClozeError):
     type = "invalid_request_error"
 
 
+class NotAcceptable(ClozeError):
+    """The client takes the answer in none of the codings that there are."""
+
+    status = 406
+    type = "invalid_request_error"
+
+
 class RequestTimeout(ClozeError):
     """The request did not arrive in the time that it allowed."""
 
