@@ -283,7 +283,7 @@ class HttpProtocol(HttpToolsProtocol):
 
         A request may be on its way. It is answered, with the word that it is the last one.
         """
-        self.timeout_keep_alive = min(self.timeout_keep_alive, _QUIET_S)
+        self.timeout_keep_alive = _QUIET_S  # type: ignore[assignment]  # a time like any other
         if self.timeout_keep_alive_task is not None:
             self._wait_for_request()
 

@@ -31,6 +31,7 @@ logger = logging.getLogger("cloze")
 _SWITCH_S: Final = 0.0005
 
 _HANDSHAKE_S: Final = 0.5  # in which a client completes a connection, wherever it is
+_LISTENS: Final = socket.SO_ACCEPTCONN
 _LOOK_S: Final = 0.01
 _MOST_LOOKS: Final = 200  # at whether all that wait are accepted
 
@@ -103,8 +104,8 @@ class Server(uvicorn.Server):
         """Stops accepting connections and ends, with `code`, once the admitted work is done."""
         self.exit_code = code
         self.should_exit = True
-        if not self.started:
-            self.listeners.clear()  # it has not begun to listen, and will not
+        if not self.started and not self._listener.getsockopt(socket.SOL_SOCKET, _LISTENS):
+            self.listeners.clear()  # nobody waits in it, and nobody will
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes the listener, then the connections, none of which still has something to say."""
