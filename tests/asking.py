@@ -40,6 +40,7 @@ class Client:
     """Whether its connection is for as many requests as the server allows, or for one."""
     pause_s: float = 0.0
     """Between an answer and the next request."""
+    path: str = "/tokenize"
 
     def ask(self, stop: threading.Event, asked: Asked) -> None:
         """Adds to `asked` what comes."""
@@ -48,12 +49,11 @@ class Client:
             try:
                 if connection.sock is None:
                     connection.connect()
-            except ConnectionRefusedError:
-                break  # nothing was sent: another server may be asked
-            try:
-                connection.request("POST", "/fill-mask", BODY)
+                connection.request("POST", self.path, BODY)
                 answer = connection.getresponse()
                 answer.read()
+            except ConnectionRefusedError:
+                break  # nothing was sent: another server may be asked
             except (OSError, http.client.HTTPException) as error:
                 asked.lost[type(error).__name__] += 1
                 connection.close()
@@ -65,10 +65,10 @@ class Client:
         connection.close()
 
 
-def crowd(port: int, count: int = 12, slow: float = 0.05) -> list[Client]:
-    """As many of each kind: with a connection for each request, kept, and kept with pauses."""
-    kinds = (Client(port, False), Client(port, True), Client(port, True, slow))
-    return [kind for kind in kinds for _ in range(count)]
+def crowd(port: int) -> list[Client]:
+    """Clients with a connection for each request, with one that they keep, and with pauses too."""
+    new, kept, slow = Client(port, False), Client(port, True), Client(port, True, pause_s=0.05)
+    return [new] * 32 + [kept] * 12 + [slow] * 12
 
 
 @contextmanager
