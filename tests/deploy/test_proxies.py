@@ -43,7 +43,7 @@ def test_servers_are_replaced_in_turn_and_no_request_fails(
     options = {"threads": 1, "while_loading": WHILE_LOADING[proxy]}
     servers = [serve(default_model, port=port, **options) for port in ports]
     with START[proxy](tmp_path, ports) as front:
-        kinds = (Client(front.port, keeps, 0.02, "/fill-mask") for keeps in (False, True))
+        kinds = (Client(front.port, keeps, 0.05, "/fill-mask") for keeps in (False, True))
         with asking([kind for kind in kinds for _ in range(6)]) as asked:
             for _ in range(rounds):
                 for index, port in enumerate(ports):
