@@ -35,8 +35,6 @@ def main(arguments: Sequence[str]) -> int:
         _require_cuda()
     _require_keys(settings)
     set_up_logging(settings.log_level, settings.log_format)
-    if settings.api_key_file is None and settings.host not in _LOOPBACK:
-        logger.warning("anybody who reaches this address may call; --api-key-file asks for keys")
     alone = settings.processes == 1
     bound = listen if settings.while_loading == "answer" else bind
     try:
@@ -44,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     except CannotListen as error:
         logger.error(str(error))  # noqa: TRY400 (a person's mistake, not a crash: no trace)
         return ExitCode.FAILED
+    if settings.api_key_file is None and settings.host not in _LOOPBACK:
+        logger.warning("anybody who reaches this address may call; --api-key-file asks for keys")
     if alone:
         port = listener.getsockname()[1]
         logger.info(BOUND[settings.while_loading], extra={"host": settings.host, "port": port})
