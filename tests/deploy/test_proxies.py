@@ -19,7 +19,7 @@ from tests.running_server import REPOSITORY, Served
 logger = logging.getLogger(__name__)
 
 # What the page advises; nginx asks nobody beforehand, and needs no time to notice.
-SETTINGS = {
+SETTINGS: dict[str, dict[str, object]] = {
     "nginx": {"while_loading": "refuse", "drain_delay_s": 0.5},
     "haproxy": {"while_loading": "answer"},
 }
@@ -44,7 +44,7 @@ def test_servers_are_replaced_in_turn_and_no_request_fails(
     serve: Serve, default_model: Path, tmp_path: Path, proxy: str, rounds: int
 ) -> None:
     ports = free_ports(2)
-    options = {"threads": 1, **SETTINGS[proxy]}
+    options: dict[str, object] = {"threads": 1, **SETTINGS[proxy]}
     servers = [serve(default_model, port=port, **options) for port in ports]
     with START[proxy](tmp_path, ports) as front:
         kinds = (Client(front.port, keeps, 0.05, "/fill-mask") for keeps in (False, True))
