@@ -5,6 +5,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from server.inference.runtime.cores import available_cores
 from server.keys import KeyFile, KeyFileError
 from server.logs import set_up_logging
 from server.process.shared_memory import ProcessGroupMember
-from server.process.sockets import CannotListen, listen, reserve
+from server.process.sockets import BOUND, CannotListen, bind, listen, reserve
 from server.process.supervisor import Supervisor, processes_for
 from server.settings import Settings, read_settings, refuse
 
@@ -34,16 +35,20 @@ def main(arguments: Sequence[str]) -> int:
         _require_cuda()
     _require_keys(settings)
     set_up_logging(settings.log_level, settings.log_format)
-    if settings.api_key_file is None and settings.host not in _LOOPBACK:
-        logger.warning("anybody who reaches this address may call; --api-key-file asks for keys")
     alone = settings.processes == 1
+    bound = listen if settings.while_loading == "answer" else bind
     try:
-        listener = (listen if alone else reserve)(settings.host, settings.port)
+        listener = (bound if alone else reserve)(settings.host, settings.port)
     except CannotListen as error:
         logger.error(str(error))  # noqa: TRY400 (a person's mistake, not a crash: no trace)
         return ExitCode.FAILED
+    if settings.api_key_file is None and settings.host not in _LOOPBACK:
+        logger.warning("anybody who reaches this address may call; --api-key-file asks for keys")
     if alone:
-        logger.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
+        port = listener.getsockname()[1]
+        logger.info(BOUND[settings.while_loading], extra={"host": settings.host, "port": port})
+        # They wait until the server handles them; who is already connected gets an answer first.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         exit_code = _serve(settings, listener)
     else:
         exit_code = Supervisor(settings, listener, _serve).run()

@@ -54,6 +54,7 @@ class Serving(BaseModel):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 for any free one")
     models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
+    while_loading: Literal["answer", "refuse"] = Field("answer", description="what happens to requests until the models are ready: answer with 503 and Retry-After, or refuse connections; see docs/deploy.md")
     processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
 
 

@@ -26,8 +26,10 @@ from server.errors import (
     UrlTooLong,
 )
 from server.http.context import FIRST_BYTE, PROBES, REFUSAL
+from server.process.sockets import is_readable
 from server.settings import Connections
 
+_QUIET_S: Final = 0.5  # in which no request came, after which the last connections are closed
 _LINGER_S: Final = 2.0  # in which a client that is still sending may read why it was refused
 _LINGER_BYTES: Final = 16_000_000  # that it may send meanwhile
 _LOOK_S: Final = 5.0  # between two looks at whether a client reads its answer
@@ -82,9 +84,7 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.connections) > most + _CROWD or (each and self.addresses[address] > each):
             transport.abort()
             return
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Frees what the connection held."""
@@ -278,6 +278,28 @@ class HttpProtocol(HttpToolsProtocol):
 
     # --- the end ----------------------------------------------------------------------------------
 
+    def shutdown(self) -> None:
+        """Closes the connection, when the server ends, once its client seems to want no more of it.
+
+        A request may be on its way. It is answered, with the word that it is the last one.
+        """
+        self.timeout_keep_alive = _QUIET_S  # type: ignore[assignment]  # a time like any other
+        if self.timeout_keep_alive_task is not None:
+            self._wait_for_request()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes an idle connection, but not before what has already come is read."""
+        if not self.transport.is_closing() and is_readable(self._gentle.fileno()):
+            self._wait_for_request()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _wait_for_request(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
     def linger(self) -> bool:
         """Whether the client may still be sending: closing would take the answer from it."""
         current = self._current
@@ -369,6 +391,10 @@ class _GentleTransport:
     def waiting(self) -> int:
         """Bytes that the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
+
+    def fileno(self) -> int:
+        """The descriptor of the socket."""
+        return int(self._transport.get_extra_info("socket").fileno())
 
     def write_early(self, part: bytes, after: bytes = b"") -> None:
         """Writes first bytes of the answer that is still to come, if so many are written."""

@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 
 from server.errors import ExitCode
 from server.process.shared_memory import ProcessGroupMember, SharedStatistics
-from server.process.sockets import BACKLOG, CannotListen, for_process
+from server.process.sockets import BACKLOG, BOUND, CannotListen, for_process
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
@@ -89,7 +89,7 @@ class Supervisor:
         else:
             host, port = self._settings.host, self._reserved.getsockname()[1]
             fields = {"host": host, "port": port, "processes": self._shared.size}
-            logger.info("listening", extra=fields)
+            logger.info(BOUND[self._settings.while_loading], extra=fields)
         while self._running or self._due:
             self._wait()
             self._bury()
@@ -173,7 +173,7 @@ class Supervisor:
         theirs, ours = os.pipe()
         try:
             with for_process(self._settings.host, self._reserved) as listener:
-                if not is_replacement:
+                if not is_replacement and self._settings.while_loading == "answer":
                     listener.listen(BACKLOG)  # connections wait while the process starts
                 pid = os.fork()
                 if pid == 0:
