@@ -85,10 +85,8 @@ class Price(NamedTuple):
 
         A text of blanks is long and has few tokens.
         """
-        return self._replace(
-            tokens=min(self.tokens, limits.queue_tokens),
-            answer_bytes=min(self.answer_bytes, limits.max_answer_bytes),
-        )
+        tokens = min(self.tokens, limits.queue_tokens)
+        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
 
 
 NOTHING: Final = Price(0, 0, 0)
