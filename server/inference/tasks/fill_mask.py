@@ -10,7 +10,6 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -55,8 +54,7 @@ class Filling(NamedTuple):
     """"token" or "whole_word"."""
 
 
-@dataclass(frozen=True)
-class FillMaskOptions:
+class FillMaskOptions(NamedTuple):
     """What a fill-mask request asks besides its texts."""
 
     top_k: int | None = None
@@ -73,8 +71,7 @@ class FillMaskOptions:
         return index if len(self.targets) > 1 else 0
 
 
-@dataclass(frozen=True)
-class _Text:
+class _Text(NamedTuple):
     """One tokenised text: ids without special tokens, and where its masks are among them."""
 
     ids: list[int]
