@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +89,65 @@ def test_a_refusal_is_written_whole(connection: socket.socket) -> None:
 def test_a_head_alone_is_answered(running: RunningServer) -> None:
     answer = running.client.head(running.url + "/livez")
     assert answer.status_code in (200, 405)
+
+
+# --- upgrades -----------------------------------------------------------------------------------
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n"
+HEALTH = b"GET /livez HTTP/1.1\r\nHost: cloze\r\nConnection: close\r\n\r\n"
+UPGRADES = [
+    ("websocket", "Upgrade"),
+    ("h2c", "upgrade, http2-settings"),
+    ("TLS/1.0, anything", "keep-alive, Upgrade"),
+]
+
+
+def rest(connection: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    received = b""
+    while part := connection.recv(1 << 16):
+        received += part
+    return received
+
+
+@pytest.mark.parametrize("padding", [0, 200_000])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("protocol", "field"), UPGRADES)
+def test_no_byte_of_a_body_is_a_request_whatever_upgrade_is_asked_for(
+    connection: socket.socket, protocol: str, field: str, chunked: bool, padding: int
+) -> None:
+    body = b" " * padding + SMUGGLED
+    fields = [f"Connection: {field}", f"Upgrade: {protocol}"]
+    sent = head(body, *fields) + body
+    if chunked:
+        length = f"Content-Length: {len(body)}".encode()
+        start = head(body, *fields).replace(length, b"Transfer-Encoding: chunked")
+        sent = start + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    sent += HEALTH
+    cuts = sorted(random.Random(padding).sample(range(len(sent)), 3))  # noqa: S311 - repeatable
+    for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
+        connection.sendall(sent[begin:end])
+        time.sleep(0.01)
+    answered, content = read_answer(connection)
+    assert answered.startswith(b"HTTP/1.1 400"), "the body is no JSON"
+    assert json.loads(content)["error"]["code"] == "invalid_json"
+    assert rest(connection).endswith(b'{"status":"ok"}')
+
+
+def test_requests_that_ask_for_an_upgrade_are_answered_as_if_they_had_not(
+    connection: socket.socket,
+) -> None:
+    body = question("sky")
+    for asked in ("Upgrade: h2c", "Upgrade: websocket"):
+        connection.sendall(head(body, "Connection: upgrade", asked) + body)
+        _, content = read_answer(connection)
+        assert "the sky is" in json.loads(content)[0]["sequence"]
+    many = 1500  # in one piece: each is met by a new parser
+    probe = HEALTH.replace(b"close", b"upgrade\r\nUpgrade: x")
+    connection.sendall(probe * many + HEALTH)
+    assert rest(connection).count(b"HTTP/1.1 200 OK") == many + 1
+
+
+def test_a_tunnel_is_refused(connection: socket.socket) -> None:
+    connection.sendall(b"CONNECT evil:80 HTTP/1.1\r\nHost: evil\r\n\r\n" + SMUGGLED)
+    assert rest(connection).startswith(b"HTTP/1.1 4")
