@@ -1,7 +1,6 @@
 """The server with one of its shortcuts taken out: what the shortcut is measured against.
 
-Usage: python -m benchmarks.plain SHORTCUT [options of the server]; `benchmarks.paired --without`
-runs it. A shortcut stays in the server for as long as it pays.
+Usage: python -m benchmarks.plain SHORTCUT [options of the server], as `benchmarks.paired` runs it.
 """
 
 import sys

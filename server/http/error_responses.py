@@ -78,8 +78,5 @@ def _translated(error: HTTPException) -> ClozeError:
 
 
 # What Starlette and FastAPI say themselves.
-_UNSAID: Final = {
-    *(status.phrase for status in HTTPStatus),
-    "There was an error parsing the body",
-}
+_UNSAID: Final = {*(status.phrase for status in HTTPStatus), "There was an error parsing the body"}
 HANDLED: Final = (ClozeError, HTTPException, RequestValidationError)

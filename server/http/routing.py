@@ -86,10 +86,9 @@ class Call(Request):
         check_media_type(self.scope["headers"])
         raw = await self.body()
         context = self.context
-        small = len(raw) <= _SMALL_BODY
-        return await context.service.offload.run(
-            lambda _: parse(raw), context.deadline, small=small
-        )
+        if len(raw) <= _SMALL_BODY:
+            return parse(raw)
+        return await context.service.offload.run(lambda _: parse(raw), context.deadline)
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """Returns the pipeline of `name`, of the path's model, or of the default model.
@@ -135,11 +134,12 @@ class Call(Request):
             error.param = _as_sent(error.param, field, many=many)
             raise
         context.usage = answer.usage
-        small = answer.price.answer_bytes <= SMALL.answer_bytes
-        levels = 0 if small else _SPLIT_LEVELS
-        content = await pipeline.offload.run(
-            lambda _: to_json(shape(answer), levels), context.deadline, small=small
-        )
+        if answer.price.answer_bytes <= SMALL.answer_bytes:
+            content = to_json(shape(answer))
+        else:
+            content = await pipeline.offload.run(
+                lambda _: to_json(shape(answer), _SPLIT_LEVELS), context.deadline
+            )
         headers = _usage_headers(answer.usage)
         return Response(content, headers=headers, media_type="application/json")
 
@@ -177,8 +177,10 @@ def _as_sent(param: str | None, field: str, *, many: bool) -> str | None:
 
 
 def _usage_headers(usage: Usage) -> dict[str, str]:
-    stages = {"tokenise": usage.tokenise_s, "queue": usage.queue_s, "compute": usage.compute_s}
-    timing = ", ".join([f"{stage};dur={spent * 1000:.2f}" for stage, spent in stages.items()])
+    timing = (
+        f"tokenise;dur={usage.tokenise_s * 1000:.2f}, queue;dur={usage.queue_s * 1000:.2f}, "
+        f"compute;dur={usage.compute_s * 1000:.2f}"
+    )
     headers = {"x-compute-tokens": str(usage.tokens), "server-timing": timing}
     if any(usage.truncated):
         headers["x-truncated"] = truncated_indices(usage.truncated)

@@ -1,8 +1,8 @@
-"""Work on texts and answers in, its result out: at once if it is small, on a thread if it is not.
+"""Large work on texts and answers in, its result out, done on a thread.
 
-What takes more than a few milliseconds must not hold up the event loop. A few threads do it for all
-requests and models, so what is worked on at a time is bounded; what waits for them costs nothing
-when its deadline passes or its client leaves.
+What takes more than a few milliseconds must not hold up the event loop; small work is done there. A
+few threads do it for all requests and models, so what is worked on at a time is bounded; what waits
+for them costs nothing when its deadline passes or its client leaves.
 """
 
 import asyncio
@@ -27,14 +27,12 @@ class Offload:
         count = max(1, available_cores() - 1) if threads is None else threads
         self._threads = ThreadPoolExecutor(count, "offload")
 
-    async def run(self, work: Callable[[Proceed], T], deadline: float, *, small: bool) -> T:
+    async def run(self, work: Callable[[Proceed], T], deadline: float) -> T:
         """Do `work`, which calls what it is given now and then to hear whether to go on.
 
         Raises:
             DeadlineExceeded: `deadline`, in `time.monotonic()` seconds, passed before its end.
         """
-        if small:
-            return work(_never_mind)
         given_up = threading.Event()
 
         def proceed() -> None:
@@ -62,5 +60,5 @@ def require_time(deadline: float) -> None:
         raise DeadlineExceeded
 
 
-def _never_mind() -> None:
+def never_mind() -> None:
     """Small work is not worth a look at the clock."""

@@ -19,7 +19,7 @@ from models.opening import refused
 from models.tokenizer_file import require_tokenizer
 from server.errors import EmptyText, MissingHead, TooManyInputs
 from server.inference.admission import Admission, Reservation
-from server.inference.offload import Offload
+from server.inference.offload import Offload, never_mind
 from server.inference.options import batch_tokens, runs_at_once, worker_count
 from server.inference.runtime.devices import Device, cpu_device, device_for
 from server.inference.runtime.packing import (
@@ -157,23 +157,22 @@ class Pipeline:
         estimate = task.price(inputs, options, self.model)
         reservation.admit(estimate.within(self.model.limits), self._batcher.wait_s)
         begun = time.perf_counter()
-        plan = await self.offload.run(
-            lambda proceed: task.plan(inputs, options, self.model, proceed),
-            until,
-            small=estimate.characters <= SMALL.characters,
-        )
+        if estimate.characters <= SMALL.characters:
+            plan = task.plan(inputs, options, self.model, never_mind)
+        else:
+            plan = await self.offload.run(
+                lambda proceed: task.plan(inputs, options, self.model, proceed), until
+            )
         price = plan.price
         reservation.admit(price, self._batcher.wait_s)
-        items = await self.offload.run(
-            lambda _: plan.items(), until, small=price.tokens <= SMALL.tokens
-        )
+        small = price.tokens <= SMALL.tokens
+        items = plan.items() if small else await self.offload.run(lambda _: plan.items(), until)
         tokenise_s = time.perf_counter() - begun
         completed = await self._batcher.submit(items, until, reservation.computed)
-        value = await self.offload.run(
-            lambda _: plan.answer(completed.results),
-            until,
-            small=price.answer_bytes <= SMALL.answer_bytes,
-        )
+        if price.answer_bytes <= SMALL.answer_bytes:
+            value = plan.answer(completed.results)
+        else:
+            value = await self.offload.run(lambda _: plan.answer(completed.results), until)
         usage = Usage(
             completed.tokens, plan.truncated, tokenise_s, completed.queue_s, completed.compute_s
         )

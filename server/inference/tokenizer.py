@@ -111,6 +111,8 @@ class Tokenizer:
             if added.special
         )
         self._spelling = functools.cache(self._spell)
+        self._spelled_bytes = functools.cache(lambda one: len(self._spell(one)[1].encode()))
+        self._around = self._spelled_bytes(self.special.cls) + self._spelled_bytes(self.special.sep)
         self._splits_at_spaces = self._words_are_independent()
         self._cached_word = functools.lru_cache(CACHED_WORDS)(self.word)
 
@@ -242,6 +244,10 @@ class Tokenizer:
                 whole = [*before, *candidate, *after]
                 texts.append(self.decode(whole, skip_special=skip_special))
         return texts
+
+    def spelled_bytes(self, ids: Sequence[int]) -> int:
+        """How many bytes of UTF-8 `decode` makes of them, with special tokens around, at most."""
+        return sum([self._spelled_bytes(token_id) for token_id in ids]) + self._around
 
     def join(self, tokens: Sequence[str]) -> str:
         """Tokens as text: "par", "##is", "." gives "paris."."""

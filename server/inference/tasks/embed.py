@@ -1,9 +1,8 @@
 """Texts in, one vector per text out: pooled, cut to the wanted dimensions, then normalised."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +29,10 @@ SMALLEST_NORM: Final = np.float32(1e-12)
 _NUMBER_BYTES: Final = 20  # of one number, as float32 and as JSON
 
 
-@dataclass(frozen=True)
-class EmbedOptions:
+class EmbedOptions(NamedTuple):
     """What an embedding request asks besides its texts; None means the model's own way."""
 
-    cut: Cut = field(default_factory=Cut)
+    cut: Cut = Cut()
     normalize: bool | None = None
     dimensions: int | None = None
     prompt_name: str | None = None

@@ -10,7 +10,6 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -55,8 +54,7 @@ class Filling(NamedTuple):
     """"token" or "whole_word"."""
 
 
-@dataclass(frozen=True)
-class FillMaskOptions:
+class FillMaskOptions(NamedTuple):
     """What a fill-mask request asks besides its texts."""
 
     top_k: int | None = None
@@ -73,8 +71,7 @@ class FillMaskOptions:
         return index if len(self.targets) > 1 else 0
 
 
-@dataclass(frozen=True)
-class _Text:
+class _Text(NamedTuple):
     """One tokenised text: ids without special tokens, and where its masks are among them."""
 
     ids: list[int]
@@ -134,7 +131,7 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
             characters += sum([len(word) for targets in options.targets for word in targets])
         size = sum(map(_answer_bytes, masks, (_shown(count, options) for count in words), lengths))
         estimate = Price.estimate(lengths, model.manifest.max_tokens, size)
-        return estimate._replace(characters=characters)
+        return Price(characters, estimate.tokens, size)
 
     def plan(
         self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel, proceed: Proceed
@@ -265,7 +262,6 @@ def _read(
     """Tokenise, find the masks, and truncate without dropping one."""
     text, targets = given
     most, mask_id = model.manifest.max_tokens, _mask_id(model.tokenizer)
-    special = model.tokenizer.special
     pieces = model.tokenizer.pieces(text, most, truncate=options.truncate, param=param)
     room = most - TEXT_SPECIALS
     longest = max([len(word) for word in targets], default=1)
@@ -285,7 +281,7 @@ def _read(
         ids=kept,
         masks=masks,
         truncated=pieces.cut or len(pieces.ids) > room,
-        shown=len(model.tokenizer.decode([special.cls, *kept, special.sep]).encode()),
+        shown=model.tokenizer.spelled_bytes(kept),
         single=tuple([word for word in targets if len(word) == 1]),
         several=tuple([word for word in targets if len(word) > 1]),
         targets=targets,

@@ -1,7 +1,6 @@
 """A text or a pair in, its encoding out: `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to fit."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from server.errors import TooLong
 from server.inference.runtime.packing import Item, OutputSpec
@@ -15,8 +14,7 @@ TEXT_SPECIALS: Final = 2  # [CLS] a [SEP]
 PAIR_SPECIALS: Final = 3  # and b [SEP]
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """Whether what is too long may be cut, and at which end of a text."""
 
     truncate: bool = False

@@ -53,11 +53,8 @@ class Price(NamedTuple):
 
     def plus(self, other: "Price") -> "Price":
         """Of both together."""
-        return Price(
-            self.characters + other.characters,
-            self.tokens + other.tokens,
-            self.answer_bytes + other.answer_bytes,
-        )
+        characters, tokens, answer_bytes = other
+        return Price(self[0] + characters, self[1] + tokens, self[2] + answer_bytes)
 
     def require(self, limits: Limits) -> None:
         """Refuse what no request may take.
@@ -85,13 +82,8 @@ class Price(NamedTuple):
 
         A text of blanks is long and has few tokens.
         """
-        return self._replace(
-            tokens=min(self.tokens, limits.queue_tokens),
-            answer_bytes=min(self.answer_bytes, limits.max_answer_bytes),
-        )
-
-
-NOTHING: Final = Price(0, 0, 0)
+        tokens = min(self.tokens, limits.queue_tokens)
+        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
 
 
 @dataclass(frozen=True)
@@ -153,7 +145,7 @@ def read_each(
     Raises:
         ClozeError: one cannot be answered, or they are too many together.
     """
-    found, total = [], NOTHING
+    found, total = [], Price(0, 0, 0)
     for index, given in enumerate(inputs):
         proceed()
         found.append(read(given, f"inputs[{index}]"))
@@ -166,12 +158,10 @@ def read_items(
     inputs: Sequence[In], read: Callable[[In, str], ReadItem], model: ServedModel, proceed: Proceed
 ) -> tuple[list[Item], list[bool]]:
     """`read_each` for one item an input: the items, and whether something was cut off of each."""
-    found, _ = read_each(inputs, read, _item_price, model, proceed)
+    found, _ = read_each(
+        inputs, read, lambda one: Price(0, len(one[0].encoding.ids), 0), model, proceed
+    )
     return [item for item, _ in found], [cut for _, cut in found]
-
-
-def _item_price(read: ReadItem) -> Price:
-    return Price(0, len(read[0].encoding.ids), 0)
 
 
 class Task(ABC, Generic[In, Options, Out]):

@@ -63,28 +63,13 @@ class Held:
         assert await asyncio.to_thread(self.ended.wait, PATIENCE_S)
 
 
-def test_small_work_is_done_at_once_on_the_callers_thread(offload: Offload) -> None:
-    async def work() -> None:
-        held = Held()
-        busy = asyncio.create_task(offload.run(held, soon(), small=False))
-        await held.running()  # the only thread is busy; small work does not need it
-        turns: list[str] = []
-        asyncio.get_running_loop().call_soon(turns.append, "another turn of the loop")
-        assert await offload.run(place, soon(), small=True) is threading.current_thread()
-        assert turns == []
-        held.gate.set()
-        assert await busy == "done"
-
-    asyncio.run(work())
-
-
 def test_large_work_is_done_on_a_thread_while_the_loop_goes_on(offload: Offload) -> None:
     async def work() -> None:
-        thread = await offload.run(place, soon(), small=False)
+        thread = await offload.run(place, soon())
         assert thread is not threading.current_thread()
         assert thread.name.startswith("offload")
         held = Held()
-        busy = asyncio.create_task(offload.run(held, soon(), small=False))
+        busy = asyncio.create_task(offload.run(held, soon()))
         await held.running()
         await asyncio.sleep(0)
         assert not busy.done()
@@ -94,17 +79,14 @@ def test_large_work_is_done_on_a_thread_while_the_loop_goes_on(offload: Offload)
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("small", [True, False])
-def test_what_the_work_returns_and_raises_reaches_the_caller(
-    offload: Offload, *, small: bool
-) -> None:
+def test_what_the_work_returns_and_raises_reaches_the_caller(offload: Offload) -> None:
     def fail(_: Proceed) -> None:
         raise ValueError("no such word")
 
     async def work() -> None:
-        assert await offload.run(lambda _: [7], soon(), small=small) == [7]
+        assert await offload.run(lambda _: [7], soon()) == [7]
         with pytest.raises(ValueError, match="no such word"):
-            await offload.run(fail, soon(), small=small)
+            await offload.run(fail, soon())
 
     asyncio.run(work())
 
@@ -114,12 +96,12 @@ def test_work_whose_deadline_passes_while_it_waits_is_never_begun(offload: Offlo
 
     async def work() -> None:
         held = Held()
-        busy = asyncio.create_task(offload.run(held, soon(), small=False))
+        busy = asyncio.create_task(offload.run(held, soon()))
         await held.running()
         late = asyncio.create_task(
-            offload.run(lambda _: begun.append("late"), time.monotonic() + 0.05, small=False)
+            offload.run(lambda _: begun.append("late"), time.monotonic() + 0.05)
         )
-        fine = asyncio.create_task(offload.run(lambda _: begun.append("fine"), soon(), small=False))
+        fine = asyncio.create_task(offload.run(lambda _: begun.append("fine"), soon()))
         await asyncio.sleep(0.1)
         held.gate.set()
         with pytest.raises(DeadlineExceeded):
@@ -133,7 +115,7 @@ def test_work_whose_deadline_passes_while_it_waits_is_never_begun(offload: Offlo
 def test_work_is_told_when_its_deadline_passes(offload: Offload) -> None:
     async def work() -> None:
         held = Held()
-        late = asyncio.create_task(offload.run(held, time.monotonic() + 0.05, small=False))
+        late = asyncio.create_task(offload.run(held, time.monotonic() + 0.05))
         await held.running()
         await asyncio.sleep(0.1)
         held.gate.set()
@@ -151,7 +133,7 @@ def test_work_in_time_is_not_disturbed(offload: Offload) -> None:
         return 100
 
     async def work() -> None:
-        assert await offload.run(count, soon(), small=False) == 100
+        assert await offload.run(count, soon()) == 100
 
     asyncio.run(work())
 
@@ -159,14 +141,14 @@ def test_work_in_time_is_not_disturbed(offload: Offload) -> None:
 def test_work_is_told_when_its_caller_has_left(offload: Offload) -> None:
     async def work() -> None:
         held = Held()
-        leaver = asyncio.create_task(offload.run(held, soon(), small=False))
+        leaver = asyncio.create_task(offload.run(held, soon()))
         await held.running()
         leaver.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaver
         await held.over()
         assert [type(error) for error in held.raised] == [ClientClosedRequest]
-        assert await offload.run(lambda _: "next", soon(), small=False) == "next"
+        assert await offload.run(lambda _: "next", soon()) == "next"
 
     asyncio.run(work())
 
@@ -179,12 +161,9 @@ def test_waiting_work_of_a_caller_that_left_never_starts(offload: Offload) -> No
 
     async def work() -> None:
         held = Held()
-        busy = asyncio.create_task(offload.run(held, soon(), small=False))
+        busy = asyncio.create_task(offload.run(held, soon()))
         await held.running()
-        waiting = [
-            asyncio.create_task(offload.run(note(number), soon(), small=False))
-            for number in range(50)
-        ]
+        waiting = [asyncio.create_task(offload.run(note(number), soon())) for number in range(50)]
         await asyncio.sleep(0)
         for leaver in waiting[::2]:
             leaver.cancel()
@@ -211,7 +190,7 @@ def test_no_more_is_worked_on_at_a_time_than_there_are_threads() -> None:
             at_once -= 1
 
     async def work() -> None:
-        await asyncio.gather(*(offload.run(note, soon(), small=False) for _ in range(12)))
+        await asyncio.gather(*(offload.run(note, soon()) for _ in range(12)))
 
     asyncio.run(work())
     offload.close(wait=True)
@@ -221,9 +200,9 @@ def test_no_more_is_worked_on_at_a_time_than_there_are_threads() -> None:
 def test_closing_drops_what_waits_unless_it_is_to_be_finished() -> None:
     async def work(*, wait: bool) -> list[object]:
         offload, held = Offload(1), Held()
-        busy = asyncio.create_task(offload.run(held, soon(), small=False))
+        busy = asyncio.create_task(offload.run(held, soon()))
         await held.running()
-        waiting = asyncio.create_task(offload.run(lambda _: "waited", soon(), small=False))
+        waiting = asyncio.create_task(offload.run(lambda _: "waited", soon()))
         await asyncio.sleep(0)
         closing = asyncio.create_task(asyncio.to_thread(offload.close, wait=wait))
         await asyncio.sleep(0.05)
