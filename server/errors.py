@@ -35,8 +35,9 @@ class ClozeError(Exception):
     code: ClassVar[str] = "internal_error"
 
     def __init_subclass__(cls) -> None:
-        """Names the code as the class."""
-        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        """Names the code as the class, unless the class says it."""
+        if "code" not in vars(cls):
+            cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after_s: float | None = None

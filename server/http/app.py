@@ -41,8 +41,6 @@ def create_app(service: Service, lifespan: Lifespan) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
-        # Nothing here sets up a provider, for which FastAPI would look at every request.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
         strict_content_type=False,  # a body that does not say what it is may be JSON
         exception_handlers=dict.fromkeys(HANDLED, answer_failure),
     )

@@ -30,8 +30,8 @@ class HttpProtocol(HttpToolsProtocol):
                 fields += [] if self.cycle.keep_alive else [b"connection: close"]
                 self.parser, self._resuming = httptools.HttpRequestParser(self), True
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-                self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *fields, b"", b""]))
-                data = data[upgrade.args[0] :]
+                told = b"\r\n".join([b"POST / HTTP/1.1", *fields, b"", b""])
+                data = told + data[upgrade.args[0] :]
             except httptools.HttpParserError:
                 self.send_400_response("Invalid HTTP request received.")
                 data = b""

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.architectures.registry import count_parameters
-from export.check import parity, quantization_error
+from export.check import parity
 from export.check.layers import Text
+from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
 from export.graph.builder import DATA_FILE, GRAPH_FILE
 from export.graph.linear import HalfLinear, Linear
@@ -154,20 +155,13 @@ def test_weights_at_the_ends_of_float16_are_kept(bert: Path, tmp_path: Path) -> 
     assert np.isfinite(found["token_vectors"]).all()
 
 
-@pytest.fixture
-def fewer_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sentence once, not thrice: float16 on the CPU is slow, and what it changes is little."""
-    monkeypatch.setattr(quantization_error, "OFFSETS", (3,))
-
-
-@pytest.mark.usefixtures("fewer_texts")
 def test_minilm_computes_what_transformers_does(
     minilm: Checkpoint, minilm_half: BuiltGraph, minilm_checkpoint: Path
 ) -> None:
     torch_bert = TorchBert(minilm_checkpoint, "BertModel")
     texts = real_texts(minilm)
     assert difference(minilm_half.run(texts)["pooled_max"], joined_max(torch_bert, texts)) <= REAL
-    drift = quantization_error.measure_quantization_error(
+    drift = measure_quantization_error(
         minilm_half.session, minilm.weights, minilm_half.spec, minilm.tokenizer_json
     )
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6
@@ -177,15 +171,14 @@ def joined_max(torch_bert: TorchBert, texts: list[Text]) -> NDArray[np.float32]:
     return joined([torch_bert(text) for text in texts])["pooled_max"]
 
 
-@pytest.mark.usefixtures("fewer_texts")
 def test_standin_stays_near_float32(standin: Checkpoint, standin_half: BuiltGraph) -> None:
     graph = standin_half
     found = parity.measure_parity(graph.session, standin.weights, graph.spec)
     assert 0 < max(found.values()) <= REAL
-    drift = quantization_error.measure_quantization_error(
+    drift = measure_quantization_error(
         graph.session, standin.weights, graph.spec, standin.tokenizer_json
     )
-    assert drift["mlm_masks"] >= 350
+    assert drift["mlm_masks"] >= 1000
     assert AGREEMENT <= drift["mlm_top1_agreement"] <= 1
     assert COSINE <= drift["embedding_cosine_worst"] <= 1 + 1e-6
     assert drift["mlm_log_probability_mean_abs"] <= 0.002  # 0.0005 was measured

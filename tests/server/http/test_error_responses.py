@@ -86,3 +86,18 @@ def test_at_most_five_mistakes_are_told(server: RunningServer) -> None:
 def test_an_unknown_field_is_named_when_its_name_is_harmless(server: RunningServer) -> None:
     body = {"inputs": "a [MASK]", "parametres": {}}
     assert server.post("/fill-mask", body).json()["error"]["param"] == "parametres"
+
+
+def test_an_error_is_called_as_its_class_unless_it_says_otherwise() -> None:
+    class TooOddAText(errors.ValidationError):
+        """Named by its class."""
+
+    class Odd(TooOddAText):
+        """Named by itself."""
+
+        code = "odd_2"
+
+    class Odder(Odd):
+        """Named by its class again, and not as its parent."""
+
+    assert [each.code for each in (TooOddAText, Odd, Odder)] == ["too_odd_a_text", "odd_2", "odder"]

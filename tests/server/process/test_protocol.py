@@ -148,6 +148,21 @@ def test_requests_that_ask_for_an_upgrade_are_answered_as_if_they_had_not(
     assert rest(connection).count(b"HTTP/1.1 200 OK") == many + 1
 
 
+@pytest.mark.parametrize("method", ["POST", "GET", "HEAD"])
+@pytest.mark.parametrize("coding", ["gzip", "identity", "xchunked", "chunked, gzip"])
+def test_a_body_that_cannot_be_framed_is_refused_with_an_upgrade_too(
+    running: RunningServer, connection: socket.socket, method: str, coding: str
+) -> None:
+    lines = [f"{method} /livez HTTP/1.1", "Host: cloze", "Connection: upgrade", "Upgrade: x"]
+    sent = "\r\n".join([*lines, f"Transfer-Encoding: {coding}", "", "0", "", ""])
+    connection.sendall(sent.encode() + SMUGGLED)
+    answered = rest(connection)
+    assert answered.startswith(b"HTTP/1.1 400")
+    assert answered.count(b"HTTP/1.1") == 1
+    assert "Traceback" not in running.log.read_text()
+    assert "HttpParserError" not in running.log.read_text()
+
+
 def test_a_tunnel_is_refused(connection: socket.socket) -> None:
     connection.sendall(b"CONNECT evil:80 HTTP/1.1\r\nHost: evil\r\n\r\n" + SMUGGLED)
     assert rest(connection).startswith(b"HTTP/1.1 4")
