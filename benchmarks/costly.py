@@ -71,39 +71,37 @@ LATE = frozenset({408, 504})
 TEXTS = json.dumps({"inputs": ["a fairly usual text of some words " * 110] * 500}).encode()
 
 REQUESTS = {
-    "200 masks, 200 words": Costly(
+    "200 masks x 200 words": Costly(
         "/fill-mask", fill(MASK * 200, targets=words(200)), NOT_ANSWERED
     ),
-    "508 masks, 1,000 words": Costly(
+    "508 masks x 1000 words": Costly(
         "/fill-mask", fill(MASK * 508, targets=words(1000)), NOT_ANSWERED
     ),
-    "255 masks, words of 255 pieces": Costly(
+    "255 masks x words of 255 pieces": Costly(
         "/fill-mask", fill(MASK * 255, targets=["!" * 255, "?" * 255]), REFUSED
     ),
-    "333 masks, a word of 100 KB": Costly(
+    "333 masks x a word of 100 KB": Costly(
         "/fill-mask", fill(MASK * 333, targets=["a!" * 50_000]), REFUSED
     ),
-    "64 texts, 1,000 words": Costly(
+    "64 texts x 1000 words": Costly(
         "/fill-mask", fill([MASK] * 64, targets=words(1000)), NOT_ANSWERED
     ),
     "512 lists of words": Costly(
         "/fill-mask", fill(["[MASK]"] * 512, targets=[["a", "b"] * 450] * 512), NOT_ANSWERED
     ),
-    "50 masks, top_k 200": Costly("/fill-mask", fill(MASK * 50, top_k=200), OK | FULL),
-    "508 masks, top_k 1,000": Costly("/fill-mask", fill(MASK * 508, top_k=1000), NOT_ANSWERED),
-    "17,000 blanks": Costly(
-        "/embed", json.dumps({"inputs": "a" + " " * 17_000 + "b"}).encode(), OK
-    ),
-    "17,000 newlines": Costly(
+    "50 masks x top_k 200": Costly("/fill-mask", fill(MASK * 50, top_k=200), OK | FULL),
+    "508 masks x top_k 1000": Costly("/fill-mask", fill(MASK * 508, top_k=1000), NOT_ANSWERED),
+    "17000 blanks": Costly("/embed", json.dumps({"inputs": "a" + " " * 17_000 + "b"}).encode(), OK),
+    "17000 newlines": Costly(
         "/fill-mask", fill("Paris is the [MASK]" + "\n" * 17_000 + "of France."), OK
     ),
-    "17,000 emoji": Costly(
+    "17000 emoji": Costly(
         "/embed", json.dumps({"inputs": "\U0001f600" * 17_000}).encode(), OK | REFUSED
     ),
     "2 MB to tokenize": Costly(
         "/tokenize", json.dumps({"inputs": ["!" * 16_000] * 120}).encode(), NOT_ANSWERED | LATE
     ),
-    "2 MB lists, 1 ms": Costly("/embed", TEXTS, LATE | FULL, burst=500, timeout_ms=1),
+    "2 MB lists in 1 ms": Costly("/embed", TEXTS, LATE | FULL, burst=500, timeout_ms=1),
     "2 MB lists": Costly("/embed", TEXTS, NOT_ANSWERED),
 }
 
@@ -244,7 +242,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costly", description=__doc__)
     add = parser.add_argument
-    add("--only", type=names, default=tuple(REQUESTS), help=f"of: {'; '.join(REQUESTS)}")
+    add("--only", type=names, default=tuple(REQUESTS), help=f"of: {', '.join(REQUESTS)}")
     add(
         "--seconds",
         type=float,

@@ -41,7 +41,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 MODEL_PREFIX: Final = "/models/{model}"
 _SMALL_BODY: Final = 64_000  # bytes, which are read in a millisecond
 _MAX_LISTED: Final = 64  # indices in x-truncated
-_SPLIT_LEVELS: Final = 3  # of a large answer: inputs, masks, candidates
+_TOGETHER: Final = 16  # candidates or tokens of a large answer that are written in one go
 
 
 class Call(Request):
@@ -138,25 +138,28 @@ class Call(Request):
             content = to_json(shape(answer))
         else:
             content = await pipeline.offload.run(
-                lambda _: to_json(shape(answer), _SPLIT_LEVELS), context.deadline
+                lambda _: to_json(shape(answer), in_parts=True), context.deadline
             )
         headers = _usage_headers(answer.usage)
         return Response(content, headers=headers, media_type="application/json")
 
 
-def to_json(value: object, levels: int = 0) -> bytes:
-    """Writes plain values and arrays; the outer `levels` in parts, between which others may run.
+def to_json(value: object, *, in_parts: bool = False) -> bytes:
+    """Writes plain values and arrays; a large answer in parts, between which others may run.
 
-    >>> to_json([[1, 2], {"a": [3]}], levels=2)
+    >>> to_json([[1, 2], {"a": [3]}], in_parts=True)
     b'[[1,2],{"a":[3]}]'
     """
-    inner = levels - 1
-    if inner >= 0:
-        if isinstance(value, dict):
-            parts = (orjson.dumps(key) + b":" + to_json(own, inner) for key, own in value.items())
-            return b"{" + b",".join(parts) + b"}"
-        if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 1):
-            return b"[" + b",".join([to_json(own, inner) for own in value]) + b"]"
+    if in_parts and isinstance(value, dict):
+        parts = [orjson.dumps(key) + b":" + to_json(of, in_parts=True) for key, of in value.items()]
+        return b"{" + b",".join(parts) + b"}"
+    if in_parts and isinstance(value, list) and value:
+        if isinstance(value[0], list | np.ndarray):
+            return b"[" + b",".join([to_json(own, in_parts=True) for own in value]) + b"]"
+        runs = range(0, len(value), _TOGETHER)
+        return b"[" + b",".join([to_json(value[at : at + _TOGETHER])[1:-1] for at in runs]) + b"]"
+    if in_parts and isinstance(value, np.ndarray) and value.ndim > 1:
+        return b"[" + b",".join(map(to_json, value)) + b"]"
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -8,6 +8,7 @@ Every task runs through `Pipeline.run`, whatever it is. Knows nothing of HTTP.
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -127,13 +128,8 @@ class Pipeline:
             ClozeError: it cannot be answered, or not now.
         """
         if reservation is None:
-            reservation = self._resources.admission.open()
-            try:
-                return await self.run(
-                    task, inputs, options, deadline=deadline, reservation=reservation
-                )
-            finally:
-                reservation.close()
+            with closing(self._resources.admission.open()) as own:
+                return await self.run(task, inputs, options, deadline=deadline, reservation=own)
         until = time.monotonic() + FOREVER_S if deadline is None else deadline
         self._require(task, len(inputs))
         task.check(inputs, options, self.model)

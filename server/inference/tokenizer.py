@@ -190,25 +190,13 @@ class Tokenizer:
         type_ids[len(first) + 2 :] = 1
         return Encoding(ids, type_ids)
 
-    def show(self, first: str, second: str | None, *, special: bool, param: str) -> Tokenized:
-        """Everything BERT adds up for each token: ids, segments and positions."""
+    def whole(self, first: str, second: str | None, *, special: bool, param: str) -> RustEncoding:
+        """A text or pair of any length, with or without the special tokens around it."""
         for text in (first,) if second is None else (first, second):
             require_unicode(text, param)
             if not text:
                 raise EmptyText("The text is empty.", param=param)
-        encoding = self._encode(first, second, special=special)
-        added = tuple(bool(flag) for flag in encoding.special_tokens_mask)
-        return Tokenized(
-            ids=tuple(encoding.ids),
-            tokens=tuple(encoding.tokens),
-            token_type_ids=tuple(encoding.type_ids),
-            positions=tuple(range(len(encoding.ids))),
-            special=added,
-            offsets=tuple(
-                None if hidden else span
-                for hidden, span in zip(added, encoding.offsets, strict=True)
-            ),
-        )
+        return self._encode(first, second, special=special)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         """Text of word pieces, as the tokenizer's own decoder gives it, piece by cached piece.
@@ -311,6 +299,21 @@ class Tokenizer:
         if token_id is None:
             raise ValueError(f"expected {token} in the vocabulary of a BERT tokenizer, found none")
         return token_id
+
+
+def tokenized(encoding: RustEncoding) -> Tokenized:
+    """Everything BERT adds up for each token: ids, segments and positions."""
+    special = tuple(bool(flag) for flag in encoding.special_tokens_mask)
+    return Tokenized(
+        ids=tuple(encoding.ids),
+        tokens=tuple(encoding.tokens),
+        token_type_ids=tuple(encoding.type_ids),
+        positions=tuple(range(len(encoding))),
+        special=special,
+        offsets=tuple(
+            None if hidden else span for hidden, span in zip(special, encoding.offsets, strict=True)
+        ),
+    )
 
 
 def _clean(piece: str) -> str:

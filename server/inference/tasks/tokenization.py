@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from tokenizers import Encoding
+
 from server.errors import TooLong
 from server.inference.runtime.packing import Results
 from server.inference.tasks.pairs import TextOrPair, length_of
@@ -16,7 +18,7 @@ from server.inference.tasks.task import (
     Task,
     read_each,
 )
-from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized
+from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenized, tokenized
 
 _BEYOND_TOKENS: Final = 1 << 30  # nothing is cut
 _TOKEN_BYTES: Final = 1000  # of one token's row, as Python's objects and as JSON
@@ -47,22 +49,21 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
         self, inputs: Sequence[TextOrPair], options: bool, model: ServedModel, proceed: Proceed
     ) -> Plan[list[Tokenized]]:
         """No items: the answer is what was read."""
-        show = partial(_show, model, options)
-        shown, price = read_each(inputs, show, _price, model, proceed)
+        encodings, price = read_each(inputs, partial(_read, model, options), _price, model, proceed)
+        shown_bytes = sum(map(length_of, inputs)) * CHARACTER_BYTES
 
         def answer(_: Results) -> list[Tokenized]:
-            return shown
+            return [tokenized(encoding) for encoding in encodings]
 
-        return Plan.of([], answer, [False] * len(inputs), price.answer_bytes)
-
-
-def _show(model: ServedModel, special: bool, pair: TextOrPair, param: str) -> Tokenized:
-    return model.tokenizer.show(*pair, special=special, param=param)
+        return Plan.of([], answer, [False] * len(inputs), price.answer_bytes + shown_bytes)
 
 
-def _price(shown: Tokenized) -> Price:
-    covered = sum([span[1] - span[0] for span in shown.offsets if span is not None])
-    return Price(0, 0, len(shown.ids) * _TOKEN_BYTES + covered * CHARACTER_BYTES)
+def _read(model: ServedModel, special: bool, pair: TextOrPair, param: str) -> Encoding:
+    return model.tokenizer.whole(*pair, special=special, param=param)
+
+
+def _price(encoding: Encoding) -> Price:
+    return Price(0, 0, len(encoding) * _TOKEN_BYTES)
 
 
 TOKENIZATION: Final = Tokenization()

@@ -69,13 +69,15 @@ VALUES = st.recursive(
 )
 
 
-@given(VALUES, st.integers(0, 5))
-def test_json_in_parts_is_json(value: object, levels: int) -> None:
-    assert to_json(value, levels) == orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+@given(VALUES, st.booleans())
+def test_json_in_parts_is_json(value: object, in_parts: bool) -> None:
+    assert to_json(value, in_parts=in_parts) == orjson.dumps(
+        value, option=orjson.OPT_SERIALIZE_NUMPY
+    )
 
 
-@pytest.mark.parametrize("levels", range(5))
-def test_odd_values_are_written_in_parts_too(levels: int) -> None:
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_odd_values_are_written_in_parts_too(in_parts: bool) -> None:
     values: list[Any] = [
         [],
         {},
@@ -85,10 +87,16 @@ def test_odd_values_are_written_in_parts_too(levels: int) -> None:
         np.zeros((0, 3), np.float32),
         np.zeros((3, 0), np.float32),
         np.arange(14, dtype=np.float32).reshape(7, 2),
+        *(list(range(count)) for count in (15, 16, 17, 32, 33)),
+        [{"score": 0.5}, [1], "two", None] * 20,
+        [np.arange(40, dtype=np.float32)] * 3,
+        np.arange(24, dtype=np.float32).reshape(2, 3, 4),
         {"data": [{"embedding": np.array([1e-7, 3.1415927, -0.0], np.float32)}]},
     ]
     for value in values:
-        assert to_json(value, levels) == orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        assert to_json(value, in_parts=in_parts) == orjson.dumps(
+            value, option=orjson.OPT_SERIALIZE_NUMPY
+        )
 
 
 # --- large answers ----------------------------------------------------------------------------

@@ -202,7 +202,7 @@ def test_each_step_of_a_large_request_is_done_beside_the_event_loop(
 def test_a_text_beyond_the_character_limit_is_not_tokenised(
     cloze: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tokenizer, "show", None)
+    monkeypatch.setattr(Tokenizer, "whole", None)
     too_long = "x" * (cloze.manifest.max_tokens * CHARACTERS_PER_TOKEN + 1)
     with pytest.raises(TooLong) as refused:
         value_of(cloze, TOKENIZATION, [("fine", None), (too_long, None)], True)

@@ -15,7 +15,13 @@ from tokenizers.normalizers import NFC, BertNormalizer, Lowercase, Sequence
 from tokenizers.normalizers import Strip as StripSpace
 
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
-from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer, require_known, squeezed
+from server.inference.tokenizer import (
+    CHARACTERS_PER_TOKEN,
+    Tokenizer,
+    require_known,
+    squeezed,
+    tokenized,
+)
 from tests.server.inference.samples import TEXTS
 
 MAX_TOKENS = 512
@@ -257,7 +263,7 @@ def test_a_lone_surrogate_is_invalid_text(tokenizer: Tokenizer, text: str) -> No
     assert error.value.param == "inputs[3]"
     for first, second in ((text, None), ("a", text)):
         with pytest.raises(InvalidText):
-            tokenizer.show(first, second, special=True, param="inputs[0]")
+            tokenizer.whole(first, second, special=True, param="inputs[0]")
 
 
 @pytest.mark.parametrize("text", ["", " ", " \t\r\n ", "\x00", "\x00\x01\x02", "\u200b", "\u00a0"])
@@ -346,7 +352,7 @@ def test_a_pair_is_shown_with_all_that_bert_adds_up(
 ) -> None:
     first, second = "Na\u00efve caf\u00e9s", "were open"
     expected = rust.encode(first, second)
-    shown = tokenizer.show(first, second, special=True, param="inputs[0]")
+    shown = tokenized(tokenizer.whole(first, second, special=True, param="inputs[0]"))
     assert list(shown.ids) == expected.ids
     assert list(shown.tokens) == expected.tokens
     assert list(shown.token_type_ids) == expected.type_ids
@@ -361,7 +367,7 @@ def test_a_pair_is_shown_with_all_that_bert_adds_up(
 
 
 def test_special_tokens_are_left_out_on_request(tokenizer: Tokenizer) -> None:
-    shown = tokenizer.show("hello world", None, special=False, param="p")
+    shown = tokenized(tokenizer.whole("hello world", None, special=False, param="p"))
     assert shown.tokens == ("hello", "world")
     assert shown.special == (False, False)
     assert shown.offsets == ((0, 5), (6, 11))

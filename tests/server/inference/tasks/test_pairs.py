@@ -18,6 +18,7 @@ from server.inference.tasks.pairs import (
     longest_first,
     read_pair,
 )
+from server.inference.tokenizer import tokenized
 
 OUTPUT = SentenceVector("mean")
 
@@ -31,7 +32,7 @@ def test_a_text_or_pair_is_encoded_as_the_tokenizer_shows_it(
 ) -> None:
     item, cut = read_pair(OUTPUT, Cut(), cloze.model, pair, "inputs[0]")
     encoding = item.encoding
-    shown = cloze.model.tokenizer.show(*pair, special=True, param="inputs[0]")
+    shown = tokenized(cloze.model.tokenizer.whole(*pair, special=True, param="inputs[0]"))
     assert encoding.ids.tolist() == list(shown.ids)
     assert encoding.type_ids.tolist() == list(shown.token_type_ids)
     assert not cut

@@ -377,7 +377,7 @@ def test_reading_stops_when_the_request_is_given_up(
         asked += 1
         raise GivenUp
 
-    for method in ("pieces", "located", "show", "given", "word"):
+    for method in ("pieces", "located", "whole", "given", "word"):
         monkeypatch.setattr(Tokenizer, method, None)
     with pytest.raises(GivenUp):
         case.task.plan(case.inputs, case.options, pipeline.model, refuse)
