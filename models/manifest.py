@@ -2,24 +2,47 @@
 
 A model folder holds `model.onnx`, `model.onnx.data`, `tokenizer.json`, `README.md` (the model card)
 and `manifest.json`, which is written last and lists every other file with its size and sha256. The
-folder is refused when anything in it is missing, changed, extra, or a link. Knows nothing of ONNX.
+folder is refused when anything in it is missing, changed, extra, or a link, and when the manifest
+itself has a value of the wrong kind or two that contradict each other. Whether it is true of the
+other files, `models.graph_file` and `models.tokenizer_file` find out. Knows nothing of ONNX.
 """
 
 import hashlib
 import json
 import re
 import stat
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from models.heads import HEADS, POOLER, Reads, heads_named
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
+POOLING_MODES: Final = ("mean", "cls", "max")
+PRECISIONS: Final = ("fp32", "fp16", "int8")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
+SHORTEST_TEXT, SHORTEST_PAIR = 3, 5  # tokens: one of each text, and the special ones
+LONGEST = 1 << 16  # tokens
+LARGEST_NUMBER = 1 << 53  # beyond it readers of JSON disagree
+# A tokenizer.json with 250,000 entries takes 10 MB; no JSON of a model comes near this.
+MAX_BYTES = 64 << 20
+MAX_MANIFEST_BYTES = 4 << 20
+_KINDS: Final = {
+    bool: "true or false",
+    float: "a finite number",
+    int: "a whole number that JSON carries",
+    str: "Unicode text",
+    tuple: "a list",
+    UnionType: "Unicode text or null",
+}
 
 
 class ManifestError(Exception):
@@ -118,9 +141,6 @@ def load_manifest(folder: Path) -> ModelManifest:
     Raises `ManifestError`, naming the file, when the folder is not exactly what its manifest says.
     """
     manifest, label = _parse(folder), f"{folder.name}/{MANIFEST_FILE}"
-    for name in manifest.files:
-        if Path(name).name != name:
-            raise ManifestError(f"{label} lists a file outside the folder.")
     present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE}
     for extra in sorted(present - set(manifest.files)):
         raise ManifestError(f"{folder.name}/{extra} is not listed in the manifest.")
@@ -138,35 +158,147 @@ def _parse(folder: Path) -> ModelManifest:
     if not path.exists():
         raise ManifestError(f"{label} is missing: this is not a complete model folder.")
     _require_plain_file(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{label} is not JSON.") from error
+    data = read_json(path, MAX_MANIFEST_BYTES)
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
-        written = f"of format {found}" if isinstance(found, int) else "of no format"
+        written = f"of format {str(found)[:20]}" if isinstance(found, int) else "of no format"
         raise ManifestError(
             f"{label} is {written}, and this version reads format {FORMAT}: make the folder anew "
             "with `python -m export` from the checkpoint that it came from."
         )
     try:
-        return _build(data)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ManifestError(f"{label} lacks a field or has one of the wrong kind.") from error
+        manifest: ModelManifest = _typed(ModelManifest, data, "")
+    except ValueError as error:
+        raise ManifestError(f"{label}: {error}.") from None
+    for holds, expected in _claims(manifest):
+        if not holds:
+            raise ManifestError(f"{label}: {expected}.")
+    return manifest
 
 
-def _build(data: Mapping[str, Any]) -> ModelManifest:
-    if not NAME_PATTERN.fullmatch(data["name"]):
-        raise ValueError("a model's name is lower-case letters, digits, dots, dashes, underscores")
-    return ModelManifest(
-        **{
-            **data,
-            "architecture": Architecture(**data["architecture"]),
-            "pooling": PoolingSpec(**data["pooling"]),
-            **{name: tuple(data[name]) for name in ("heads", "labels", "layers")},
-            "files": {name: FileRecord(**record) for name, record in data["files"].items()},
+def read_json(path: Path, most: int = MAX_BYTES) -> Any:
+    """What a JSON file of a model folder holds, of at most `most` bytes.
+
+    Raises:
+        ManifestError: it is no JSON, or huge, or readers might differ over it.
+    """
+    label = f"{path.parent.name}/{path.name}"
+    if path.stat().st_size > most:
+        raise ManifestError(f"{label} is larger than {most >> 20} MiB.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise ManifestError(
+            f"{label} is not JSON with finite numbers and every key once."
+        ) from None
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _typed(kind: Any, value: Any, place: str) -> Any:
+    """A JSON value as the annotation `kind` of a field has it; `place` names it for messages."""
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
+        hints = get_type_hints(kind)
+        required = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}
+        for name in sorted(required - value.keys()):
+            raise ValueError(f"{_inside(place, name)} is missing")
+        for name in value.keys() - hints:
+            raise ValueError(f"{_inside(place, name)} is not a field of a manifest")
+        return kind(**{n: _typed(hints[n], each, _inside(place, n)) for n, each in value.items()})
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_typed(inner[0], each, f"{place}[{n}]") for n, each in enumerate(value))
+    if origin is Mapping and isinstance(value, dict):
+        return {
+            _typed(str, n, place): _typed(inner[1], each, _inside(place, n))
+            for n, each in value.items()
         }
+    kinds = {UnionType: inner, None: (int, float) if kind is float else (kind,)}.get(origin, ())
+    if type(value) not in kinds or not _can_be_written(value):
+        wanted = _KINDS.get(origin or kind, "an object")
+        raise ValueError(f"{place or 'all of it'} must be {wanted}")
+    return value
+
+
+def _inside(place: str, name: str) -> str:
+    """Where a field is, in ASCII and short, whatever the file calls it."""
+    return f"{place}.{ascii(name)[1:-1][:80]}".removeprefix(".")
+
+
+def _can_be_written(value: Any) -> bool:
+    """Whether a value can stand in an answer: `/info` shows them."""
+    if isinstance(value, str):
+        return not re.search("[\ud800-\udfff]", value)
+    return not isinstance(value, int | float) or abs(value) <= LARGEST_NUMBER
+
+
+def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
+    """What must hold of a manifest, each with its sentence; later ones rely on earlier ones."""
+    sizes, pooling = manifest.architecture, manifest.pooling
+    heads, layers = manifest.heads, manifest.layers
+    yield (
+        NAME_PATTERN.fullmatch(manifest.name) is not None,
+        "name must be up to 64 lower-case letters, digits, dots, dashes and underscores",
     )
+    yield _is_moment(manifest.created), "created must be a date and time in ISO 8601, with its zone"
+    for name, size in asdict(sizes).items():
+        yield isinstance(size, str) or size > 0, f"architecture.{name} must be 1 or more"
+    yield (
+        sizes.hidden_size % sizes.num_attention_heads == 0,
+        "architecture.hidden_size must be a multiple of num_attention_heads",
+    )
+    known = [head.name for head in HEADS]
+    yield set(heads) <= set(known), f"heads must be among {', '.join(known)}"
+    found = heads_named(heads)
+    yield len(found) == len(heads), "heads must not name one twice"
+    pooled = any(head.reads is Reads.POOLED for head in found)
+    yield not pooled or POOLER.name in heads, "heads must have the pooler that another one reads"
+    classifies = any(head.is_product and head.width is None for head in found)
+    yield bool(manifest.labels) or not classifies, "labels must not be empty with such heads"
+    both = manifest.multi_label and manifest.regression
+    yield not both, "multi_label and regression must not both be true"
+    most = min(sizes.max_position_embeddings, LONGEST)
+    yield SHORTEST_PAIR <= manifest.max_tokens <= most, f"max_tokens must be 5 to {most}"
+    yield (
+        SHORTEST_TEXT <= pooling.max_tokens <= manifest.max_tokens,
+        f"pooling.max_tokens must be 3 to {manifest.max_tokens}, which is max_tokens",
+    )
+    yield pooling.mode in POOLING_MODES, f"pooling.mode must be one of {', '.join(POOLING_MODES)}"
+    yield (
+        pooling.default_prompt is None or pooling.default_prompt in pooling.prompts,
+        "pooling.default_prompt must be among pooling.prompts",
+    )
+    yield manifest.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"
+    inner = all(-sizes.num_hidden_layers <= layer < -1 for layer in layers)
+    yield inner, f"layers must be from -{sizes.num_hidden_layers} to -2"
+    yield len(set(layers)) == len(layers), "layers must not name one twice"
+    yield min(manifest.parameters.values(), default=0) >= 0, "parameters must be 0 or more"
+    for name, record in manifest.files.items():
+        place = _inside("files", name)
+        yield Path(name).name == name, f"{place} is a file outside the folder"
+        yield record.size >= 0, f"{place}.size must be 0 or more"
+        yield (
+            SHA256_PATTERN.fullmatch(record.sha256) is not None,
+            f"{place}.sha256 must be 64 hexadecimal digits",
+        )
+
+
+def _is_moment(text: str) -> bool:
+    """Whether a text is a point in time, as `/v1/models` shows it."""
+    try:
+        return datetime.fromisoformat(text).utcoffset() is not None
+    except ValueError:
+        return False
 
 
 def _verify(path: Path, record: FileRecord, present: set[str]) -> None:

@@ -5,12 +5,15 @@ treatment of denormals from here. Knows nothing of heads or of batches.
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnxruntime as ort
+
+from models.manifest import GRAPH_FILE, ManifestError
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
 # What the optimiser would put in is slower on the CPU provider than the operators apart.
@@ -55,6 +58,22 @@ def open_session(
     )
 
 
+@contextmanager
+def refused(folder: Path) -> Iterator[None]:
+    """Turn what ONNX Runtime says against the graph of `folder` into a `ManifestError`.
+
+    So too what comes of outputs that are missing or of another shape than they should be.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = type(error).__module__.startswith(ort.__name__)
+        if not told and not isinstance(error, LookupError | TypeError | ValueError):
+            raise
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+        raise ManifestError(f"{folder.name}/{GRAPH_FILE} cannot be run: {reason}") from error
+
+
 def denormals_are_flushed() -> bool:
     """Whether the thread that calls this takes denormal numbers for zero."""
     smallest = np.finfo(np.float32).smallest_normal
@@ -73,9 +92,9 @@ def precision_entries() -> dict[str, str]:
 
 
 def has_vnni(cpu_info: str) -> bool:
-    """Whether the first processor of `/proc/cpuinfo` has VNNI, in either of its forms.
+    r"""Whether the first processor of `/proc/cpuinfo` has VNNI, in either of its forms.
 
-    >>> has_vnni("flags\\t\\t: fpu avx2 avx512_vnni\\n"), has_vnni("flags\\t\\t: fpu avx2\\n")
+    >>> has_vnni("flags\t\t: fpu avx2 avx512_vnni\n"), has_vnni("flags\t\t: fpu avx2\n")
     (True, False)
     """
     flags = next((line for line in cpu_info.splitlines() if line.startswith("flags")), "")

@@ -5,19 +5,23 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 
 from server.errors import ExitCode
 from server.inference.runtime.cores import available_cores
+from server.keys import KeyFile, KeyFileError
 from server.logs import set_up_logging
 from server.process.shared_memory import ProcessGroupMember
-from server.process.sockets import CannotListen, listen, reserve
+from server.process.sockets import BOUND, CannotListen, bind, listen, reserve
 from server.process.supervisor import Supervisor, processes_for
 from server.settings import Settings, read_settings, refuse
 
 logger = logging.getLogger("cloze")
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,20 +33,35 @@ def main(arguments: Sequence[str]) -> int:
         settings = settings.model_copy(update={"processes": processes_for(available_cores())})
     if settings.device == "cuda" and settings.processes == 1:
         _require_cuda()
+    _require_keys(settings)
     set_up_logging(settings.log_level, settings.log_format)
     alone = settings.processes == 1
+    bound = listen if settings.while_loading == "answer" else bind
     try:
-        listener = (listen if alone else reserve)(settings.host, settings.port)
+        listener = (bound if alone else reserve)(settings.host, settings.port)
     except CannotListen as error:
         logger.error(str(error))  # noqa: TRY400 (a person's mistake, not a crash: no trace)
         return ExitCode.FAILED
+    if settings.api_key_file is None and settings.host not in _LOOPBACK:
+        logger.warning("anybody who reaches this address may call; --api-key-file asks for keys")
     if alone:
-        logger.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
+        port = listener.getsockname()[1]
+        logger.info(BOUND[settings.while_loading], extra={"host": settings.host, "port": port})
+        # They wait until the server handles them; who is already connected gets an answer first.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         exit_code = _serve(settings, listener)
     else:
         exit_code = Supervisor(settings, listener, _serve).run()
     logger.info("stopped", extra={"exit_code": exit_code})
     return exit_code
+
+
+def _require_keys(settings: Settings) -> None:
+    """Refuses a file of keys that cannot be used, and warns of an address without any."""
+    try:
+        KeyFile(settings.api_key_file)
+    except KeyFileError as error:
+        refuse([f"--api-key-file (CLOZE_API_KEY_FILE): {error}"])
 
 
 def _require_cuda() -> None:

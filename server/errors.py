@@ -59,6 +59,10 @@ class InvalidJson(BadRequest):
     """The body is not JSON, or JSON beyond what is accepted (depth, size of a number)."""
 
 
+class InvalidHttp(BadRequest):
+    """The bytes are not a request of HTTP/1.1, or are one that two readers may read differently."""
+
+
 class InvalidEncoding(BadRequest):
     """The body is not UTF-8."""
 
@@ -92,6 +96,13 @@ class MethodNotAllowed(ClozeError):
     type = "invalid_request_error"
 
 
+class NotAcceptable(ClozeError):
+    """The client takes the answer in none of the codings that there are."""
+
+    status = 406
+    type = "invalid_request_error"
+
+
 class RequestTimeout(ClozeError):
     """The request did not arrive in the time that it allowed."""
 
@@ -103,6 +114,13 @@ class BodyTooLarge(ClozeError):
     """The body is larger than the server accepts."""
 
     status = 413
+    type = "invalid_request_error"
+
+
+class UrlTooLong(ClozeError):
+    """The URL is longer than the server accepts."""
+
+    status = 414
     type = "invalid_request_error"
 
 
@@ -179,6 +197,13 @@ class QueueFull(ClozeError):
     type = "rate_limit_error"
 
 
+class HeadTooLarge(ClozeError):
+    """The head of the request, or one field of it, is larger than the server accepts."""
+
+    status = 431
+    type = "invalid_request_error"
+
+
 class ClientClosedRequest(ClozeError):
     """The client closed its connection before the answer was ready."""
 
@@ -192,6 +217,20 @@ class InternalError(ClozeError):
 
 class NonfiniteOutput(InternalError):
     """The model computed NaN or infinity for this input."""
+
+
+class UnknownTransferCoding(ClozeError):
+    """The body is sent in a transfer coding other than chunked."""
+
+    status = 501
+    type = "invalid_request_error"
+
+
+class Overloaded(ClozeError):
+    """More connections are open than the server takes."""
+
+    status = 503
+    type = "unavailable"
 
 
 class NotReady(ClozeError):

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from server.inference.admission import Admission
 from server.inference.pipeline import Pipeline, PipelineStats, Usage
+from server.logs import dropped_lines
 from server.process.shared_memory import ProcessGroupMember
 from server.process.statistics import GroupCollector
 
@@ -57,13 +58,32 @@ class Metrics:
         self._stages = self._histogram(
             "cloze_stage_seconds", "Where a request's time went.", "stage", "model"
         )
+        self._by_key = Counter(
+            "cloze_key_requests",
+            "Requests answered, by the name of their key, where keys are asked for.",
+            ("key", "status"),
+            registry=self.registry,
+        )
+        self._key_tokens = Counter(
+            "cloze_key_tokens", "Tokens computed for a key.", ("key",), registry=self.registry
+        )
         self._group = None if member is None else GroupCollector(self.registry, member)
 
     def observe(
-        self, *, route: str, status: int, model: str, seconds: float, usage: Usage | None
+        self,
+        *,
+        route: str,
+        status: int,
+        model: str,
+        seconds: float,
+        usage: Usage | None,
+        key: str = "",
     ) -> None:
         """Counts one finished request, whatever became of it."""
         self._answered(route, status, model).inc()
+        if key:
+            self._by_key.labels(key, status).inc()
+            self._key_tokens.labels(key).inc(usage.tokens if usage else 0)
         self._seconds(route).observe(seconds)
         if usage is not None:
             self._stages("tokenise", model).observe(usage.tokenise_s)
@@ -106,6 +126,9 @@ class _AdmissionCollector(Collector):
         }
         for name, (value, purpose) in held.items():
             yield GaugeMetricFamily(f"cloze_{name}", purpose, value=value)
+        yield CounterMetricFamily(
+            "cloze_log_lines_dropped", "Log lines that nobody made room for.", value=dropped_lines()
+        )
 
 
 class _PipelineCollector(Collector):

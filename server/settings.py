@@ -7,6 +7,7 @@ inference is handed whole; a `Settings` is both.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,24 @@ class Serving(BaseModel):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 for any free one")
     models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
     default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
+    while_loading: Literal["answer", "refuse"] = Field("answer", description="what happens to requests until the models are ready: answer with 503 and Retry-After, or refuse connections; see docs/deploy.md")
     processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
+
+
+class Connections(BaseModel):
+    """What a connection may do, whatever is asked through it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_connections: int = Field(0, ge=0, description="most open connections of each process; beyond them only probes are answered; 0 for what the limit on open files leaves")
+    max_connections_per_address: int = Field(0, ge=0, description="most open connections of one client address to each process; 0 for any number, as behind a proxy")
+    max_head_bytes: int = Field(65_536, ge=1024, description="largest head of a request, in bytes; cookies and tokens of a proxy fit many times")
+    max_head_fields: int = Field(100, ge=1, description="most fields in the head of a request")
+    max_url_bytes: int = Field(8192, ge=64, description="longest path and query of a request, in bytes")
+    head_timeout_s: float = Field(10.0, gt=0, description="seconds in which the head of a request must arrive")
+    body_timeout_s: float = Field(30.0, gt=0, description="seconds in which the body of a request must arrive")
+    idle_timeout_s: int = Field(75, ge=1, description="seconds until a connection without a request is closed; longer than the 60 s after which proxies drop theirs")
+    min_bytes_per_s: int = Field(1000, ge=1, description="bytes a second that a client must at least send of a body, and read of an answer")
 
 
 class Limits(BaseModel):
@@ -91,7 +109,7 @@ class InferenceOptions(BaseModel):
     batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
 
 
-class Settings(Limits, InferenceOptions, Serving, BaseSettings):
+class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):
     """Serves BERT models over HTTP."""
 
     model_config = SettingsConfigDict(
@@ -99,6 +117,9 @@ class Settings(Limits, InferenceOptions, Serving, BaseSettings):
         cli_hide_none_type=True, cli_prog_name="python -m server",
     )
 
+    api_key_file: Path | None = Field(None, description="file of API keys, one of which every request but probes must then show; see docs/keys.md")
+    open_metrics: bool = Field(False, description="answer /metrics without a key, where keys are asked for")
+    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for")
     allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
     drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")
     drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
@@ -129,6 +150,13 @@ def read_settings(arguments: Sequence[str]) -> Settings:
 
     Exits with code 2 and one line per mistake when something is not understood.
     """
+    if unknown := sorted(name for name in os.environ if not _is_known(name)):
+        refuse(
+            [
+                f"{name}: there is no such option; python -m server --help lists them"
+                for name in unknown
+            ]
+        )
     source: CliSettingsSource[object] = CliSettingsSource(
         Settings, cli_parse_args=list(arguments), formatter_class=_Help
     )
@@ -138,6 +166,12 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         refuse([_mistake(error["loc"], error["msg"]) for error in mistakes.errors()])
     except SettingsError as mistake:
         refuse([str(mistake)])
+
+
+def _is_known(variable: str) -> bool:
+    """Whether an environment variable is none of ours, or an option's."""
+    ours = variable.upper().startswith(ENV_PREFIX)
+    return not ours or variable.upper().removeprefix(ENV_PREFIX).lower() in Settings.model_fields
 
 
 def _mistake(location: tuple[int | str, ...], message: str) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class RunningServer(Served):
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             for line in self.log.read_text().splitlines():
-                if '"message":"listening"' in line:
+                if '"port":' in line:
                     self.port = json.loads(line)["port"]
                     return
             self._fail_if_ended()
@@ -113,8 +114,9 @@ class RunningServer(Served):
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             self._fail_if_ended()
-            if self.get("/readyz").is_success:
-                return
+            with suppress(httpx.ConnectError):  # where it refuses while it loads
+                if self.get("/readyz").is_success:
+                    return
             time.sleep(0.05)
         raise TimeoutError(self.log.read_text())
 

@@ -10,10 +10,9 @@ from export.architectures.registry import architecture_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.documents import Fields, read_json
-from models.manifest import PoolingSpec
+from models.manifest import POOLING_MODES, PoolingSpec
 
 MODULES = "modules.json"
-MODES = ("mean", "cls", "max")
 # The fields of older files, one flag per mode, and the mode that newer files name.
 POOLING_FLAGS = {
     "pooling_mode_mean_tokens": "mean",
@@ -96,10 +95,10 @@ def _mode(fields: Fields) -> str:
     ]
     if modes == [] or not isinstance(modes, list):
         modes = ["mean"]  # as sentence-transformers reads a file that names no mode
-    if len(modes) != 1 or modes[0] not in MODES:
+    if len(modes) != 1 or modes[0] not in POOLING_MODES:
         raise ExportError(
             f"The checkpoint pools by {' + '.join(map(str, modes))}; "
-            f"Cloze pools by one of {', '.join(MODES)}."
+            f"Cloze pools by one of {', '.join(POOLING_MODES)}."
         )
     return str(modes[0])
 

@@ -1,24 +1,21 @@
 """The tokenizer files of a checkpoint in, one complete and harmless tokenizer.json out.
 
-The file is never passed on as it came: its parts are checked (`export.read.tokenizer_json`) and a
-new one is put together from them, without truncation or padding. Knows nothing of weights but the
-number of rows that they have for word pieces.
+The file is never passed on as it came: its parts are checked (`models.tokenizer_json`) and a new
+one is put together from them (`models.tokenizer_file`), without truncation or padding. Knows
+nothing of weights but the number of rows that they have for word pieces.
 """
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from export.errors import ExportError
 from export.read.documents import Fields, read_text
-from export.read.tokenizer_json import TEMPLATE, Component, Parts, bert_normalizer, parse_tokenizer
+from models.manifest import TOKENIZER_FILE, ManifestError
+from models.tokenizer_file import tokenizer_json
+from models.tokenizer_json import Parts, bert_normalizer, parse_tokenizer
 
-TOKENIZER = "tokenizer.json"
 VOCABULARY = "vocab.txt"
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Options of tokenizer_config.json -> fields of the normalizer. Where both files speak,
 # transformers follows tokenizer_config.json, and so do we.
 _OPTIONS = {
@@ -31,40 +28,36 @@ _OPTIONS = {
 def read_tokenizer(folder: Path, *, rows: int, needs_mask: bool) -> str:
     """The tokenizer of a checkpoint as the JSON of the tokenizers library.
 
-    `rows` is the number of word embeddings: ids must stay below it. Fewer pieces than rows is
-    common, as tables are padded to round sizes.
+    `rows` is the number of word embeddings.
 
     Raises:
         ExportError: there is none, it is not BERT's, or it does not fit the vocabulary.
     """
-    parts = _with_options(_read_parts(folder), folder)
-    if (highest := max([*parts.vocabulary.values(), *parts.ids.values()])) >= rows:
-        raise ExportError(
-            f"The tokenizer does not match the weights: it has ids up to {highest}, "
-            f"they have {rows} word embeddings."
-        )
-    parts = _with_special_tokens(parts, needs_mask=needs_mask)
-    text = json.dumps(_document(parts), ensure_ascii=False)
-    _check_behaviour(text, parts)
-    return text
+    try:
+        parts = _with_options(_read_parts(folder), folder)
+        return tokenizer_json(parts, rows=rows, needs_mask=needs_mask)
+    except ManifestError as error:
+        raise ExportError(str(error)) from None
 
 
 def _read_parts(folder: Path) -> Parts:
     vocabulary = folder / VOCABULARY
     listed = read_vocabulary(vocabulary) if vocabulary.is_file() else None
-    if (folder / TOKENIZER).is_file():
-        parts = parse_tokenizer(Fields.of(folder / TOKENIZER))
+    if (folder / TOKENIZER_FILE).is_file():
+        parts = parse_tokenizer(Fields.of(folder / TOKENIZER_FILE))
         if listed is not None and listed != parts.vocabulary:
             odd = set(listed.items()) ^ set(parts.vocabulary.items())
             raise ExportError(
-                f"{TOKENIZER} and {VOCABULARY} disagree, first about id "
+                f"{TOKENIZER_FILE} and {VOCABULARY} disagree, first about id "
                 f"{min(index for _, index in odd)}; remove the wrong one."
             )
         return parts
     if listed is None:
-        raise ExportError(f"The checkpoint has neither {TOKENIZER} nor {VOCABULARY}.")
+        raise ExportError(f"The checkpoint has neither {TOKENIZER_FILE} nor {VOCABULARY}.")
     if set(Fields.of(folder / "added_tokens.json", optional=True).values) - set(listed):
-        raise ExportError(f"added_tokens.json adds to {VOCABULARY}; save a {TOKENIZER} instead.")
+        raise ExportError(
+            f"added_tokens.json adds to {VOCABULARY}; save a {TOKENIZER_FILE} instead."
+        )
     return Parts(listed, bert_normalizer(lowercase=not looks_cased(listed)))
 
 
@@ -105,58 +98,3 @@ def _with_options(parts: Parts, folder: Path) -> Parts:
     if sentences.flag("do_lower_case", default=False) and not normalizer.get("lowercase"):
         normalizer = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, normalizer]}
     return dataclasses.replace(parts, normalizer=normalizer)
-
-
-def _with_special_tokens(parts: Parts, *, needs_mask: bool) -> Parts:
-    """Every special token the vocabulary has is marked as one, so that text can contain it."""
-    ids = parts.ids
-    required = SPECIAL if needs_mask else SPECIAL[:-1]
-    if missing := [name for name in required if name not in ids]:
-        raise ExportError(f"The tokenizer lacks {', '.join(missing)}.")
-    own = {token["content"]: token for token in parts.added}
-    for name in SPECIAL:
-        if name in ids:
-            strips = {side: own.get(name, {}).get(side, False) for side in ("lstrip", "rstrip")}
-            flags = {"single_word": False, **strips, "normalized": False, "special": True}
-            own[name] = {"id": ids[name], "content": name, **flags}
-    added = sorted(own.values(), key=lambda token: int(token["id"]))
-    return dataclasses.replace(parts, added=tuple(added))
-
-
-def _document(parts: Parts) -> Component:
-    ids = parts.ids
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": list(parts.added),
-        "normalizer": parts.normalizer,
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            **TEMPLATE,
-            "special_tokens": {
-                name: {"id": name, "ids": [ids[name]], "tokens": [name]}
-                for name in ("[CLS]", "[SEP]")
-            },
-        },
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": "[UNK]",
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": parts.max_chars_per_word,
-            "vocab": parts.vocabulary,
-        },
-    }
-
-
-def _check_behaviour(text: str, parts: Parts) -> None:
-    """The library takes it, and gives every added token the id that the file gives it."""
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # noqa: BLE001 (the library raises nothing narrower)
-        raise ExportError(f"{TOKENIZER} is not usable: {error}.") from None
-    for token in parts.added:
-        if tokenizer.token_to_id(token["content"]) != token["id"]:
-            raise ExportError(f"{TOKENIZER} gives an added token an id that is not free.")

@@ -17,7 +17,6 @@ from export.errors import ExportError, told
 from export.read.config import EncoderConfig
 from export.restore.hugging_face import write_config, write_pooling, write_tokenizer, write_weights
 from export.restore.stored import StoredModel, open_stored
-from models import heads
 from models.manifest import CARD_FILE, TOKENIZER_FILE, ManifestError, ModelManifest, load_manifest
 
 BAD_INPUT = 2  # exit code
@@ -72,9 +71,6 @@ def restore(model: Path, out: Path) -> ModelManifest:
 
 
 def _config(manifest: ModelManifest, stored: StoredModel) -> EncoderConfig:
-    known = {head.name for head in heads.HEADS}
-    if unknown := sorted(set(manifest.heads) - known):
-        raise ExportError(f"The manifest names a head that Cloze does not know: {unknown[0]}.")
     if manifest.architecture.model_type not in ARCHITECTURES:
         raise ExportError(f"{manifest.architecture.model_type} is no architecture of Cloze's.")
     return EncoderConfig(

@@ -18,12 +18,12 @@ from tokenizers import Tokenizer
 from export.architectures.registry import architecture_of, class_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
-from export.read.pooling import MODES, MODULES, POOLING_FLAGS
+from export.read.pooling import MODULES, POOLING_FLAGS
 from export.read.tensors import SINGLE
-from export.read.tokenizer import SPECIAL, TOKENIZER
 from export.read.weight_names import checkpoint_key, module_key
 from export.read.weights import DECODER_BIAS, UNTIED_DECODER
-from models.manifest import PoolingSpec
+from models.manifest import POOLING_MODES, TOKENIZER_FILE, PoolingSpec
+from models.tokenizer_file import SPECIAL
 
 _MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
 
@@ -49,7 +49,7 @@ def write_config(
 ) -> None:
     """config.json, without what a model folder does not know: dropout is the format's default."""
     architecture = architecture_of(config)
-    pad = Tokenizer.from_file(str(folder / TOKENIZER)).token_to_id("[PAD]")
+    pad = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).token_to_id("[PAD]")
     document = {
         "architectures": [class_of(architecture, heads)],
         "model_type": config.model_type,
@@ -68,7 +68,7 @@ def write_config(
 
 def write_tokenizer(folder: Path, tokenizer_json: str, *, max_tokens: int) -> None:
     """The tokenizer as it is, and a configuration that leaves it so."""
-    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+    (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
     known = Tokenizer.from_str(tokenizer_json)
     special = [token for token in SPECIAL if known.token_to_id(token) is not None]
     # BertTokenizer would set the normaliser anew, from options; this class takes the file's.
@@ -94,7 +94,9 @@ def write_pooling(folder: Path, pooling: PoolingSpec, hidden: int) -> None:
         for index, kind in enumerate(kinds)
     ]
     limits = {"max_seq_length": pooling.max_tokens, "do_lower_case": False}
-    flags = {flag: mode == pooling.mode for flag, mode in POOLING_FLAGS.items() if mode in MODES}
+    flags = {
+        flag: mode == pooling.mode for flag, mode in POOLING_FLAGS.items() if mode in POOLING_MODES
+    }
     _write(folder / MODULES, entries)
     _write(folder / "sentence_bert_config.json", limits)
     _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": hidden} | flags)

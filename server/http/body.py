@@ -19,13 +19,14 @@ from server.errors import (
 )
 
 MAX_DEPTH: Final = 32  # nested lists and objects
-MAX_VALUES: Final = 65_536  # lists and objects, and strings; a million of them take a second
+MAX_VALUES: Final = 65_536  # of a body, and of its strings; a million of them take a second
 
 # Nineteen digits fit 64 bits, signed or not; orjson would silently round longer
 # integers.
 _LONG_RUN: Final = b"0" * 20
+_LONGEST_RUN: Final = b"0" * 400  # no number of 64 bits has as many, and reading them takes long
 _DIGITS_AS_ZEROS: Final = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
-_LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{20,}(?![0-9.eE])")
+_LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{20,}+(?![.eE])")
 _JSON_TYPE: Final = re.compile(rb"application/(?:json|[a-z0-9.+-]+\+json)", re.IGNORECASE)
 _CHARSET: Final = re.compile(rb'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
@@ -61,25 +62,29 @@ def parse_json(raw: bytes) -> object:
         InvalidText: a string holds half of a surrogate pair.
         TooManyInputs: more than `MAX_VALUES` strings.
         InvalidJson: not JSON (NaN and Infinity are not), nested over `MAX_DEPTH` deep, or with an
-            integer beyond 64 bits, or more than `MAX_VALUES` lists and objects.
+            integer beyond 64 bits, or more than `MAX_VALUES` values.
     """
     # From the cheapest to the dearest: what a step lets pass bounds what the next one costs.
     strings = raw.count(b'"') // 2
     if strings > MAX_VALUES and _unescaped(raw).count(b'"') // 2 > MAX_VALUES:
         raise TooManyInputs(f"The body holds more than {MAX_VALUES} texts.")
     brackets = _brackets(raw)
-    if brackets > MAX_VALUES and _brackets(_outside_strings(raw)) > MAX_VALUES:
-        raise InvalidJson(f"The body holds more than {MAX_VALUES} lists and objects.")
+    if max(brackets, raw.count(b",")) > MAX_VALUES:
+        outside = _outside_strings(raw)
+        if _brackets(outside) + outside.count(b",") > MAX_VALUES:
+            raise InvalidJson(f"The body holds more than {MAX_VALUES} values.")
+    if _has_run(raw, _LONG_RUN):
+        outside = _outside_strings(raw)
+        if _has_run(outside, _LONGEST_RUN):
+            raise InvalidJson(f"The body holds a number of {len(_LONGEST_RUN)} digits or more.")
+        if _has_run(outside, _LONG_RUN) and _LONG_INTEGER.search(outside):
+            raise InvalidJson("The body holds an integer beyond 64 bits.")
     try:
         value: object = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _refusal(raw, error) from None
     if brackets > MAX_DEPTH:
         _check_depth(value)
-    if _has_long_run(raw):
-        outside = _outside_strings(raw)
-        if _has_long_run(outside) and _LONG_INTEGER.search(outside):
-            raise InvalidJson("The body holds an integer beyond 64 bits.")
     return value
 
 
@@ -87,9 +92,9 @@ def _brackets(raw: bytes) -> int:
     return raw.count(b"[") + raw.count(b"{")
 
 
-def _has_long_run(raw: bytes) -> bool:
-    """Whether twenty digits stand in a row; a regular expression would take far longer to tell."""
-    return _LONG_RUN in raw.translate(_DIGITS_AS_ZEROS)
+def _has_run(raw: bytes, zeros: bytes) -> bool:
+    """Whether so many digits stand in a row; a regular expression would take far longer to tell."""
+    return zeros in raw.translate(_DIGITS_AS_ZEROS)
 
 
 def _outside_strings(raw: bytes) -> bytes:

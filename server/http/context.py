@@ -13,6 +13,7 @@ from server.inference.admission import Admission, Reservation
 from server.inference.model_registry import Registry
 from server.inference.offload import Offload
 from server.inference.pipeline import Usage
+from server.keys import KeyFile
 from server.metrics import Metrics
 from server.process.background import BackgroundTasks
 from server.process.shared_memory import ProcessGroupMember
@@ -21,9 +22,13 @@ from server.settings import Settings
 # Where an ASGI scope carries its context, and when the request's first byte came.
 CONTEXT: Final = "cloze"
 FIRST_BYTE: Final = "cloze.first_byte"
+# And the error of one that the protocol refuses.
+REFUSAL: Final = "cloze.refusal"
+PROBES: Final = frozenset({b"/livez", b"/readyz", b"/health"})
 TIMEOUT_HEADER: Final = "x-request-timeout-ms"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_BODY_GRACE_S: Final = 5.0  # seconds of a body before its rate counts
 _NUMBERS: Final = random.Random()  # noqa: S311 - an id is no secret
 
 
@@ -36,6 +41,7 @@ class Service:
     metrics: Metrics
     admission: Admission
     offload: Offload
+    keys: KeyFile = field(default_factory=KeyFile)
     member: ProcessGroupMember | None = None
     """Of one process among several."""
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
@@ -47,7 +53,11 @@ class Service:
         member: ProcessGroupMember | None = None,
         background: BackgroundTasks | None = None,
     ) -> Self:
-        """The service of a process that has loaded nothing yet."""
+        """The service of a process that has loaded nothing yet.
+
+        Raises:
+            KeyFileError: the file of keys cannot be used.
+        """
         registry, admission = Registry(), Admission(settings)
         return cls(
             settings,
@@ -55,6 +65,7 @@ class Service:
             Metrics(lambda: registry.pipelines, admission, member),
             admission,
             Offload(),
+            KeyFile(settings.api_key_file, settings.processes or 1),
             member,
             background or BackgroundTasks(),
         )
@@ -73,10 +84,14 @@ class RequestContext:
     deadline: float = 0.0
     body_bytes: int = 0
     """So far."""
+    has_body: bool = False
+    """Whether one was announced."""
     received: bool = False
     """To the end of its body."""
     route: str = "unmatched"  # a template, never a path: it becomes a metric's label
     model: str = ""  # as configured; empty until a loaded model was found
+    key: str = ""
+    """The name of the key that it was sent with."""
     usage: Usage | None = None
     status: int = 0  # 0 until the answer has begun
 
@@ -90,7 +105,27 @@ class RequestContext:
             scope.get(FIRST_BYTE) or time.monotonic(),
             service.admission.open(),
             asked,
+            has_body=asked.chunked or asked.length != b"0",
         )
+
+    def authenticate(self, scope: Scope) -> None:
+        """Find out whose request it is, where keys are asked for.
+
+        Raises:
+            Unauthorized: it shows no key, or not one that is known here.
+            QueueFull: its key has used up what it may use in a minute.
+        """
+        ring = self.service.keys.ring
+        if ring is None or _is_open(scope, self.service.settings):
+            return
+        fields: dict[bytes, list[bytes]] = {b"authorization": [], b"x-api-key": []}
+        for name, value in scope["headers"]:
+            if name in fields:
+                fields[name].append(value)
+        key = ring.find(fields)
+        self.key = key.name
+        key.begin()
+        self.reservation.account = key
 
     def check(self) -> None:
         """Settle the deadline, and refuse what the head alone shows to be wrong.
@@ -114,6 +149,15 @@ class RequestContext:
         if int(asked.length) > settings.max_body_bytes:
             raise _too_large(settings.max_body_bytes)
 
+    def body_until(self) -> float:
+        """When to give up waiting for more of the body, in `time.monotonic()` seconds.
+
+        A client has a while for its first bytes, and from then on sends at a least rate.
+        """
+        settings = self.service.settings
+        earned = _BODY_GRACE_S + self.body_bytes / settings.min_bytes_per_s
+        return self.started + min(settings.body_timeout_s, earned)
+
     def take(self, count: int) -> None:
         """Hold `count` more bytes of the body.
 
@@ -134,6 +178,7 @@ class _Headers:
     request_id: bytes = b""
     timeout: bytes | None = None
     length: bytes = b"0"
+    chunked: bool = False
     encoding: bytes = b""
 
     @classmethod
@@ -156,9 +201,26 @@ class _Headers:
                     found.timeout = value
                 case b"content-length":
                     found.length = value
+                case b"transfer-encoding":
+                    found.chunked = True
                 case b"content-encoding":
                     found.encoding = value.lower()
         return found
+
+
+def _is_open(scope: Scope, settings: Settings) -> bool:
+    """Whether a request needs no key, by its path exactly as it was sent.
+
+    What a browser asks beforehand, without a key, is answered by the layer for CORS, if there is.
+    """
+    method, path = scope["method"], scope["raw_path"].decode("latin-1")
+    if method not in {"GET", "HEAD"}:
+        return False
+    if path == "/metrics":
+        return settings.open_metrics
+    if path in {"/", "/docs", "/openapi.json"} or path.startswith("/docs/"):
+        return settings.open_docs
+    return path.encode() in PROBES
 
 
 def _too_large(most: int) -> BodyTooLarge:

@@ -35,6 +35,8 @@ def failure(error: ClozeError, status: int | None = None) -> Response:
         }
     }
     response = Response(orjson.dumps(body), status or error.status, media_type="application/json")
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["www-authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     return response

@@ -20,7 +20,7 @@ from server.errors import (
     InternalError,
     RequestTimeout,
 )
-from server.http.context import CONTEXT, RequestContext, Service
+from server.http.context import CONTEXT, REFUSAL, RequestContext, Service
 from server.http.disconnect import DisconnectWatch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
@@ -29,6 +29,7 @@ logger = logging.getLogger("cloze")
 access = logging.getLogger("cloze.access")
 
 _CLOSE: Final = (b"connection", b"close")
+_PIECE: Final = 1 << 18  # bytes of an answer that are handed on at a time
 
 
 class RequestMiddleware:
@@ -45,16 +46,26 @@ class RequestMiddleware:
             return
         context = RequestContext.of(scope, self._service)
         scope[CONTEXT] = context
-        passage = _Passage(context, receive, send)
+        passage = _Passage(context, scope, receive, send)
         try:
             await passage.through(self._app, scope)
         except (asyncio.CancelledError, Exception) as error:
             if context.status:  # too late for another answer: the server closes the connection
                 raise
-            await failure(self._refusal(error, passage))(scope, receive, passage.send)
+            await self._tell(self._refusal(error, passage), scope, passage)
         finally:
             passage.end()
             self._record(scope, context)
+
+    async def _tell(self, error: ClozeError, scope: Scope, passage: "_Passage") -> None:
+        """Answers with an error, through all layers, so that theirs is on it too (CORS)."""
+        scope[REFUSAL] = error
+        try:
+            await self._app(scope, passage.receive, passage.send)
+        except (Exception, asyncio.CancelledError):  # one that fails again is passed by
+            if passage.context.status:
+                raise
+            await failure(error)(scope, passage.receive, passage.send)
 
     def _refusal(self, error: BaseException, passage: "_Passage") -> ClozeError:
         context = passage.context
@@ -63,7 +74,7 @@ class RequestMiddleware:
         if isinstance(error, TimeoutError) and passage.expired:
             if context.received:
                 return DeadlineExceeded()
-            return RequestTimeout("The request did not arrive before its deadline.")
+            return RequestTimeout("The request did not arrive in time, or too slowly.")
         if isinstance(error, asyncio.CancelledError):
             if passage.client_left:
                 return ClientClosedRequest("The client left before its answer was ready.")
@@ -84,6 +95,7 @@ class RequestMiddleware:
             model=context.model,
             seconds=seconds,
             usage=context.usage,
+            key=context.key,
         )
         level = _level(context.status)
         if access.isEnabledFor(level):
@@ -95,6 +107,7 @@ class RequestMiddleware:
                     "method": scope["method"],
                     "route": context.route,
                     "model": context.model,
+                    **({"key": context.key} if context.key else {}),
                     "status": context.status,
                     "ms": round(seconds * 1000, 1),
                 },
@@ -104,8 +117,9 @@ class RequestMiddleware:
 class _Passage:
     """One request's way in and its answer's way out, counted and timed."""
 
-    def __init__(self, context: RequestContext, receive: Receive, send: Send) -> None:
+    def __init__(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         self.context = context
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._watch = DisconnectWatch(receive)
@@ -124,13 +138,15 @@ class _Passage:
 
     async def through(self, app: ASGIApp, scope: Scope) -> None:
         """Lets `app` answer before the deadline; sending the answer may take longer."""
-        self.context.check()
+        try:
+            self.context.authenticate(scope)
+            self.context.check()
+        except ClozeError as error:
+            scope.setdefault(REFUSAL, error)
         if scope["method"] == "HEAD":
             # As a GET whose body uvicorn, which keeps the scope as it was, leaves out.
             scope = {**scope, "method": "GET"}
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + self.context.deadline - time.monotonic()
-        limit = asyncio.timeout_at(ends)
+        limit = asyncio.timeout_at(self._until())
         try:
             async with limit:
                 self._limit = limit
@@ -145,12 +161,30 @@ class _Passage:
     async def receive(self) -> Message:
         """The next part of the request, its bytes counted."""
         message = await self._receive()
+        self._require_no_refusal()
         if message["type"] == "http.request":
             self.context.take(len(message.get("body", b"")))
             if not message.get("more_body", False):
                 self.context.received = True
                 self._watch.begin(self._task)
+            if self._limit is not None and self.context.has_body and not self._limit.expired():
+                self._limit.reschedule(self._until())
         return message
+
+    def _until(self) -> float:
+        """When the request is given up, in the event loop's time.
+
+        That is its deadline, or before, while its body comes slowly or not at all.
+        """
+        now, until = time.monotonic(), self.context.deadline
+        if self.context.has_body and not self.context.received:
+            until = min(until, self.context.body_until())
+        return asyncio.get_running_loop().time() + until - now
+
+    def _require_no_refusal(self) -> None:
+        refusal: ClozeError | None = self._scope.get(REFUSAL)
+        if refusal is not None:
+            raise refusal
 
     async def send(self, message: Message) -> None:
         """A part of the answer; its head gets the request's id."""
@@ -158,7 +192,8 @@ class _Passage:
             context = self.context
             context.status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", context.request_id)]
-            if context.service.registry.phase is Phase.DRAINING:
+            unread = context.has_body and not context.received
+            if unread or context.service.registry.phase is Phase.DRAINING:
                 headers.append(_CLOSE)
             message["headers"] = headers
             if self._limit is not None and not self._limit.expired():
@@ -166,6 +201,11 @@ class _Passage:
             # Once it is answered, a request counts as disconnected; what follows its answer, such
             # as a dependency's end, is not to be cancelled for that.
             self._watch.end()
+        body = message.get("body", b"")
+        while len(body) > _PIECE:  # each waits until the client has read of those before
+            await self._send({"type": message["type"], "body": body[:_PIECE], "more_body": True})
+            body = body[_PIECE:]
+            message = {**message, "body": body}
         await self._send(message)
 
     def end(self) -> None:
@@ -177,8 +217,9 @@ class _Passage:
 def _level(status: int) -> int:
     """Our faults and departed clients are worth a line; the rest only when debugging.
 
-    A 503 says that the server is starting or stopping, which is no fault.
+    A 501 says that the request is beyond HTTP as it is spoken here, a 503 that the server is
+    starting, stopping or full: no faults.
     """
-    if status in (499, 503):
+    if status in (499, 501, 503):
         return logging.INFO
     return logging.WARNING if status >= 500 else logging.DEBUG

@@ -1,4 +1,6 @@
-"""A POST to a task's own path in, that route's handler called: no router and no resolver between.
+"""The layer next to the routes: it answers what was refused outside, and calls plain task routes.
+
+A POST to a task's own path goes to that route's handler: no router and no resolver between.
 
 Only where nothing is lost by it: the route declares nothing but its body, it is the first that has
 the path, nobody overrides a dependency, and no exception handler was added to ours. All else takes
@@ -16,7 +18,8 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.http.error_responses import HANDLED, answer_failure
+from server.http.context import REFUSAL
+from server.http.error_responses import HANDLED, answer_failure, failure
 from server.http.routing import Handler, TaskRoute, declares_only_a_body
 
 
@@ -34,6 +37,10 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
+        refusal = scope.get(REFUSAL)
+        if refusal is not None:
+            await failure(refusal)(scope, receive, send)
+            return
         handler = None
         if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
             handler = self._handlers.get(scope["path"])

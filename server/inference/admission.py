@@ -8,10 +8,14 @@ thread.
 
 import asyncio
 from collections.abc import Callable
+from typing import Final, Protocol
 
 from server.errors import Draining, QueueFull
 from server.inference.tasks.task import Price
 from server.settings import Limits
+
+_SMALL: Final = 256  # a request of such a part of the queue is small
+_KEPT: Final = 8  # such a part of the queue is kept for small requests
 
 Wait = Callable[[int], float]
 """Tokens that are ahead -> seconds until they are computed."""
@@ -20,6 +24,25 @@ Wait = Callable[[int], float]
 def soon(_tokens: int) -> float:
     """A second, where nothing better is known."""
     return 1.0
+
+
+def _kept(limits: Limits, tokens: int) -> int:
+    """Tokens of the queue that a large request leaves to small ones, if it can at all.
+
+    Else whoever sends much at a time would take all room, and everybody else were refused.
+    """
+    most = limits.queue_tokens
+    return 0 if tokens <= most // _SMALL else min(most // _KEPT, most - tokens)
+
+
+class Account(Protocol):
+    """What one client may hold and use."""
+
+    def hold(self, more: int) -> None:
+        """Hold so many tokens more. Raises `QueueFull` where they are too many."""
+
+    def release(self, tokens: int, *, computed: bool) -> None:
+        """Hold tokens no more, which were computed or never will be."""
 
 
 class Admission:
@@ -35,9 +58,9 @@ class Admission:
         self._draining = False
         self._drained = asyncio.Event()
 
-    def open(self) -> "Reservation":
-        """A reservation of nothing yet."""
-        return Reservation(self)
+    def open(self, account: "Account | None" = None) -> "Reservation":
+        """A reservation of nothing yet, for a client that has an account or for any."""
+        return Reservation(self, account)
 
     async def drain(self) -> None:
         """Admit nothing more, and return when every admitted request has its answer."""
@@ -59,10 +82,11 @@ class Admission:
 class Reservation:
     """What one request holds, until it is closed."""
 
-    __slots__ = ("_admission", "_admitted", "_answer_bytes", "_body_bytes", "_tokens")
+    __slots__ = ("_admission", "_admitted", "_answer_bytes", "_body_bytes", "_tokens", "account")
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, account: Account | None = None) -> None:
         self._admission = admission
+        self.account = account
         self._admitted = False
         self._body_bytes = 0
         self._tokens = 0
@@ -98,14 +122,17 @@ class Reservation:
             admission.refuse_newcomers()
         tokens = admission.tokens - self._tokens
         answer_bytes = admission.answer_bytes - self._answer_bytes
+        kept = _kept(limits, price.tokens)
         if (
-            tokens + price.tokens > limits.queue_tokens
+            tokens + price.tokens > limits.queue_tokens - kept
             or answer_bytes + price.answer_bytes > limits.pending_answer_bytes
         ):
             raise QueueFull(
                 "Too much work is waiting; send the request again later.",
                 retry_after_s=wait(tokens),
             )
+        if self.account is not None:
+            self.account.hold(price.tokens - self._tokens)
         if not self._admitted:
             self._admitted = True
             admission.requests += 1
@@ -118,6 +145,8 @@ class Reservation:
         tokens = min(tokens, self._tokens)
         self._tokens -= tokens
         self._admission.tokens -= tokens
+        if self.account is not None:
+            self.account.release(tokens, computed=True)
 
     def close(self) -> None:
         """Give everything back; a second time changes nothing."""
@@ -125,6 +154,8 @@ class Reservation:
         admission.body_bytes -= self._body_bytes
         admission.tokens -= self._tokens
         admission.answer_bytes -= self._answer_bytes
+        if self.account is not None:
+            self.account.release(self._tokens, computed=False)
         self._body_bytes = self._tokens = self._answer_bytes = 0
         if self._admitted:
             self._admitted = False

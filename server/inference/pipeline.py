@@ -12,12 +12,25 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from models.manifest import load_manifest
+import numpy as np
+
+from models.graph_file import require_graph
+from models.manifest import POOLING_MODES, SHORTEST_TEXT, TOKENIZER_FILE, load_manifest
+from models.opening import refused
+from models.tokenizer_file import require_tokenizer
 from server.errors import EmptyText, MissingHead, TooManyInputs
 from server.inference.admission import Admission, Reservation
 from server.inference.offload import Offload, never_mind
 from server.inference.options import batch_tokens, runs_at_once, worker_count
 from server.inference.runtime.devices import Device, cpu_device, device_for
+from server.inference.runtime.packing import (
+    LAST_LAYER,
+    Encoding,
+    Item,
+    OutputSpec,
+    SentenceVector,
+    fits,
+)
 from server.inference.runtime.sessions import open_sessions
 from server.inference.scheduling.batcher import Batcher
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
@@ -86,15 +99,19 @@ class Pipeline:
     def __init__(self, folder: Path, resources: Resources) -> None:
         """Verify and load a model folder. Raises `ManifestError` when it must not be used."""
         self.manifest = load_manifest(folder)
+        require_graph(folder, self.manifest)
+        require_tokenizer(folder, self.manifest)
+        self._folder = folder
         self.offload = resources.offload
         self._resources = resources
         device = device_for(resources.device, folder.name, self.manifest.precision)
-        sessions = open_sessions(folder, self.manifest, resources.options, device)
+        with refused(folder):
+            sessions = open_sessions(folder, self.manifest, resources.options, device)
         self._sessions = sessions
         self.device = sessions.usual.device
         """Where the sessions run."""
         self.model = ServedModel(
-            self.manifest, Tokenizer(folder / "tokenizer.json"), resources.limits
+            self.manifest, Tokenizer(folder / TOKENIZER_FILE), resources.limits
         )
         self.cost = by_operations(self.manifest.architecture.hidden_size)
         """What batches are chosen by; measured while warming."""
@@ -179,6 +196,9 @@ class Pipeline:
 
         Then measure what runs cost. One that stays on its thread is measured in that thread's own
         time, which is blind to whatever else starts up on the machine.
+
+        Raises:
+            ManifestError: the graph does not compute what the manifest says.
         """
         options = self._sessions.options
         budget = batch_tokens(options, self.device)
@@ -189,9 +209,26 @@ class Pipeline:
         shapes = [one for one in SHAPES if one.length <= longest and fills >= one.masked]
         alone = self.device.name == "cpu" and options.intra_op == 1
         clock = time.thread_time if alone else time.perf_counter
-        self._sessions.warm(outputs, budget)
-        self.cost = fitted(timed_runs(self._sessions.usual.run, shapes, clock)) or self.cost
+        with refused(self._folder):
+            self._read_everything(outputs)
+            self._sessions.warm(outputs, budget)
+            self.cost = fitted(timed_runs(self._sessions.usual.run, shapes, clock)) or self.cost
         self._batcher.weigh_by(self.cost)
+
+    def _read_everything(self, outputs: Sequence[OutputSpec]) -> None:
+        """Run the last word of the vocabulary once for all that can be read of a text."""
+        ids = np.full(SHORTEST_TEXT, self.manifest.architecture.vocab_size - 1)
+        encoding = Encoding(ids, np.zeros_like(ids))
+        layers = (LAST_LAYER, *self.manifest.layers)
+        vectors = [SentenceVector(mode, layer) for mode in POOLING_MODES for layer in layers]
+        items = [Item(encoding, output) for output in (*outputs, *vectors)]
+        sizes = {
+            "hidden": self.manifest.architecture.hidden_size,
+            "labels": len(self.manifest.labels),
+        }
+        for item, result in zip(items, self._sessions.usual.run(items), strict=True):
+            if not fits(result, item.output, **sizes):
+                raise ValueError(f"no finite answer of the right shape to {item.output}")
 
     def close(self) -> None:
         """Stop the workers after their present batch."""

@@ -355,12 +355,16 @@ def squeezed(text: str) -> str:
 
 
 def _leading(text: str, limit: int) -> str:
-    """The start of a text that has `limit` characters when its white space is squeezed."""
-    for run in _WHITE_SPACE.finditer(text):
-        if run.start() >= limit:
-            break
-        limit += len(run[0]) - 1
-    return text[:limit]
+    """The start of a text that has `limit` characters when its white space is squeezed.
+
+    No further than that is looked at, however long the text.
+    """
+    end = 0
+    while run := _WHITE_SPACE.search(text, end, limit):
+        limit += len(run[0]) - (run.start() > end or end == 0)  # a run that goes on counts once
+        end = run.end()
+    rest = _WHITE_SPACE.match(text, limit) if end == limit > 0 else None
+    return text[: rest.end() if rest else limit]
 
 
 def too_many_characters(limit: int, param: str) -> TooLong:

@@ -1,12 +1,15 @@
-"""Work that a server process does beside its requests: a task each, whose failure is seen at once.
+"""Work that a server process does beside its requests, whose failure is seen at once.
 
-asyncio keeps a task's exception to itself until somebody asks for it. A task that is started here
-is named in the log when it fails, and from then on in the answer of `/livez`.
+asyncio keeps a task's exception to itself until somebody asks for it, and a thread that ends with
+one leaves its work undone in silence. A task that is started here, and any thread, is named in the
+log when it fails, and from then on in the answer of `/livez`.
 """
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 logger = logging.getLogger("cloze")
 
@@ -27,6 +30,17 @@ class BackgroundTasks:
         task.add_done_callback(self._ended)
         return task
 
+    def watch_threads(self) -> None:
+        """Sees from now on the failure of any thread, of the batcher's workers among them."""
+        loop = asyncio.get_running_loop()
+
+        def fail(ended: threading.ExceptHookArgs) -> None:
+            name = ended.thread.name if ended.thread else "unknown"
+            with suppress(RuntimeError):  # the loop has ended, and the server with it
+                loop.call_soon_threadsafe(self._fail, name, ended.exc_value)
+
+        threading.excepthook = fail
+
     def cancel(self) -> None:
         """Stops all tasks that still run, which is no failure."""
         for task in self._running:
@@ -36,7 +50,9 @@ class BackgroundTasks:
         self._running.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            name = task.get_name()
-            logger.error("a background task failed", exc_info=error, extra={"task": name})
-            self.failed.append(name)
-            self._on_failure(name)
+            self._fail(task.get_name(), error)
+
+    def _fail(self, name: str, error: BaseException | None) -> None:
+        logger.error("a background task failed", exc_info=error, extra={"task": name})
+        self.failed.append(name)
+        self._on_failure(name)

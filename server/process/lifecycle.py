@@ -42,8 +42,9 @@ class Lifecycle:
         # Loading goes on beside serving, so that probes are answered from the first moment.
         loading = background.start("loading", self._load())
         background.start("statistics", self._share_statistics(loading))
-        if member is not None and member.is_replacement:
-            await loading
+        refusing = self._service.settings.while_loading == "refuse"
+        if refusing or (member is not None and member.is_replacement):
+            await loading  # the server listens only then
         yield
         loading.cancel()
         await self._drain()

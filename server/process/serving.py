@@ -15,13 +15,13 @@ from starlette.types import ASGIApp
 from server.errors import ExitCode
 from server.http.app import create_app
 from server.http.context import Service
-from server.inference.model_registry import Phase, Registry
+from server.inference.model_registry import Phase
 from server.inference.runtime.cores import share_cores
 from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
-from server.process.protocol import HttpProtocol
+from server.process.protocol import bounded
 from server.process.shared_memory import ProcessGroupMember
-from server.process.sockets import BACKLOG
+from server.process.sockets import BACKLOG, is_readable, stop_new_connections
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
@@ -29,36 +29,46 @@ logger = logging.getLogger("cloze")
 # A worker that comes back from the session waits for the interpreter's lock at most so long; the
 # default of 5 ms would leave its core idle for a good part of a batch's time.
 _SWITCH_S: Final = 0.0005
-_KEEP_ALIVE_S: Final = 75  # longer than the 60 s after which proxies drop their idle connections
+
+_HANDSHAKE_S: Final = 0.5  # in which a client completes a connection, wherever it is
+_LISTENS: Final = socket.SO_ACCEPTCONN
+_LOOK_S: Final = 0.01
+_MOST_LOOKS: Final = 200  # at whether all that wait are accepted
 
 
 class Server(uvicorn.Server):
     """Uvicorn with a drain: after SIGTERM it goes on serving for a while before it closes.
 
     Balancers need that time to notice that `/readyz` fails and to send requests elsewhere. SIGINT,
-    a person's, and a second SIGTERM close at once. Admitted work is finished in either case.
+    a person's, and a second SIGTERM close at once. In either case every connection that the kernel
+    has accepted is served, and admitted work is finished.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
         listener: socket.socket,
-        registry: Registry,
-        drain_delay_s: float,
-        member: ProcessGroupMember | None,
+        service: Service,
     ) -> None:
         super().__init__(config)
         self.exit_code = ExitCode.DRAINED
+        self.listeners = [listener]
         self._listener = listener
-        self._registry = registry
-        self._drain_delay_s = drain_delay_s
-        self._member = member
+        self._service = service
+        self._registry = service.registry
+        self._drain_delay_s = service.settings.drain_delay_s
+        self._member = service.member
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to obey the control pipe, if there is one, and to listen."""
+        """Begins to obey the control pipe, or signals where there is none, and to listen."""
+        loop = asyncio.get_running_loop()
         if self._member is not None:
-            control = self._member.control
-            asyncio.get_running_loop().add_reader(control, self._obey, control)
+            loop.add_reader(self._member.control, self._obey, self._member.control)
+        else:
+            if self._service.keys.ring is not None:
+                loop.add_signal_handler(signal.SIGHUP, self._service.keys.reload)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+        self._service.background.watch_threads()
         await super().startup(sockets)
         if self._listener.fileno() < 0:  # uvloop closes it, and keeps the reason to itself
             logger.error("cannot listen on the address of this process")
@@ -74,23 +84,44 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
         """Takes a signal; unlike uvicorn's own, it does not raise it again after the end."""
-        if self.should_exit and sig == signal.SIGINT:
+        if sig == signal.SIGHUP:
+            self._service.keys.reload()
+        elif self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         elif sig == signal.SIGINT or self._registry.phase is Phase.DRAINING:
             self._registry.phase = Phase.DRAINING
-            self.should_exit = True
+            self.end(self.exit_code)
         else:
             self._registry.phase = Phase.DRAINING
             asyncio.get_running_loop().call_soon_threadsafe(self._close_later)
 
     def _close_later(self) -> None:
-        logger.info("draining", extra={"seconds": self._drain_delay_s})
-        asyncio.get_running_loop().call_later(self._drain_delay_s, lambda: self.end(self.exit_code))
+        delay_s = self._drain_delay_s if self.started else 0.0
+        logger.info("draining", extra={"seconds": delay_s})
+        asyncio.get_running_loop().call_later(delay_s, lambda: self.end(self.exit_code))
 
     def end(self, code: ExitCode) -> None:
         """Stops accepting connections and ends, with `code`, once the admitted work is done."""
         self.exit_code = code
         self.should_exit = True
+        if not self.started and not self._listener.getsockopt(socket.SOL_SOCKET, _LISTENS):
+            self.listeners.clear()  # nobody waits in it, and nobody will
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closes the listener, then the connections, none of which still has something to say."""
+        self._registry.phase = Phase.DRAINING
+        if self.listeners and self._listener.fileno() >= 0:
+            await self._accept_the_last()
+        await super().shutdown(sockets)
+
+    async def _accept_the_last(self) -> None:
+        stop_new_connections(self._listener)
+        await asyncio.sleep(_HANDSHAKE_S)
+        for _ in range(_MOST_LOOKS):
+            if not is_readable(self._listener.fileno()):
+                break
+            await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_LOOK_S)  # what is accepted last becomes a connection of the loop
 
     def make_room(self) -> None:
         """Drains, if it is one process of several, so that the supervisor starts a healthy one."""
@@ -113,7 +144,7 @@ def serve(
     sys.setswitchinterval(_SWITCH_S)
     share_cores(settings.processes)
     server = _server(settings, listener, member)
-    server.run(sockets=[listener])
+    server.run(sockets=server.listeners)
     return server.exit_code
 
 
@@ -123,9 +154,7 @@ def _server(
     service = Service.of(settings, member, BackgroundTasks(lambda _task: server.make_room()))
     lifecycle = Lifecycle(service, lambda code: server.end(code))  # noqa: PLW0108 (made below)
     app = create_app(service, lifecycle.lifespan)
-    server = Server(
-        _config(app, settings), listener, service.registry, settings.drain_delay_s, member
-    )
+    server = Server(_config(app, settings), listener, service)
     return server
 
 
@@ -133,7 +162,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=HttpProtocol,
+        http=bounded(settings),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -141,7 +170,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=settings.idle_timeout_s,
         # Tasks that outlive this are cancelled and answered with 503.
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )

@@ -3,21 +3,42 @@
 On Linux every process of a group listens on a socket of its own (SO_REUSEPORT), among which the
 kernel deals out connections evenly. Elsewhere that option is missing or hands all connections to
 one process, so there the group shares one socket: the first process to wake takes most of a burst.
+
+A listening socket that is closed resets the connections that wait in it to be accepted. So one
+that ends first gets no more of them, and is closed when it is empty.
 """
 
+import ctypes
 import errno
+import select
 import socket
+import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 BACKLOG: Final = 2048  # connections that wait to be accepted
 
+# What the log says once the address is had.
+BOUND: Final = {"answer": "listening", "refuse": "bound; listens when the models are ready"}
+
 DEALS_OUT: Final = sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 
-
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # with any other address too
+
+_SO_ATTACH_FILTER: Final = 26  # of Linux; Python has no name for it
+# A program for the kernel that drops each packet that asks for a connection and passes all others:
+# its instructions are an operation, two jumps and a number. Offset 0 is the start of TCP's header.
+_DROP_SYN: Final = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # load the byte of flags
+        (0x45, 0, 1, 0x02),  # go on with the next instruction if SYN is set, else skip it
+        (0x06, 0, 0, 0),  # keep 0 bytes
+        (0x06, 0, 0, 0xFFFFFFFF),  # keep all
+    )
+)
 
 
 class CannotListen(OSError):
@@ -30,9 +51,10 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CannotListen: why, in a sentence.
     """
+    made = bind(host, port)
     with _explained(host, port):
-        family, address = _resolved(host, port)
-        return socket.create_server(address, family=family, backlog=BACKLOG)
+        made.listen(BACKLOG)
+    return made
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -41,14 +63,14 @@ def reserve(host: str, port: int) -> socket.socket:
     Raises:
         CannotListen: why, in a sentence.
     """
-    listener = listen(host, port)
+    alone = bind(host, port)
     if not DEALS_OUT:
-        return listener
+        return alone
     # A port that is shared on purpose would also be shared with another server of this user, so
     # that it was tried without sharing first.
-    with listener:
-        port = listener.getsockname()[1]
-    return _shareable(host, port)
+    with alone:
+        port = alone.getsockname()[1]
+    return bind(host, port, shared=True)
 
 
 def for_process(host: str, reserved: socket.socket) -> socket.socket:
@@ -57,20 +79,57 @@ def for_process(host: str, reserved: socket.socket) -> socket.socket:
     Raises:
         CannotListen: why, in a sentence.
     """
-    return _shareable(host, reserved.getsockname()[1]) if DEALS_OUT else reserved.dup()
+    if not DEALS_OUT:
+        return reserved.dup()
+    return bind(host, reserved.getsockname()[1], shared=True)
 
 
-def _shareable(host: str, port: int) -> socket.socket:
-    """Binds a socket that may share its address with others of this user."""
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Returns a socket on an address that nobody else listens on, which refuses all connections.
+
+    Args:
+        host: name or address.
+        port: 0 for any free one.
+        shared: whether other sockets of this user may be bound there too.
+
+    Raises:
+        CannotListen: why, in a sentence.
+    """
     with _explained(host, port):
         family, address = _resolved(host, port)
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
+        try:
+            made.bind(address)
+        except OSError:
+            made.close()
+            raise
         return made
+
+
+def stop_new_connections(listener: socket.socket) -> None:
+    """Makes the kernel overlook who asks for a connection from now on.
+
+    Those that are being made are completed, those that wait stay. Whoever is overlooked asks again
+    a second later, as if the network had lost it, and is then refused by the closed port or meets
+    the next server. Where the kernel cannot, nothing changes.
+    """
+    program = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
+    described = struct.pack("HP", len(_DROP_SYN) // 8, ctypes.addressof(program))
+    if sys.platform == "linux":
+        with suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+
+
+def is_readable(descriptor: int) -> bool:
+    """Whether bytes, or on a listening socket connections, wait to be taken."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:

@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 
 from server.errors import ExitCode
 from server.process.shared_memory import ProcessGroupMember, SharedStatistics
-from server.process.sockets import BACKLOG, CannotListen, for_process
+from server.process.sockets import BACKLOG, BOUND, CannotListen, for_process
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
@@ -63,7 +63,9 @@ class Supervisor:
         self._serve = serve
         self._reserved = reserved
         self._shared = SharedStatistics(settings.processes)
-        self._awaited = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM)
+        self._awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM}
+        if settings.api_key_file is not None:
+            self._awaited.add(signal.SIGHUP)
         self._running: dict[int, _Process] = {}
         self._due: dict[int, float] = {}
         self._quick_ends: Counter[int] = Counter()
@@ -87,7 +89,7 @@ class Supervisor:
         else:
             host, port = self._settings.host, self._reserved.getsockname()[1]
             fields = {"host": host, "port": port, "processes": self._shared.size}
-            logger.info("listening", extra=fields)
+            logger.info(BOUND[self._settings.while_loading], extra=fields)
         while self._running or self._due:
             self._wait()
             self._bury()
@@ -102,10 +104,15 @@ class Supervisor:
         received = signal.sigwait(self._awaited)
         if received in {signal.SIGTERM, signal.SIGINT}:
             self._stop(received)
+        elif received == signal.SIGHUP:
+            self._pass_on(received)
 
     def _stop(self, signal_number: int) -> None:
         self._stopping = True
         self._due.clear()
+        self._pass_on(signal_number)
+
+    def _pass_on(self, signal_number: int) -> None:
         for process in self._running.values():
             with suppress(BrokenPipeError):  # it has just ended
                 os.write(process.control, bytes([signal_number]))
@@ -166,7 +173,7 @@ class Supervisor:
         theirs, ours = os.pipe()
         try:
             with for_process(self._settings.host, self._reserved) as listener:
-                if not is_replacement:
+                if not is_replacement and self._settings.while_loading == "answer":
                     listener.listen(BACKLOG)  # connections wait while the process starts
                 pid = os.fork()
                 if pid == 0:

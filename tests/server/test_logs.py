@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from server.logs import JsonLines, TextLines
+from server.logs import Floods, JsonLines, PromptHandler, TextLines
+from tests.running_server import REPOSITORY, Served
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -42,3 +54,102 @@ def test_an_exception_is_told_by_type_and_place_but_not_message(
     assert "ValueError" in line
     assert "test_logs.py" in line
     assert not any("Zanzibar" in part for part in told)
+
+
+class Reader:
+    """A pipe that is read only when it is told to."""
+
+    def __init__(self) -> None:
+        self._out, own = os.pipe()
+        os.set_blocking(self._out, False)
+        self.stream = open(own, "w")  # noqa: PTH123, SIM115 - a descriptor
+
+    def lines(self) -> list[dict[str, Any]]:
+        received = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._out, 1 << 16):
+                received += part
+        return [json.loads(line) for line in received.splitlines()]
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._out)
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    made = Reader()
+    yield made
+    made.close()
+
+
+def test_a_line_that_nobody_makes_room_for_is_dropped_and_counted(reader: Reader) -> None:
+    handler = PromptHandler(reader.stream)
+    handler.setFormatter(JsonLines())
+    for number in range(2000):
+        handler.emit(record("x" * 500, number=number))
+    assert handler.dropped > 1000
+    written = reader.lines()
+    assert [line["number"] for line in written] == list(range(2000 - handler.dropped))
+    handler.emit(record("again"))
+    (line,) = reader.lines()
+    assert line["lines_dropped"] == handler.dropped
+    handler.emit(record("and again"))
+    assert "lines_dropped" not in reader.lines()[0]
+
+
+def test_no_line_is_longer_than_a_pipe_takes_at_once(reader: Reader) -> None:
+    handler = PromptHandler(reader.stream)
+    handler.setFormatter(TextLines())
+    assert len(handler.format(record("short", field="\u6771" * 5000)).encode()) < 4096
+
+
+def test_of_many_lines_alike_the_first_are_written_and_the_rest_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    floods = Floods()
+    warned = [record("request", levelno=30, status=500) for _ in range(50)]
+    assert [floods.filter(each) for each in warned] == [True] * 20 + [False] * 30
+    assert floods.filter(record("request", levelno=30, status=504)), "another kind"
+    debugged = [record("request", levelno=10, status=500) for _ in range(50)]
+    assert all(floods.filter(each) for each in debugged)
+    now[0] += 11
+    later = record("request", levelno=30, status=500)
+    assert floods.filter(later)
+    assert vars(later)["alike_left_out"] == 30
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_log_that_nobody_reads_does_not_stop_the_server(
+    default_model: Path, processes: int
+) -> None:
+    out, own = os.pipe()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "server", "--models", str(default_model), "--port", str(port)]
+    command += ["--log-level", "debug", "--drain-delay-s", "0", "--processes", str(processes)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=own) as process:
+        os.close(own)
+        served = Served(port=port)
+        try:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                with contextlib.suppress(httpx.TransportError):
+                    if served.get("/readyz").is_success:
+                        break
+                time.sleep(0.05)
+            while served.metric("cloze_log_lines_dropped_total") < 100:
+                assert time.monotonic() < deadline
+                for _ in range(100):
+                    with served.connect() as connection:
+                        connection.sendall(b"\x01nonsense\r\n\r\n")
+                        connection.recv(1 << 16)
+            assert served.post("/embed", {"inputs": "a"}).is_success
+            served.client.close()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            os.close(out)

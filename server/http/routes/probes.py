@@ -43,8 +43,9 @@ async def readyz(call: Call) -> Response:
     service = call.context.service
     match service.registry.phase:
         case Phase.READY:
-            # The next connection may be dealt to any of the processes.
-            if service.member is not None and service.member.statistics.is_any_loading():
+            # The next connection may be dealt to any of the processes that listen.
+            answering = service.settings.while_loading == "answer" and service.member
+            if answering and answering.statistics.is_any_loading():
                 raise NotReady("Other processes are still loading.", retry_after_s=1)
             return json_response({"status": "ok"})
         case Phase.DRAINING:

@@ -292,6 +292,21 @@ def is_finite(result: Result) -> bool:
     return bool(np.isfinite(result).all())
 
 
+def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int) -> bool:
+    """Whether a result is finite and of the shape that its task reads."""
+    match output:
+        case MaskScores(rows=rows, top_k=top_k):
+            shape: tuple[int, ...] = len(rows), top_k
+        case TokenLogits(head=head, rows=rows):
+            shape = len(rows), head.width or labels
+        case PooledLogits(head=head):
+            shape = (head.width or labels,)
+        case _:
+            shape = (hidden,)
+    numbers = result.log_probabilities if isinstance(result, MaskResult) else result
+    return numbers.shape == shape and is_finite(result)
+
+
 def results_as(kind: type[R], results: Results) -> list[R]:
     """The results, all of which must be of one kind.
 

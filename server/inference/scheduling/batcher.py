@@ -73,7 +73,7 @@ class Batcher:
     ) -> None:
         self._run = run
         self._run_alone = run_alone or run
-        self._queue = ItemQueue(cost, batch_tokens)
+        self._queue = ItemQueue(cost, max(SMALLEST_BUDGET, batch_tokens // 4))
         self._budget = batch_tokens
         self._cores = cores or workers  # runs that keep all of them busy
         self._slots = slots or contextlib.nullcontext()

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.manifest import ModelManifest
+from models.manifest import POOLING_MODES, ModelManifest
 from server.errors import InvalidParameter
 from server.inference.runtime.packing import LAST_LAYER, Item, Results, SentenceVector, results_as
 from server.inference.tasks.pairs import TEXT_SPECIALS, Cut, keep
@@ -25,7 +25,6 @@ from server.inference.tokenizer import Pieces, require_known, too_long
 Text = str | Sequence[int]
 """A text, or the token ids of one."""
 
-POOLING_MODES: Final = ("mean", "cls", "max")
 SMALLEST_NORM: Final = np.float32(1e-12)
 _NUMBER_BYTES: Final = 20  # of one number, as float32 and as JSON
 

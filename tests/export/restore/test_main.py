@@ -172,7 +172,7 @@ def test_graph_of_another_model_leaves_nothing(
     assert_refused(capsys, other, out, "which no weight is made of")
     manifest["heads"] = ["mlm", "tail"]
     (other / "manifest.json").write_text(json.dumps(manifest))
-    assert_refused(capsys, other, out, "a head that Cloze does not know: tail")
+    assert_refused(capsys, other, out, "heads must be among mlm, nsp")
     assert not out.parent.exists()
 
 

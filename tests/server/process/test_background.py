@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import pytest
 
@@ -51,3 +52,25 @@ def test_an_end_or_a_stop_is_no_failure(caplog: pytest.LogCaptureFixture) -> Non
 
     asyncio.run(run())
     assert (background.failed, caplog.messages) == ([], [])
+
+
+def test_a_thread_that_fails_is_a_failure_too(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # to be put back
+    background = BackgroundTasks()
+
+    def panic() -> None:
+        raise Panic
+
+    async def run() -> None:
+        background.watch_threads()
+        thread = threading.Thread(target=panic, name="worker-3")
+        thread.start()
+        thread.join()
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    (record,) = caplog.records
+    assert (record.levelno, record.__dict__["task"]) == (logging.ERROR, "worker-3")
+    assert background.failed == ["worker-3"]

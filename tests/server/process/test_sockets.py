@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -9,7 +11,16 @@ from collections.abc import Callable
 import pytest
 
 from server.process import sockets
-from server.process.sockets import BACKLOG, CannotListen, for_process, listen, reserve
+from server.process.sockets import (
+    BACKLOG,
+    CannotListen,
+    bind,
+    for_process,
+    is_readable,
+    listen,
+    reserve,
+    stop_new_connections,
+)
 from tests.server.test_main import finished
 
 LISTENS_TWICE = """
@@ -96,3 +107,34 @@ def test_a_socket_that_cannot_listen_ends_a_process_with_1_and_a_sentence() -> N
     assert done.returncode == 1
     assert "cannot listen on the address of this process" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told")
+def test_who_waits_is_accepted_and_who_comes_then_is_refused_by_the_closed_port() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.socket() as late:
+        address = listener.getsockname()
+        waiting = [socket.create_connection(address) for _ in range(3)]
+        stop_new_connections(listener)
+        late.setblocking(False)
+        late.connect_ex(address)
+        accepted = 0
+        while is_readable(listener.fileno()):
+            connection, _ = listener.accept()
+            connection.sendall(b"served")
+            connection.close()
+            accepted += 1
+        assert accepted == len(waiting)
+        assert [each.recv(10) for each in waiting] == [b"served"] * len(waiting)
+        listener.close()
+        _, [ended], _ = select.select([], [late], [], 10)
+        assert ended.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+        for each in waiting:
+            each.close()
+
+
+def test_a_bound_socket_refuses_until_it_listens() -> None:
+    with bind("127.0.0.1", 0) as bound:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(bound.getsockname())
+        bound.listen()
+        socket.create_connection(bound.getsockname()).close()

@@ -111,6 +111,21 @@ def test_nobody_is_ready_while_one_is_still_loading(serve: Serve, default_model:
     assert {ask_anew(server) for _ in range(20)} == {200}
 
 
+def test_where_it_refuses_while_it_loads_nobody_meets_the_one_that_still_does(
+    serve: Serve, default_model: Path
+) -> None:
+    server = serve(default_model, processes=2, threads=1, wait=False, while_loading="refuse")
+    server.wait_until_listening()
+    delayed, _ = serving(server)
+    os.kill(delayed, signal.SIGSTOP)
+    try:
+        server.wait_until_ready()
+        assert {ask_anew(server, 5) for _ in range(16)} == {200}
+    finally:
+        os.kill(delayed, signal.SIGCONT)
+    assert server.terminate() == 0
+
+
 def test_connections_are_dealt_out_to_all_processes(pair: RunningServer) -> None:
     before = [connections_of(process) for process in serving(pair)]
     with ExitStack() as opened:

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from server.http.routes import docs
 from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
 
@@ -45,14 +47,127 @@ def test_the_page_loads_only_files_of_this_server(server: RunningServer) -> None
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
-def test_files_come_compressed_to_those_who_take_it(server: RunningServer) -> None:
-    url = f"{server.url}/docs/swagger-ui.css"
-    plain = server.client.get(url, headers={"accept-encoding": "identity"})
-    packed = server.client.get(url)
-    assert "content-encoding" not in plain.headers
-    assert packed.headers["content-encoding"] == "gzip"
-    assert plain.content == packed.content
-    assert plain.content == gzip.decompress((ASSETS / "swagger-ui.css.gz").read_bytes())
+def asset(server: RunningServer, accept: str | None, **headers: str) -> httpx.Response:
+    """The style sheet, with its body as it was sent."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = server.client.build_request("GET", f"{server.url}/docs/swagger-ui.css", headers=named)
+    del request.headers["accept-encoding"]
+    if accept is not None:
+        request.headers["accept-encoding"] = accept
+    answer = server.client.send(request, stream=True)
+    answer._content = b"".join(answer.iter_raw())
+    answer.close()
+    return answer
+
+
+PACKED = (ASSETS / "swagger-ui.css.gz").read_bytes()
+PLAIN = gzip.decompress(PACKED)
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("gzip", PACKED),
+        ("GZIP", PACKED),
+        ("x-gzip", PACKED),
+        ("gzip, deflate, br, zstd", PACKED),
+        ("br;q=1.0, gzip;q=0.001", PACKED),
+        ("*", PACKED),
+        ("*;q=0.5", PACKED),
+        ("identity;q=0", None),
+        ("*;q=0", None),
+        ("identity;q=0, br", None),
+        ("identity;q=0, *", PACKED),
+        ("*;q=0, identity", PLAIN),
+        ("gzip ; q=0.5 , identity ; q=0.4", PACKED),
+        ("gzip;q=0.4, identity;q=0.5", PLAIN),
+        ("gzip;q=0", PLAIN),
+        ("gzip;q=0.000", PLAIN),
+        ("gzip;Q=0", PLAIN),
+        ("gzip;q=0, *", PLAIN),
+        ("*, gzip;q=0", PLAIN),
+        ("", PLAIN),
+        (None, PLAIN),
+        ("identity", PLAIN),
+        ("br", PLAIN),
+        ("gzipped", PLAIN),
+        ("not-gzip", PLAIN),
+        ("gzip;q=2", PLAIN),
+        ("gzip;q=x", PLAIN),
+        ("gzip;level=9", PLAIN),
+        (",;,=;q=,", PLAIN),
+    ],
+)
+def test_files_come_in_the_coding_that_the_client_prefers(
+    server: RunningServer, accept: str | None, expected: bytes | None
+) -> None:
+    answer = asset(server, accept)
+    if expected is None:
+        assert answer.status_code == 406
+        assert answer.json()["error"]["code"] == "not_acceptable"
+        return
+    assert answer.status_code == 200
+    assert answer.content == expected
+    assert answer.headers["content-length"] == str(len(expected))
+    assert answer.headers.get("content-encoding") == ("gzip" if expected == PACKED else None)
+    assert answer.headers["vary"] == "accept-encoding"
+
+
+def test_two_fields_are_read_as_one_list(server: RunningServer) -> None:
+    with server.connect() as connection:
+        connection.sendall(
+            b"GET /docs/swagger-ui.css HTTP/1.1\r\nhost: x\r\naccept-encoding: br\r\n"
+            b"accept-encoding: gzip\r\nconnection: close\r\n\r\n"
+        )
+        head, _, body = b"".join(iter(lambda: connection.recv(1 << 16), b"")).partition(b"\r\n\r\n")
+    assert b"content-encoding: gzip" in head
+    assert body == PACKED
+
+
+def test_a_copy_that_the_client_has_is_not_sent_again(server: RunningServer) -> None:
+    tags = {accept: asset(server, accept).headers["etag"] for accept in ("gzip", "identity")}
+    assert tags["gzip"] != tags["identity"]
+    for accept, other in (("gzip", "identity"), ("identity", "gzip")):
+        tag = tags[accept]
+        for condition in (tag, f"W/{tag}", f'"x", {tag}', f'{tag},"y"', "*"):
+            answer = asset(server, accept, if_none_match=condition)
+            assert answer.status_code == 304
+            assert answer.content == b""
+            assert answer.headers["etag"] == tag
+            assert answer.headers["vary"] == "accept-encoding"
+            assert "content-length" not in answer.headers
+        for condition in (tags[other], '"x"', tag.strip('"'), ""):
+            assert asset(server, accept, if_none_match=condition).status_code == 200
+
+
+def test_head_tells_of_a_file_what_get_does(server: RunningServer) -> None:
+    for accept, content in (("gzip", PACKED), ("identity", PLAIN)):
+        with server.connect() as connection:
+            connection.sendall(
+                b"HEAD /docs/swagger-ui.css HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+                b"accept-encoding: " + accept.encode() + b"\r\n\r\n"
+            )
+            head, _, body = b"".join(iter(lambda: connection.recv(1 << 16), b"")).partition(
+                b"\r\n\r\n"
+            )
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert f"content-length: {len(content)}".encode() in head
+        assert (b"content-encoding: gzip" in head) == (accept == "gzip")
+        assert body == b""
+
+
+def test_the_largest_file_is_inflated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    docs._copy.cache_clear()
+    calls: list[int] = []
+    inflate = gzip.decompress
+
+    def counted(content: bytes) -> bytes:
+        calls.append(len(content))
+        return inflate(content)
+
+    monkeypatch.setattr(gzip, "decompress", counted)
+    copies = {docs._copy("swagger-ui-bundle.js", docs.IDENTITY) for _ in range(3)}
+    assert len(copies) == len(calls) == 1
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "..%2f..%2fsettings.py", "x"])

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.errors import ExportError
-from export.read.documents import Fields
+from models.fields import Fields
+from models.manifest import ManifestError
 
 Component = dict[str, Any]
 
@@ -79,10 +79,10 @@ def parse_tokenizer(fields: Fields) -> Parts:
     """The parts of a tokenizer.json.
 
     Raises:
-        ExportError: a component is not BERT's, or a size is out of bounds.
+        ManifestError: a component is not BERT's, or a size is out of bounds.
     """
     if extra := sorted(set(fields.values) - _TOP):
-        raise ExportError(f"{fields.file} has a field that it should not have: {extra[0]}.")
+        raise ManifestError(f"{fields.file} has a field that it should not have: {extra[0]}.")
     _require_kind(fields, "pre_tokenizer", "BertPreTokenizer")
     _require_kind(fields, "decoder", "WordPiece", None)
     _require_kind(fields, "post_processor", "TemplateProcessing", "BertProcessing", None)
@@ -101,7 +101,7 @@ def _require_kind(fields: Fields, part: str, *allowed: str | None) -> None:
     kind = component.get("type") if isinstance(component, dict) else None
     if kind not in allowed:
         known = " or ".join(filter(None, allowed))
-        raise ExportError(f"The {part} of {fields.file} is {kind}; BERT's is {known}.")
+        raise ManifestError(f"The {part} of {fields.file} is {kind}; BERT's is {known}.")
 
 
 def _require_template(fields: Fields) -> None:
@@ -109,7 +109,7 @@ def _require_template(fields: Fields) -> None:
     component = fields.values.get("post_processor") or {}
     for name, template in TEMPLATE.items():
         if component.get("type") == "TemplateProcessing" and component.get(name) != template:
-            raise ExportError(
+            raise ManifestError(
                 f"The {name} template of {fields.file} is not BERT's [CLS] a [SEP], "
                 "with b [SEP] in segment 1 after it for pairs."
             )
@@ -124,9 +124,9 @@ def _model(fields: Fields) -> Fields:
     ):
         # The first versions of the format did not name the type.
         if (found := model.text(name, expected)) != expected:
-            raise ExportError(f"The {model.file} has {name} {found}; BERT's is {expected}.")
+            raise ManifestError(f"The {model.file} has {name} {found}; BERT's is {expected}.")
     if model.integer("max_input_chars_per_word", WORD_CHARS) > MAX_WORD_CHARS:
-        raise ExportError(f"The {model.file} allows words of over {MAX_WORD_CHARS} characters.")
+        raise ManifestError(f"The {model.file} allows words of over {MAX_WORD_CHARS} characters.")
     return model
 
 
@@ -134,12 +134,12 @@ def _vocabulary(model: Fields) -> dict[str, int]:
     pieces = Fields.wrap(model.values.get("vocab"), f"vocab of the {model.file}")
     for piece in pieces.values:
         if len(piece) > MAX_PIECE_CHARS:
-            raise ExportError(
+            raise ManifestError(
                 f"The {model.file} has a word piece of over {MAX_PIECE_CHARS} characters."
             )
         pieces.integer(piece, least=0)
     if not pieces.values or len(set(pieces.values.values())) != len(pieces.values):
-        raise ExportError(f"The {model.file} has no word pieces, or two with the same id.")
+        raise ManifestError(f"The {model.file} has no word pieces, or two with the same id.")
     return pieces.values
 
 
@@ -149,13 +149,13 @@ def _normalizer(value: object, file: str, *, nested: bool = False) -> Component:
     if kind == "Sequence" and not nested:
         members = fields.values.get("normalizers")
         if not isinstance(members, list) or len(members) > MAX_NORMALIZERS:
-            raise ExportError(f"The normalizer in {file} must list at most {MAX_NORMALIZERS}.")
+            raise ManifestError(f"The normalizer in {file} must list at most {MAX_NORMALIZERS}.")
         return {
             "type": kind,
             "normalizers": [_normalizer(member, file, nested=True) for member in members],
         }
     if kind not in _NORMALIZERS:
-        raise ExportError(f"The normalizer in {file} is {kind}, which Cloze does not accept.")
+        raise ManifestError(f"The normalizer in {file} is {kind}, which Cloze does not accept.")
     return {"type": kind} | {
         name: None
         if default is None and fields.values.get(name) is None
@@ -167,12 +167,12 @@ def _normalizer(value: object, file: str, *, nested: bool = False) -> Component:
 def _added_tokens(fields: Fields) -> tuple[Component, ...]:
     tokens = fields.values.get("added_tokens") or []
     if not isinstance(tokens, list) or len(tokens) > MAX_ADDED_TOKENS:
-        raise ExportError(f"{fields.file} must list at most {MAX_ADDED_TOKENS} added tokens.")
+        raise ManifestError(f"{fields.file} must list at most {MAX_ADDED_TOKENS} added tokens.")
     added: list[Component] = []
     for token in tokens:
         own = Fields.wrap(token, f"an added token in {fields.file}")
         if not 0 < len(content := own.text("content")) <= MAX_PIECE_CHARS:
-            raise ExportError(f"{own.file} is empty or over {MAX_PIECE_CHARS} characters.")
+            raise ManifestError(f"{own.file} is empty or over {MAX_PIECE_CHARS} characters.")
         flags = {flag: own.flag(flag, default=False) for flag in _ADDED_FLAGS}
         added.append({"id": own.integer("id", least=0), "content": content} | flags)
     return tuple(added)
