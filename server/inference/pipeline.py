@@ -123,6 +123,7 @@ class Pipeline:
             batch_tokens=batch_tokens(sessions.options, self.device),
             slots=resources.slots,
             run_alone=None if sessions.alone is None else sessions.alone.run,
+            run_bulk=sessions.usual.run_aside,
         )
 
     # --- the flow -----------------------------------------------------------------------------

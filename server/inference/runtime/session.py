@@ -4,15 +4,18 @@ Knows nothing of queues: `Session.run` is one call on the caller's thread, and s
 call it at once.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.manifest import GRAPH_FILE, ModelManifest
 from models.opening import open_session
 from server.inference.runtime.devices import Device, confirm_device, cpu_device
+from server.inference.runtime.low_priority import LowPriority
 from server.inference.runtime.packing import Batch, Encoding, Item, OutputSpec, Result
 
 
@@ -35,18 +38,31 @@ class Session:
         self.device = confirm_device(options.device, self._session.get_providers())
         self._inputs = frozenset(node.name for node in self._session.get_inputs())
         self._outputs = [node.name for node in self._session.get_outputs()]
+        self._own = threading.local()  # of each worker
         self._layers = manifest.layers
         self._max_tokens = manifest.max_tokens
 
     def run(self, items: Sequence[Item]) -> list[Result]:
-        """Run one batch: a result per item, in order.
+        """Run one batch: a result per item, in order."""
+        return self._run(items, self._session.run)
 
-        Heads that the model lacks have no inputs in the graph; their empty feeds are left out.
-        """
+    def run_aside(self, items: Sequence[Item]) -> list[Result]:
+        """`run`, of which what takes long makes way for all other threads."""
+        return self._run(items, self._compute_aside)
+
+    def _run(self, items: Sequence[Item], compute: Callable[..., list[Any]]) -> list[Result]:
+        """Heads that the model lacks have no inputs in the graph: such feeds are left out."""
         batch = Batch(items, self._layers)
         feeds = {name: feed for name, feed in batch.feeds().items() if name in self._inputs}
-        outputs = self._session.run(self._outputs, feeds)
+        outputs = compute(self._outputs, feeds)
         return batch.split(dict(zip(self._outputs, outputs, strict=True)))
+
+    def _compute_aside(self, *arguments: object) -> list[Any]:
+        """The session's own run alone: what holds the interpreter's lock is not to be held up."""
+        if not hasattr(self._own, "aside"):  # made by its worker, whose care for denormals it has
+            self._own.aside = LowPriority[list[Any]]()
+        aside: LowPriority[list[Any]] = self._own.aside
+        return aside.run(lambda: self._session.run(*arguments))
 
     def warm(self, outputs: Sequence[OutputSpec], tokens: int) -> None:
         """Run a batch of about `tokens` once that reads `outputs`, so that memory is in place."""

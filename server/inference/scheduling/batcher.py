@@ -11,6 +11,8 @@ There may be more workers than cores. While all cores are busy, another run make
 is worth it in two cases only: when it is large enough to be run economically, or when a small
 request would otherwise wait for bulk work. So bulk work never takes a worker that is over.
 
+Bulk work is run so that it makes way for everything else that wants a core.
+
 A batch that has the machine to itself, with nothing running beside it and nothing left waiting, may
 be run in another way, on all cores: nobody else could use them.
 """
@@ -70,9 +72,11 @@ class Batcher:
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
         run_alone: RunBatch | None = None,
+        run_bulk: RunBatch | None = None,
     ) -> None:
         self._run = run
-        self._run_alone = run_alone or run
+        self._run_alone = run_alone
+        self._run_bulk = run_bulk or run
         self._queue = ItemQueue(cost, max(SMALLEST_BUDGET, batch_tokens // 4))
         self._budget = batch_tokens
         self._cores = cores or workers  # runs that keep all of them busy
@@ -220,7 +224,9 @@ class Batcher:
             first = self._queue.first(started, bulk=len(self._runs) < self._cores)
             taken = self._queue.take(first, self._share(first.priority))
             tokens = sum([entry.tokens for entry in taken])
-            run = self._run if self._runs or len(self._queue) else self._run_alone
+            run = self._run_bulk if first.priority is self._queue.bulk else self._run
+            if self._run_alone is not None and not self._runs and not len(self._queue):
+                run = self._run_alone
             self._runs[thread] = _Run(started, first.priority, tokens)
             if self._may_begin():
                 self._ready.notify()

@@ -82,6 +82,7 @@ def make(watched: Watched) -> Iterator[Make]:
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
         run_alone: Watched | None = None,
+        run_bulk: Watched | None = None,
     ) -> Batcher:
         batcher = Batcher(
             watched,
@@ -91,6 +92,7 @@ def make(watched: Watched) -> Iterator[Make]:
             cores=cores,
             slots=slots,
             run_alone=run_alone,
+            run_bulk=run_bulk,
         )
         batcher.start()
         made.append(batcher)
@@ -224,6 +226,21 @@ def test_a_batch_that_has_the_machine_to_itself_is_run_as_such(
         await batcher.submit(texts(40, length=30), soon())  # several batches; the last may be alone
         assert len(watched.batches) > 1
         assert sum(len(batch) for batch in lone.batches + watched.batches) == 45
+
+    run(work())
+
+
+def test_bulk_work_is_run_in_a_way_of_its_own(
+    make: Make, watched: Watched, cloze_session: Session
+) -> None:
+    aside = Watched(cloze_session)
+
+    async def work() -> None:
+        batcher = make(workers=2, batch_tokens=128, run_bulk=aside)
+        small, bulk = texts(2, length=8, seed=1), texts(12, length=16, seed=2)
+        await asyncio.gather(batcher.submit(bulk, soon()), batcher.submit(small, soon()))
+        assert sum(len(batch) for batch in aside.batches) == len(bulk)
+        assert sum(len(batch) for batch in watched.batches) == len(small)
 
     run(work())
 
