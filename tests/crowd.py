@@ -1,6 +1,7 @@
 """Connections that send pairs of long texts, each again when it has its answer -> a busy server.
 
-Usage: python -m tests.crowd PORT CONNECTIONS; it goes on until it is ended, and says when it began.
+Usage: python -m tests.crowd PORT CONNECTIONS obeys|insists; it goes on until it is ended, and says
+when it began. Who is refused obeys Retry-After, or insists after a twentieth of a second.
 """
 
 from __future__ import annotations
@@ -12,29 +13,37 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import uvloop
+
 from tests.running_server import REPOSITORY
 
 TEXT = "the people of the town walked through the market and talked about the weather " * 16
 BODY = json.dumps({"inputs": {"text": TEXT, "text_pair": TEXT}}).encode()
 HEAD = f"POST /nsp HTTP/1.1\r\nHost: cloze\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
-REFUSED_S = 0.05  # until the next try; whoever obeys Retry-After waits longer
+INSISTS_S = 0.05
 
 
-async def ask(port: int) -> None:
+async def ask(port: int, obeys: bool) -> None:
     """One connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while True:
         writer.write(HEAD + BODY)
         head = await reader.readuntil(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length: ")[2].split()[0]
-        await reader.readexactly(int(length))
+        await reader.readexactly(field(head, b"content-length"))
         if b" 429 " in head[:16]:
-            await asyncio.sleep(REFUSED_S)
+            await asyncio.sleep(field(head, b"retry-after") if obeys else INSISTS_S)
 
 
-async def main(port: int, connections: int) -> None:
+def field(head: bytes, name: bytes) -> int:
+    """The number in a field of an answer's head."""
+    return int(head.lower().partition(name + b": ")[2].split()[0])
+
+
+async def main(port: str, connections: str, manner: str) -> None:
     """All of them."""
-    asked = [asyncio.create_task(ask(port)) for _ in range(connections)]
+    asked = [
+        asyncio.create_task(ask(int(port), manner == "obeys")) for _ in range(int(connections))
+    ]
     await asyncio.sleep(1)
     sys.stdout.write("begun\n")
     sys.stdout.flush()
@@ -42,9 +51,9 @@ async def main(port: int, connections: int) -> None:
 
 
 @contextmanager
-def crowded(port: int, connections: int) -> Iterator[None]:
+def crowded(port: int, connections: int, manner: str) -> Iterator[None]:
     """Crowds a server for as long as this is open."""
-    command = [sys.executable, "-m", "tests.crowd", str(port), str(connections)]
+    command = [sys.executable, "-m", "tests.crowd", str(port), str(connections), manner]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -56,4 +65,4 @@ def crowded(port: int, connections: int) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:])))
+    uvloop.run(main(*sys.argv[1:]))
