@@ -7,8 +7,12 @@ serving := .venv/bin/python
 exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
+auditing := .venv-audit/bin
 
-.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers plots info test test-all test-container check format docs lock clean
+LOCK := serve
+SBOM := cloze-$(LOCK).cdx.json
+
+.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers plots info test test-all test-container check format docs lock audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,8 +76,19 @@ docs: .venv-dev/.installed  ## write the pages that are generated from the sourc
 lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgrade for newer ones
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)
 
+audit: .venv-audit/.installed  ## look for known vulnerabilities in the lock files; ARGS="--ignore-vuln ID"
+	@PATH="$(CURDIR)/$(auditing):$$PATH" scripts/audit.sh $(ARGS)
+
+# Dated as its commit, so that one commit has one SBOM. A lock does not say what needs what: no graph.
+sbom: .venv-audit/.installed  ## requirements/serve.txt -> cloze-serve.cdx.json; LOCK=serve-cuda for GPUs
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(auditing)/python \
+		-W ignore::UserWarning:cyclonedx.model.bom -m cyclonedx_py requirements \
+		--pyproject pyproject.toml --sv 1.6 --of JSON --validate \
+		--output-reproducible --output-file $(SBOM) requirements/$(LOCK).txt
+	@echo "$(SBOM): CycloneDX 1.6"
+
 clean:  ## remove the environments and caches
-	rm -rf .venv .venv-cuda .venv-export .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-cuda .venv-export .venv-audit .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.installed: requirements/serve.txt
 	@scripts/install.sh serve .venv
@@ -83,6 +98,9 @@ clean:  ## remove the environments and caches
 
 .venv-export/.installed: requirements/export.txt
 	@scripts/install.sh export .venv-export
+
+.venv-audit/.installed: requirements/audit.txt
+	@scripts/install.sh audit .venv-audit
 
 .venv-training/.installed: requirements/training.txt requirements/torch-cpu.txt requirements/torch.txt
 	@scripts/install.sh training .venv-training

@@ -37,6 +37,7 @@ lock test "$CUDA_EXCLUDES" --group test --no-emit-package torch "$@"
 lock serve "$SERVE_EXCLUDES" --group serve --constraints requirements/test.txt "$@"
 lock serve-cuda "$SERVE_EXCLUDES" --group serve-cuda --constraints requirements/test.txt "$@"
 lock export "" --group export --constraints requirements/test.txt "$@"
+lock audit "" --group audit --constraints requirements/test.txt "$@"
 lock training "$CUDA_EXCLUDES" --group training --no-emit-package torch \
     --constraints requirements/test.txt "$@"
 

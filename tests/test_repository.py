@@ -162,7 +162,9 @@ def test_benchmarks_run_in_the_serving_install() -> None:
     assert third_party_of(set(files("benchmarks/*.py")) - apart) <= declared("serve")
 
 
-@pytest.mark.parametrize("lock", ["serve", "serve-cuda", "export", "training", "test", "torch"])
+@pytest.mark.parametrize(
+    "lock", ["serve", "serve-cuda", "export", "audit", "training", "test", "torch"]
+)
 def test_every_locked_package_has_a_hash_and_no_address(lock: str) -> None:
     text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()
     pins = re.findall(r"^[a-z][^#\n]*==.*\n(.*)", text, flags=re.MULTILINE)

@@ -142,8 +142,15 @@ class Buildah:
         certificates = os.environ.get("SSL_CERT_FILE")
         if certificates:  # a network with an authority of its own: the build must trust it too
             options += ["--volume", f"{certificates}:/etc/ssl/certs/ca-certificates.crt:ro"]
-        self.buildah("build", *options, "--pull-never", "--tag", IMAGE, ".")
+        self.buildah("build", *options, *self.pinned(), "--pull-never", "--tag", IMAGE, ".")
         self.container = self.buildah("from", "--pull-never", IMAGE)
+
+    def pinned(self) -> list[str]:
+        """Name the base image by its digest, as who pins it does; Docker builds on the default."""
+        image = ("--type", "image", "--format", "{{.FromImageDigest}}", BASE_IMAGE)
+        repository, _, _ = BASE_IMAGE.rpartition(":")
+        digest = self.buildah("inspect", *image)
+        return ["--build-arg", f"PYTHON_IMAGE={repository}@{digest}"]
 
     def config(self) -> dict[str, object]:
         description = json.loads(self.buildah("inspect", "--type", "image", IMAGE))

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,22 @@ def test_service_is_hardened() -> None:
 
 def test_service_is_limited() -> None:
     assert {"mem_limit", "memswap_limit", "cpus", "pids_limit"} <= set(service())
+
+
+def test_limit_on_open_files_leaves_the_connections_that_are_documented() -> None:
+    files = service()["ulimits"]["nofile"]
+    program = (
+        "from server.process.protocol import bounded\n"
+        "from server.settings import Connections\n"
+        "print(bounded(Connections()).bounds.max_connections)"
+    )
+    limited = f"ulimit -n {files} && exec {shlex.quote(sys.executable)} -c '{program}'"
+    most = subprocess.run(
+        ["bash", "-c", limited], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert 1000 < int(most) < files
+    page = (REPOSITORY / "docs" / "deploy.md").read_text()
+    assert f"the {files} open files of `docker-compose.yml` leave {most} connections" in page
 
 
 def test_models_are_mounted_where_the_image_looks_and_read_only() -> None:
