@@ -15,7 +15,6 @@ DOCUMENTED = frozenset({200, 400, 404, 405, 408, 413, 414, 422, 429, 431, 501, 5
 # the most that is accepted.
 SIZES = {"2 KB": 1_900, "60 KB": 60_000, "2 MB": 1_890_000}
 MOST_VALUES, PARTS = 65_000, 480  # of a body, where 65,536 are allowed; of a text in a list
-FIRST = (("", ""), ("a string, then ", '"a",'))
 _MADE = json.loads(Path(__file__).with_suffix(".json").read_text())
 TEXTS, VALUES, ROUTES = _MADE["texts"], _MADE["values"], _MADE["routes"]
 _LONG = {"16,000 marks": "!" * 16_000, "usual text": "a fairly usual text of some words " * 110}
@@ -36,8 +35,7 @@ class Request:
     right: frozenset[int] = DOCUMENTED
     burst: int = 50
     head: str = ""
-    wire: bytes = b""
-    """What is sent in place of a usual request."""
+    wire: bytes = b""  # in place of a usual request
 
     @property
     def bytes(self) -> bytes:
@@ -65,7 +63,8 @@ def of_route(route: str, path: str) -> Iterator[tuple[str, Request]]:
                 parts = [item.replace("$", unit * max(1, times // PARTS))] * min(times, PARTS)
                 body = f'{{"{field}":[{",".join(parts)}]{asked}}}'
                 yield f"{label}, in a list", Request(path, body.encode())
-    fields = product(ROUTES[route]["fields"], FIRST, VALUES.items())
+    firsts = (("", ""), ("a string, then ", '"a",'))
+    fields = product(ROUTES[route]["fields"], firsts, VALUES.items())
     for place, (first, begin), (name, unit) in fields:
         for size in ("60 KB", "2 MB") if place == field and not first else ("60 KB",):
             times = min(SIZES[size] // (len(unit) + 1), MOST_VALUES // (1 + unit.count("[")))
@@ -73,16 +72,15 @@ def of_route(route: str, path: str) -> Iterator[tuple[str, Request]]:
             outer, _, inner = place.rpartition(".")
             made = f'"{outer}":{{"{inner}":{value}}}' if outer else f'"{inner}":{value}'
             plain = "" if place == field else f'"{field}":{item.replace("$", "a")},'
-            label = f"{route} {size} of {first}{name} as {place}"
-            yield label, Request(path, f"{{{plain}{made}}}".encode())
+            made = f"{{{plain}{made}}}"
+            yield f"{route} {size} of {first}{name} as {place}", Request(path, made.encode())
 
 
-def of_sockets() -> Iterator[tuple[str, Request]]:
-    """What a request may look like on its way, whatever it asks."""
-    for name, pieces in _MADE["sockets"].items():
-        yield f"socket: {name}", Request("", b"", wire=joined(pieces))
-
-
+# What may be sent on a connection, whatever it asks.
+SOCKETS = {
+    f"socket: {name}": Request("", b"", wire=joined(pieces))
+    for name, pieces in _MADE["sockets"].items()
+}
 NAMED = {
     name: Request(path, joined(pieces), frozenset(right), *more)
     for name, (path, right, pieces, *more) in _MADE["named"].items()

@@ -22,15 +22,14 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks import cloze
-from benchmarks.attacks import NAMED, ROUTES, Request, of_route, of_sockets
+from benchmarks.attacks import NAMED, ROUTES, SOCKETS, Request, of_route
 from benchmarks.harness import names, require_known
 from benchmarks.machine import conditions, core_list, leave
 from benchmarks.subjects import ANSWER_LIMIT_S, Server, Subject, fetch, running
 
 PAUSE_S = 0.002  # between two questions whether the server lives
 MOST_STALL_S, MOST_MB = 0.02, 67.1  # of one attack: 20 ms, and 64 MiB
-REPEATS = 3  # of one that seems to be beyond that: other programs only ever add to it
-WORST = 10
+REPEATS, WORST = 3, 10  # of one that seems to be beyond that, as other programs add to it; shown
 HEAD = "| sent | bytes | answers | tokens | ms | stall, ms | ms/KB | CPU, s | ms/KB | MB |\n"
 HEAD += "|---" * 10 + "|"
 
@@ -126,7 +125,7 @@ def made_for(url: str, routes: Sequence[str]) -> Iterator[tuple[str, Request]]:
     info = json.loads(fetch(url, "GET", "/info")[1])
     for route in routes:
         if route == "sockets":
-            yield from of_sockets()
+            yield from SOCKETS.items()
             continue
         paths = (f"/models/{name}" for name in (info["model"], *info["models"]))
         infos = ((path, json.loads(fetch(url, "GET", f"{path}/info")[1])) for path in paths)
