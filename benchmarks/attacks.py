@@ -76,7 +76,6 @@ def of_route(route: str, path: str) -> Iterator[tuple[str, Request]]:
             yield f"{route} {size} of {first}{name} as {place}", Request(path, made.encode())
 
 
-# What may be sent on a connection, whatever it asks.
 SOCKETS = {
     f"socket: {name}": Request("", b"", wire=joined(pieces))
     for name, pieces in _MADE["sockets"].items()
