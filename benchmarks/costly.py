@@ -1,268 +1,193 @@
 """`make bench-costly`: requests that ask for most in fewest bytes -> what each costs the server.
 
-Each is sent alone, and then in a burst beside a client of short requests, whose latency is measured
-without and with them. A right answer is an answer within the price, or a refusal.
+Each is sent alone, and the worst in bursts: with `--attacks` of all that `benchmarks.attacks` makes
+for some routes. A process beside it asks for /livez all the time: the longest that it waits is the
+longest for which nobody is answered. A right answer is one within the price, or a refusal.
 """
 
 import argparse
 import asyncio
 import json
+import multiprocessing
+import os
 import statistics
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks import cloze
+from benchmarks.attacks import NAMED, ROUTES, SOCKETS, Request, of_route
 from benchmarks.harness import names, require_known
-from benchmarks.load.latencies import LatencySummary
-from benchmarks.load.offer import Stream, offer
 from benchmarks.machine import conditions, core_list, leave
-from benchmarks.programs import Program
-from benchmarks.subjects import Server, running
+from benchmarks.subjects import ANSWER_LIMIT_S, Server, Subject, fetch, running
 
-MASK = "[MASK] "
-SHORT = ("/fill-mask", '{"inputs": "Paris is the [MASK] of France."}')
-WARM_S, LEAD_S = 0.2, 0.5  # before the short client is measured, and before a burst beside it
-SAMPLE_S = 0.02  # between two looks at the server's memory
-ANSWER_LIMIT_S = 120
-
-
-@dataclass(frozen=True)
-class Costly:
-    """One request, how often it is sent at a time, and which answers to it are right."""
-
-    path: str
-    body: bytes
-    right: frozenset[int]
-    burst: int = 50
-    timeout_ms: int | None = None
-
-    @property
-    def bytes(self) -> bytes:
-        """The request as it goes over the wire; the server closes the connection after it."""
-        head = f"POST {self.path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n"
-        if self.timeout_ms:
-            head += f"x-request-timeout-ms: {self.timeout_ms}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\n\r\n"
-        return head.encode() + self.body
+PAUSE_S = 0.002  # between two questions whether the server lives
+MOST_STALL_S, MOST_MB = 0.02, 67.1  # of one attack: 20 ms, and 64 MiB
+REPEATS, WORST = 3, 10  # of one that seems to be beyond that, as other programs add to it; shown
+HEAD = "| sent | bytes | answers | tokens | ms | stall, ms | ms/KB | CPU, s | ms/KB | MB |\n"
+HEAD += "|---" * 10 + "|"
 
 
-def fill(inputs: object, **parameters: object) -> bytes:
-    """The body of a fill-mask request."""
-    body = {"inputs": inputs, "parameters": parameters}
-    return json.dumps(body, separators=(",", ":")).encode()
+Outcomes = Sequence[tuple[int, int]]  # status, 0 where no answer came, and tokens computed
 
 
-def words(count: int) -> list[str]:
-    """Words of several word pieces each, no two alike."""
-    return [f"qz{number}x" for number in range(count)]
+class Toll(NamedTuple):
+    """What a request took, or a burst of them; the last three are figures of the server."""
 
-
-OK, REFUSED, FULL = frozenset({200}), frozenset({422}), frozenset({429})
-NOT_ANSWERED = REFUSED | FULL
-LATE = frozenset({408, 504})
-TEXTS = json.dumps({"inputs": ["a fairly usual text of some words " * 110] * 500}).encode()
-
-REQUESTS = {
-    "200 masks x 200 words": Costly(
-        "/fill-mask", fill(MASK * 200, targets=words(200)), NOT_ANSWERED
-    ),
-    "508 masks x 1000 words": Costly(
-        "/fill-mask", fill(MASK * 508, targets=words(1000)), NOT_ANSWERED
-    ),
-    "255 masks x words of 255 pieces": Costly(
-        "/fill-mask", fill(MASK * 255, targets=["!" * 255, "?" * 255]), REFUSED
-    ),
-    "333 masks x a word of 100 KB": Costly(
-        "/fill-mask", fill(MASK * 333, targets=["a!" * 50_000]), REFUSED
-    ),
-    "64 texts x 1000 words": Costly(
-        "/fill-mask", fill([MASK] * 64, targets=words(1000)), NOT_ANSWERED
-    ),
-    "512 lists of words": Costly(
-        "/fill-mask", fill(["[MASK]"] * 512, targets=[["a", "b"] * 450] * 512), NOT_ANSWERED
-    ),
-    "50 masks x top_k 200": Costly("/fill-mask", fill(MASK * 50, top_k=200), OK | FULL),
-    "508 masks x top_k 1000": Costly("/fill-mask", fill(MASK * 508, top_k=1000), NOT_ANSWERED),
-    "17000 blanks": Costly("/embed", json.dumps({"inputs": "a" + " " * 17_000 + "b"}).encode(), OK),
-    "17000 newlines": Costly(
-        "/fill-mask", fill("Paris is the [MASK]" + "\n" * 17_000 + "of France."), OK
-    ),
-    "17000 emoji": Costly(
-        "/embed", json.dumps({"inputs": "\U0001f600" * 17_000}).encode(), OK | REFUSED
-    ),
-    "2 MB to tokenize": Costly(
-        "/tokenize", json.dumps({"inputs": ["!" * 16_000] * 120}).encode(), NOT_ANSWERED | LATE
-    ),
-    "2 MB lists in 1 ms": Costly("/embed", TEXTS, LATE | FULL, burst=500, timeout_ms=1),
-    "2 MB lists": Costly("/embed", TEXTS, NOT_ANSWERED),
-}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one request."""
-
-    status: int
+    outcomes: Outcomes
     seconds: float
-    size: int
+    stall_s: float
+    cpu_s: float
+    peak_mb: float
 
 
-async def send(address: tuple[str, int], request: bytes) -> Outcome:
-    """Send one request on a connection of its own; status 0 where none came."""
-    begun = time.perf_counter()
-    status = size = 0
-    writer = None
-    try:
+async def send(address: tuple[str, int], request: bytes) -> tuple[int, int]:
+    """Send it on a connection of its own, and read the answer to its end."""
+    status = tokens = 0
+    with suppress(OSError):  # closed or reset; a time-out is one too
         async with asyncio.timeout(ANSWER_LIMIT_S):
             reader, writer = await asyncio.open_connection(*address)
             writer.write(request)
-            head = await reader.readline()
+            head = await reader.read(1 << 16)
             status = int(head.split()[1]) if head else 0
-            size = len(head)
-            while part := await reader.read(1 << 20):
-                size += len(part)
-    except OSError:  # closed or reset; a time-out is one too
-        pass
-    finally:
-        if writer is not None:
+            tokens = int(head.partition(b"x-compute-tokens: ")[2].partition(b"\r")[0] or 0)
+            while await reader.read(1 << 20):
+                pass
             writer.close()
-    return Outcome(status, time.perf_counter() - begun, size)
+    return status, tokens
 
 
-class Burst:
-    """Sends a request so many times at once, on connections of their own."""
-
-    def __init__(self, url: str, costly: Costly) -> None:
-        self._address = address_of(url)
-        self._costly = costly
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-        self.outcomes: list[Outcome] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
-
-    async def _run(self) -> None:
-        await asyncio.sleep(WARM_S + LEAD_S)
-        request = self._costly.bytes
-        burst = [send(self._address, request) for _ in range(self._costly.burst)]
-        self.outcomes = await asyncio.gather(*burst)
+def watch(address: tuple[str, int], worst: Any, asked: Any) -> None:
+    """Ask whether the server lives, for ever; note the longest wait, and how often it was asked."""
+    with suppress(PermissionError):
+        os.nice(-10)
+    connection = HTTPConnection(*address)
+    while True:
+        begun = time.perf_counter()
+        connection.request("GET", "/livez")
+        connection.getresponse().read()
+        worst.value = max(worst.value, time.perf_counter() - begun)
+        asked.value += 1
+        time.sleep(PAUSE_S)
 
 
-def address_of(url: str) -> tuple[str, int]:
-    """Host and port of a URL."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or 80
+class Attacker:
+    """Sends requests to a server, each when those before are over."""
+
+    def __init__(self, server: Subject) -> None:
+        if not isinstance(server, Server):
+            raise TypeError(f"expected a server, found {type(server).__name__}")
+        self.url, self._program = server.url, server.program
+        self._address = urlsplit(server.url).hostname or "", urlsplit(server.url).port or 80
+        self._worst, self._asked = (multiprocessing.Value("d", 0.0) for _ in range(2))
+        self._calm_s = self._rate = 0.0
+        watcher = (self._address, self._worst, self._asked)
+        multiprocessing.Process(target=watch, args=watcher, daemon=True).start()
+        self.toll(next(iter(NAMED.values())))  # whatever is done once is done now
+        calm = [self._toll(lambda: asyncio.sleep(0.2, [])) for _ in range(15)]
+        self._calm_s = statistics.median(toll.stall_s for toll in calm)
+        self._rate = statistics.mean(toll.cpu_s / toll.seconds for toll in calm)
+        print(f"- unattacked: {self._calm_s * 1000:.1f} ms, {self._rate:.2f} cores\n")
+
+    def toll(self, request: Request, times: int = 1) -> Toll:
+        """What so many at once take; of one that seems to take too much the median of a few."""
+
+        async def act() -> Outcomes:
+            return await asyncio.gather(*[send(self._address, request.bytes) for _ in range(times)])
+
+        tolls = [self._toll(act)]
+        if times == 1 and (tolls[0].stall_s > MOST_STALL_S or tolls[0].peak_mb > MOST_MB):
+            tolls += [self._toll(act) for _ in range(REPEATS - 1)]
+        figures = zip(*[toll[1:] for toll in tolls], strict=True)
+        return Toll(tolls[0].outcomes, *map(statistics.median, figures))
+
+    def _toll(self, act: Callable[[], Any]) -> Toll:
+        held = self._program.peak_mb(forget=True)
+        self._worst.value, begun, spent = 0.0, time.perf_counter(), self._program.cpu_s()
+        outcomes = asyncio.run(act())
+        seconds, asked = time.perf_counter() - begun, self._asked.value
+        while self._asked.value < asked + 2:  # the answer that is waited for now, and one more
+            self._program.require_running()
+            time.sleep(PAUSE_S)
+        spent = self._program.cpu_s() - spent - self._rate * (time.perf_counter() - begun)
+        stall, peak = max(0.0, self._worst.value - self._calm_s), self._program.peak_mb() - held
+        return Toll(outcomes, seconds, stall, max(0.0, spent), peak)
 
 
-@contextmanager
-def peak_memory(program: Program) -> Iterator[list[float]]:
-    """Gather the memory of a program, in 10^6 bytes, for as long as this is open."""
-    seen = [program.memory_mb()]
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(SAMPLE_S):
-            seen.append(program.memory_mb())
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
+def made_for(url: str, routes: Sequence[str]) -> Iterator[tuple[str, Request]]:
+    """All attacks on some routes, of models that answer them: the default one if it does."""
+    info = json.loads(fetch(url, "GET", "/info")[1])
+    for route in routes:
+        if route == "sockets":
+            yield from SOCKETS.items()
+            continue
+        paths = (f"/models/{name}" for name in (info["model"], *info["models"]))
+        infos = ((path, json.loads(fetch(url, "GET", f"{path}/info")[1])) for path in paths)
+        path = "" if route.startswith("/v1") else next(p for p, i in infos if route in i["tasks"])
+        yield from of_route(route, path + route)
 
 
-def short_client(server: Server, seconds: float) -> LatencySummary:
-    """A client that has one short request under way all the time."""
-    offered = offer(server.url, {"short": Stream([SHORT])}, warm_s=WARM_S, seconds=seconds)
-    return offered.streams["short"]
+def report(attacker: Attacker, made: Iterable[tuple[str, Request]]) -> Iterator[str]:
+    """What each took, what took most for its bytes, and bursts of what took most."""
+    sent, worst = [], dict[str, Request]()
+    yield HEAD
+    for name, request in made:
+        sent.append((name, request, attacker.toll(request)))
+        yield row(*sent[-1])
+    for figure in ("stall_s", "cpu_s", "peak_mb"):
+        largest = max(sent, key=lambda one: getattr(one[2], figure))
+        sent.sort(key=lambda one: -getattr(one[2], figure) / len(one[1].bytes))
+        worst |= {name: request for name, request, _ in (largest, *sent[: WORST // 3])}
+        yield f"\nof {len(sent)}, those of most {figure} for their bytes:\n\n{HEAD}"
+        yield from [row(*one) for one in sent[:WORST]]
+    yield f"\nbursts of the worst:\n\n{HEAD}"
+    for name, request in worst.items():
+        yield row(f"{request.burst} × {name}", request, attacker.toll(request, request.burst))
 
 
-def alone(server: Server, costly: Costly) -> str:
-    """Send it by itself, three times: status, time and size of the answer, memory that it took."""
-    address = address_of(server.url)
-    with peak_memory(server.program) as memory:
-        outcomes = [asyncio.run(send(address, costly.bytes)) for _ in range(3)]
-    statuses = {outcome.status for outcome in outcomes}
-    spent = statistics.median(outcome.seconds for outcome in outcomes)
+def row(name: str, request: Request, toll: Toll) -> str:
+    """A line of the table."""
+    kb, statuses = len(request.bytes) / 1000, Counter(status for status, _ in toll.outcomes)
+    answers = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
+    wrong = "" if set(statuses) <= request.right else " WRONG"
+    fell = "FELL " if toll.stall_s > MOST_STALL_S or toll.peak_mb > MOST_MB else ""
+    tokens, stall, cpu = sum(n for _, n in toll.outcomes), toll.stall_s * 1000, toll.cpu_s * 1000
     return (
-        f"{marked(statuses, costly)} | {spent * 1000:.1f} | {outcomes[0].size:,} | "
-        f"{max(memory) - memory[0]:+.0f}"
+        f"| {fell}{name} | {kb * 1000:,.0f} | {answers}{wrong} | {tokens:,} | "
+        f"{toll.seconds * 1000:.0f} | {stall:.1f} | {stall / kb:.2f} | {toll.cpu_s:.2f} | "
+        f"{cpu / kb:.2f} | {toll.peak_mb:+.0f} |"
     )
-
-
-def beside(server: Server, costly: Costly, seconds: float) -> str:
-    """Send a burst of it beside a client of short requests."""
-    before = short_client(server, seconds)
-    with peak_memory(server.program) as memory, Burst(server.url, costly) as burst:
-        during = short_client(server, seconds)
-    statuses = Counter(outcome.status for outcome in burst.outcomes)
-    shown = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
-    ratio = during.p99_ms / before.p99_ms
-    wrong = "" if set(statuses) <= costly.right else " WRONG"
-    return (
-        f"{shown}{wrong} | {before.p99_ms:.1f} | {during.p99_ms:.1f} | {ratio:.1f} | "
-        f"{max(memory) - memory[0]:+.0f}"
-    )
-
-
-def marked(statuses: set[int], costly: Costly) -> str:
-    """Statuses, and whether one is not a right answer."""
-    shown = ", ".join(map(str, sorted(statuses)))
-    return shown if statuses <= costly.right else f"{shown} WRONG"
-
-
-def report(server: Server, chosen: Sequence[str], seconds: float) -> Iterator[str]:
-    """The table, line by line as it is measured."""
-    yield (
-        "| request | its bytes | alone: status | ms | answer, bytes | MB | beside: answers | "
-        "p99 without, ms | p99 with | ratio | MB |"
-    )
-    yield "|---" * 11 + "|"
-    for name in chosen:
-        costly = REQUESTS[name]
-        first = alone(server, costly)
-        yield f"| {name} | {len(costly.body):,} | {first} | {beside(server, costly, seconds)} |"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costly", description=__doc__)
-    add = parser.add_argument
-    add("--only", type=names, default=tuple(REQUESTS), help=f"of: {', '.join(REQUESTS)}")
-    add(
-        "--seconds",
-        type=float,
-        default=5.0,
-        help="of the short client, beside which a burst is sent",
-    )
+    add, known = parser.add_argument, (*ROUTES, "sockets")
+    add("--only", type=names, default=tuple(NAMED), help=f"of: {', '.join(NAMED)}")
+    add("--attacks", type=names, help=f"instead of these; on: {', '.join(known)}")
+    add("--models", type=Path, default=cloze.DEFAULT_MODEL.parent, help="folder of model folders")
     add("--cores", type=core_list, default=[0, 1], help="of the server")
     options = parser.parse_args()
-    require_known("--only", options.only, REQUESTS)
+    require_known("--only", options.only, NAMED)
+    require_known("--attacks", options.attacks or (), known)
     leave(options.cores)
-    for name, value in conditions(options.cores).items():
-        print(f"- {name}: {value}")
-    with ExitStack() as stack:
-        logs = Path(stack.enter_context(TemporaryDirectory()))
-        subject = stack.enter_context(running(cloze.server("cloze"), options.cores, logs))
-        if not isinstance(subject, Server):
-            raise TypeError(f"expected a server, found {type(subject).__name__}")
-        with subject.awake():
-            for line in report(subject, options.only, options.seconds):
-                print(line, flush=True)
+    print("\n".join(f"- {name}: {value}" for name, value in conditions(options.cores).items()))
+    spec = cloze.server("cloze", "--models", str(options.models))
+    with (
+        TemporaryDirectory() as logs,
+        running(spec, options.cores, Path(logs)) as server,
+        server.awake(),
+    ):
+        attacker, chosen = Attacker(server), [(name, NAMED[name]) for name in options.only]
+        made = made_for(attacker.url, options.attacks) if options.attacks else chosen
+        for line in report(attacker, made):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

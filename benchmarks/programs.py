@@ -84,6 +84,13 @@ class Program:
                 kib += int(rollup.partition("\nPss:")[2].split()[0])
         return kib * 1024 / 1e6
 
+    def peak_mb(self, *, forget: bool = False) -> float:
+        """Return the most resident memory of its first process so far, or now and from now on."""
+        if forget:
+            Path(f"/proc/{self.number}/clear_refs").write_text("5")
+        status = Path(f"/proc/{self.number}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
     def require_running(self) -> None:
         """Raise `RuntimeError`, with the end of its log, if it has ended."""
         if self._process.poll() is not None:

@@ -26,7 +26,7 @@ MAX_VALUES: Final = 65_536  # of a body, and of its strings; a million of them t
 _LONG_RUN: Final = b"0" * 20
 _LONGEST_RUN: Final = b"0" * 400  # no number of 64 bits has as many, and reading them takes long
 _DIGITS_AS_ZEROS: Final = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
-_LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{20,}+(?![.eE])")
+_ZEROS: Final = re.compile(rb"0+")
 _JSON_TYPE: Final = re.compile(rb"application/(?:json|[a-z0-9.+-]+\+json)", re.IGNORECASE)
 _CHARSET: Final = re.compile(rb'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
@@ -77,7 +77,7 @@ def parse_json(raw: bytes) -> object:
         outside = _outside_strings(raw)
         if _has_run(outside, _LONGEST_RUN):
             raise InvalidJson(f"The body holds a number of {len(_LONGEST_RUN)} digits or more.")
-        if _has_run(outside, _LONG_RUN) and _LONG_INTEGER.search(outside):
+        if _has_long_integer(outside):
             raise InvalidJson("The body holds an integer beyond 64 bits.")
     try:
         value: object = orjson.loads(raw)
@@ -95,6 +95,22 @@ def _brackets(raw: bytes) -> int:
 def _has_run(raw: bytes, zeros: bytes) -> bool:
     """Whether so many digits stand in a row; a regular expression would take far longer to tell."""
     return zeros in raw.translate(_DIGITS_AS_ZEROS)
+
+
+def _has_long_integer(outside: bytes) -> bool:
+    """Whether one of the long runs of digits is a whole number, no part of a fraction or exponent.
+
+    The runs are looked for one by one: a regular expression would keep the interpreter's lock, and
+    so everybody else, until the last one.
+    """
+    zeros, end = outside.translate(_DIGITS_AS_ZEROS), 0
+    while (start := zeros.find(_LONG_RUN, end)) >= 0:
+        run = _ZEROS.match(zeros, start)
+        end = run.end() if run else len(zeros)
+        before = outside[max(0, start - 2) : start].removesuffix(b"-")[-1:] or b" "
+        if before not in b".eE+-" and (outside[end : end + 1] or b" ") not in b".eE":
+            return True
+    return False
 
 
 def _outside_strings(raw: bytes) -> bytes:

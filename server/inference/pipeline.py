@@ -46,7 +46,7 @@ Out = TypeVar("Out")
 PipelineStats = BatcherStats
 
 # What is done on the event loop itself, since a hop to a thread costs as much: some 2 ms at most.
-SMALL: Final = Price(characters=2000, tokens=4096, answer_bytes=64_000)
+SMALL: Final = Price(characters=2000, tokens=512, answer_bytes=64_000)
 FOREVER_S: Final = 3600.0  # deadline of a caller that named none
 
 

@@ -9,7 +9,7 @@ kept: looking them up takes a fraction of the time of finding them. Knows nothin
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ CHARACTERS_PER_TOKEN = 32  # English has 4 to 5; beyond this a text is refused o
 SHORT_CHARACTERS = 2000  # about 2 ms; the interpreter's lock may be held for so long
 CACHED_WORDS = 1 << 15  # of running English nine in ten words are among so many; some 8 MB
 LONGEST_CACHED = 32  # characters
+STRETCH = 1 << 14  # characters of a long text that are read in one go, up to the next blank
+LONGEST_STRETCH = 1 << 16
 # What BERT's normaliser makes a blank of; other white space is among the control characters that it
 # removes.
 _BLANKS = (
@@ -149,20 +151,55 @@ class Tokenizer:
         rest = text[-over:] if cut == "right" else text[:over]
         return Pieces(self._read(squeezed(kept), param), cut=True, rest=rest)
 
-    def located(self, text: str, max_tokens: int | None, *, truncate: bool, param: str) -> Located:
-        """`pieces` with their places; where `max_tokens` is None, of a text of any length."""
+    def located(
+        self,
+        text: str,
+        max_tokens: int | None,
+        *,
+        truncate: bool,
+        param: str,
+        so_far: Callable[[int], None] | None = None,
+    ) -> Located:
+        """`pieces` with their places; where `max_tokens` is None, of a text of any length.
+
+        That is read in stretches. `so_far` is told between them how many pieces there are, and
+        raises if they are too many.
+        """
         require_unicode(text, param)
         kept = text
         if max_tokens is not None and len(text) > max_tokens * CHARACTERS_PER_TOKEN:
             kept = _leading(text, max_tokens * CHARACTERS_PER_TOKEN)
             if len(kept) < len(text) and not truncate:
                 raise too_many_characters(max_tokens * CHARACTERS_PER_TOKEN, param)
-        encoding = self._encode(kept, None, special=False)
-        if not encoding.ids:
+        found = Located([], [], [], len(kept) < len(text))
+        for begin, end in self._stretches(kept, param):
+            encoding = self._encode(kept[begin:end], None, special=False)
+            # Only tokens that are put around a text belong to no word.
+            words = [-1 if word is None else word for word in encoding.word_ids]
+            after = found.words[-1] + 1 if found.words else 0
+            found.ids.extend(encoding.ids)
+            found.words.extend([after + word for word in words])
+            found.spans.extend([(begin + first, begin + last) for first, last in encoding.offsets])
+            if so_far is not None and end < len(kept):
+                so_far(len(found.ids))
+        if not found.ids:
             raise EmptyText("The text is empty: nothing is left of it to compute.", param=param)
-        # Only tokens that are put around a text belong to no word.
-        words = [-1 if word is None else word for word in encoding.word_ids]
-        return Located(encoding.ids, encoding.offsets, words, len(kept) < len(text))
+        return found
+
+    def _stretches(self, text: str, param: str) -> Iterator[tuple[int, int]]:
+        """Where a text may be parted: before a blank, as words do not look beyond it."""
+        begin = 0
+        while begin < len(text):
+            near, far = begin + STRETCH, begin + LONGEST_STRETCH
+            blank = _WHITE_SPACE.search(text, near, far) if self._splits_at_spaces else None
+            if blank is None and far < len(text):
+                raise TooLong(
+                    f"The text has over {far - near} characters without a blank; split it.",
+                    param=param,
+                )
+            end = len(text) if blank is None else blank.start()
+            yield begin, end
+            begin = end
 
     def given(self, ids: Sequence[int], param: str) -> Pieces:
         """Token ids that the client made with this vocabulary; [CLS] and [SEP] around them go."""

@@ -58,6 +58,9 @@ class HttpProtocol(HttpToolsProtocol):
     """Open connections by the client's address."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        self._parts: list[bytes] = []
+        """Of a body. The parser calls nothing but this for each of many small chunks."""
+        self.on_body = self._parts.append  # type: ignore[method-assign, assignment]
         super().__init__(*args, **options)
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
@@ -158,6 +161,7 @@ class HttpProtocol(HttpToolsProtocol):
             (end,) = upgrade.args
             self._ignore_upgrade()
             return part[end:] + rest
+        self._join_body()
         if self._ended == ended and not self._in_body:
             # A head that goes on, or something else than a head, such as line ends without end.
             self._head_bytes = max(self._head_bytes, counted + len(part))
@@ -223,11 +227,18 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Ends a request's body."""
+        self._join_body()
         # One that asks for an upgrade ends only when its body has: see `_ignore_upgrade`.
         if not self.parser.should_upgrade():
             super().on_message_complete()
             self._in_body = False
             self._ended += 1
+
+    def _join_body(self) -> None:
+        """Hands on what came of a body in one go: each part by itself would copy all before it."""
+        if self._parts:
+            super().on_body(b"".join(self._parts))
+            self._parts.clear()
 
     def _head_problem(self) -> ClozeError | None:
         if self.parser.get_method() == b"CONNECT":

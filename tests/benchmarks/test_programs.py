@@ -37,6 +37,17 @@ def test_cpu_time_and_memory_are_those_of_all_its_processes(program: Program) ->
     assert program.memory_mb() > 51.2  # what the child alone has written to
 
 
+def test_the_peak_of_memory_is_that_since_it_was_forgotten(tmp_path: Path) -> None:
+    once = "import sys; data = bytes(range(256)) * 200_000; del data; print(); sys.stdin.read()"
+    program = Program([sys.executable, "-c", once], CORES, tmp_path / "log")
+    try:
+        program.stdout.readline()
+        assert program.peak_mb() > 51.2
+        assert program.peak_mb(forget=True) < 51.2
+    finally:
+        program.stop()
+
+
 def test_paused_program_takes_no_time(program: Program) -> None:
     program.stdout.readline()
     program.pause()

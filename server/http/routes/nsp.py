@@ -35,7 +35,7 @@ def _shape(value: object) -> str | None:
 _EXPECTED: Final = '{"text", "text_pair"} or a list of two strings'
 OnePair = Annotated[
     Annotated[Pair, tag("pair")]
-    | Annotated[list[Text], Field(min_length=2, max_length=2), tag("two")],
+    | Annotated[Items[Text], Field(min_length=2, max_length=2), tag("two")],
     Discriminator(_pair_shape, **shape_error(_EXPECTED)),
 ]
 Pairs = Annotated[

@@ -64,8 +64,8 @@ _EXPECTED: Final = 'a list of one or two strings, or {"text", "text_pair"}'
 OneInput = Annotated[
     Annotated[Pair, tag("pair")]
     | Annotated[
-        list[Text],
-        Field(min_length=1, json_schema_extra={"maxItems": 2}),
+        Items[Text],
+        Field(json_schema_extra={"maxItems": 2}),
         AfterValidator(_one_or_two),
         tag("strings"),
     ],

@@ -31,7 +31,7 @@ class TokenClassificationParameters(Body):
         description="none: tokens; simple: neighbours of one group together; first, average, max: "
         "so too, with one label per word",
     )
-    ignore_labels: list[str] | None = Field(
+    ignore_labels: Annotated[list[str], Field(fail_fast=True)] | None = Field(
         default=[OUTSIDE], description="labels or groups to leave out"
     )
     stride: Annotated[int, Field(ge=0)] | None = Field(

@@ -124,14 +124,14 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
         """One item a text, at least; what words of several pieces add only their pieces tell."""
         lengths = [len(text) for text in inputs]
         masks = [text.count(MASK) for text in inputs]
-        words = [0] * len(inputs)
-        characters = sum(lengths)
+        words, characters = [0] * len(inputs), 0
         if options.targets is not None:
             words = [len(options.targets[options.of(index) or 0]) for index in range(len(inputs))]
-            characters += sum([len(word) for targets in options.targets for word in targets])
+            characters = sum([len(word) for targets in options.targets for word in targets])
+            characters += sum(words)  # each text is looked at with each of its targets
         size = sum(map(_answer_bytes, masks, (_shown(count, options) for count in words), lengths))
         estimate = Price.estimate(lengths, model.manifest.max_tokens, size)
-        return Price(characters, estimate.tokens, size)
+        return estimate._replace(characters=estimate.characters + characters)
 
     def plan(
         self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel, proceed: Proceed

@@ -10,7 +10,7 @@ The same words from several parts count once, with the best of their scores: tra
 up here as well, which lets a score pass 1 and favours what lies where parts overlap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
@@ -31,9 +31,10 @@ from server.inference.tasks.task import (
     Proceed,
     ServedModel,
     Task,
+    pieces_allowed,
     read_each,
 )
-from server.inference.tasks.windows import Window, count_windows, require_few, windows
+from server.inference.tasks.windows import Window, count_tokens, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer
 
 USUAL_TOKENS: Final = 384  # of question and part together, as most models were trained with
@@ -139,11 +140,14 @@ class QuestionAnswering(Task[Question, AnswerOptions, FoundByQuestion]):
         proceed: Proceed,
     ) -> Plan[FoundByQuestion]:
         """One item per part of a context; the answer is question -> answers, best first."""
-        contexts, _ = read_each(inputs, partial(_read, options, model), _price, model, proceed)
-        require_few([context.count for context in contexts], model.limits.max_inputs)
-        items = [
-            _item(model.tokenizer, context, part) for context in contexts for part in context.parts
-        ]
+        read = partial(_read, options, model, pieces_allowed(model, proceed))
+        contexts, price = read_each(inputs, read, _price, model, proceed)
+        counts = [context.count for context in contexts]
+        require_few(counts, model.limits.max_inputs)
+
+        def items() -> list[Item]:
+            tokenizer = model.tokenizer
+            return [_item(tokenizer, one, part) for one in contexts for part in one.parts]
 
         def answer(results: Results) -> FoundByQuestion:
             logits = iter(results_as(np.ndarray, results))
@@ -152,9 +156,10 @@ class QuestionAnswering(Task[Question, AnswerOptions, FoundByQuestion]):
                 for context in contexts
             ]
 
-        truncated = [context.truncated for context in contexts]
+        truncated = tuple([context.truncated for context in contexts])
         longest = max([_longest_answer(context.pieces, options) for context in contexts])
-        return Plan.of(items, answer, truncated, _answer_bytes(len(items), options, longest))
+        price = price._replace(answer_bytes=_answer_bytes(sum(counts), options, longest))
+        return Plan(price, items, answer, truncated)
 
     def sample(self) -> TokenLogits:
         """The logits of two tokens."""
@@ -182,7 +187,13 @@ def _spans(options: AnswerOptions) -> int:
     return 2 * options.top_k + 10 if options.whole_words else options.top_k
 
 
-def _read(options: AnswerOptions, model: ServedModel, asked: Question, param: str) -> _Context:
+def _read(
+    options: AnswerOptions,
+    model: ServedModel,
+    so_far: Callable[[int], None],
+    asked: Question,
+    param: str,
+) -> _Context:
     """Tokenise, and decide in which parts the context is read."""
     tokenizer, readable = model.tokenizer, model.manifest.max_tokens
     most = options.max_question_tokens
@@ -190,7 +201,9 @@ def _read(options: AnswerOptions, model: ServedModel, asked: Question, param: st
         asked.question, readable, truncate=most is not None, param=f"{param}.question"
     )
     kept = question.ids[:most]
-    context = tokenizer.located(asked.context, None, truncate=False, param=f"{param}.context")
+    context = tokenizer.located(
+        asked.context, None, truncate=False, param=f"{param}.context", so_far=so_far
+    )
     room = (options.max_tokens or min(USUAL_TOKENS, readable)) - PAIR_SPECIALS - len(kept)
     if room < 1:
         raise TooLong(
@@ -208,8 +221,8 @@ def _read(options: AnswerOptions, model: ServedModel, asked: Question, param: st
 
 
 def _price(context: _Context) -> Price:
-    """Of a context's tokens, those that several parts share counted once: at least so much."""
-    return Price(0, len(context.pieces.ids), 0)
+    around = len(context.question) + PAIR_SPECIALS
+    return Price(0, count_tokens(len(context.pieces.ids), context.room, context.overlap, around), 0)
 
 
 def _item(tokenizer: Tokenizer, context: _Context, part: Window) -> Item:

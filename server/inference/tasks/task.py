@@ -28,6 +28,7 @@ Proceed = Callable[[], None]
 """Raises when the request has been given up; called between texts, whose reading takes a while."""
 
 CHARACTERS_PER_TOKEN: Final = 4  # of English; only an estimate, which the plan replaces
+TEXT_CHARACTERS: Final = 32  # to read a text, however short, costs as much as so many characters
 CHARACTER_BYTES: Final = 10  # of a text's character in an answer at most, in memory and as JSON
 
 
@@ -35,7 +36,7 @@ class Price(NamedTuple):
     """What a request takes: an estimate by its lengths first, then exactly by its tokens."""
 
     characters: int
-    """To tokenise."""
+    """To tokenise, and some for each text."""
     tokens: int
     """To compute, of all items."""
     answer_bytes: int
@@ -46,10 +47,11 @@ class Price(NamedTuple):
         """Of texts of so many characters each, of which the model reads `most` tokens.
 
         >>> Price.estimate([40, 9000], 512, 64)
-        Price(characters=9040, tokens=524, answer_bytes=64)
+        Price(characters=9104, tokens=524, answer_bytes=64)
         """
         tokens = sum([min(most, length // CHARACTERS_PER_TOKEN + 2) for length in lengths])
-        return cls(sum(lengths), tokens, answer_bytes)
+        characters = sum(lengths) + TEXT_CHARACTERS * len(lengths)
+        return cls(characters, tokens, answer_bytes)
 
     def plus(self, other: "Price") -> "Price":
         """Of both together."""
@@ -152,6 +154,16 @@ def read_each(
         total = total.plus(price(found[-1]))
         total.require(model.limits)
     return found, total
+
+
+def pieces_allowed(model: ServedModel, proceed: Proceed) -> Callable[[int], None]:
+    """What is told how many pieces of a long text were found, and raises once they are too many."""
+
+    def so_far(tokens: int) -> None:
+        proceed()
+        Price(0, tokens, 0).require(model.limits)
+
+    return so_far
 
 
 def read_items(

@@ -4,7 +4,7 @@ A text that the model cannot read at once is refused, cut, or, with a stride, re
 parts. How tokens become entities is told in `entities`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -30,9 +30,10 @@ from server.inference.tasks.task import (
     Proceed,
     ServedModel,
     Task,
+    pieces_allowed,
     read_each,
 )
-from server.inference.tasks.windows import Window, count_windows, require_few, windows
+from server.inference.tasks.windows import Window, count_tokens, count_windows, require_few, windows
 from server.inference.tokenizer import Located, Tokenizer, too_long
 
 OUTSIDE: Final = "O"
@@ -127,9 +128,12 @@ class TokenClassification(Task[str, EntityOptions, EntitiesByText]):
     ) -> Plan[EntitiesByText]:
         """One item per part of a text; the answer is text -> entities in their order."""
         tokenizer = model.tokenizer
-        texts, _ = read_each(inputs, partial(_read, options, model), _price, model, proceed)
+        read = partial(_read, options, model, pieces_allowed(model, proceed))
+        texts, price = read_each(inputs, read, _price, model, proceed)
         require_few([text.count for text in texts], model.limits.max_inputs)
-        items = [_item(tokenizer, text.pieces, part) for text in texts for part in text.parts]
+
+        def items() -> list[Item]:
+            return [_item(tokenizer, text.pieces, part) for text in texts for part in text.parts]
 
         def answer(results: Results) -> EntitiesByText:
             logits = iter(results_as(np.ndarray, results))
@@ -139,20 +143,26 @@ class TokenClassification(Task[str, EntityOptions, EntitiesByText]):
                 for text in texts
             ]
 
-        size = sum([len(item.encoding) for item in items]) * _TOKEN_BYTES
-        size += sum([text.characters for text in texts]) * CHARACTER_BYTES
-        return Plan.of(items, answer, [text.truncated for text in texts], size)
+        return Plan(price, items, answer, tuple([text.truncated for text in texts]))
 
     def sample(self) -> TokenLogits:
         """The logits of two tokens."""
         return TokenLogits(TOKEN, np.arange(2))
 
 
-def _read(options: EntityOptions, model: ServedModel, text: str, param: str) -> _Text:
+def _read(
+    options: EntityOptions,
+    model: ServedModel,
+    so_far: Callable[[int], None],
+    text: str,
+    param: str,
+) -> _Text:
     """Tokenise, and decide in which parts the text is read."""
     most = model.manifest.max_tokens
     at_once = most if options.stride is None else None
-    pieces = model.tokenizer.located(text, at_once, truncate=options.truncate, param=param)
+    pieces = model.tokenizer.located(
+        text, at_once, truncate=options.truncate, param=param, so_far=so_far
+    )
     count, room = len(pieces.ids), most - TEXT_SPECIALS
     if options.stride is not None:
         return _Text(text, pieces, room, options.stride, count)
@@ -162,9 +172,8 @@ def _read(options: EntityOptions, model: ServedModel, text: str, param: str) -> 
 
 
 def _price(text: _Text) -> Price:
-    """Of a text's tokens, those that several parts share counted once: at least so much."""
-    size = text.read * _TOKEN_BYTES + text.characters * CHARACTER_BYTES
-    return Price(0, text.read, size)
+    tokens = count_tokens(text.read, text.room, text.overlap, TEXT_SPECIALS)
+    return Price(0, tokens, tokens * _TOKEN_BYTES + text.characters * CHARACTER_BYTES)
 
 
 def _item(tokenizer: Tokenizer, pieces: Located, part: Window) -> Item:

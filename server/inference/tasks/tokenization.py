@@ -41,9 +41,9 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
                 )
 
     def price(self, inputs: Sequence[TextOrPair], options: bool, model: ServedModel) -> Price:
-        """Nothing to compute."""
+        """Nothing to compute, but as long a turn as that of a text that is only read."""
         estimate = Price.estimate([length_of(pair) for pair in inputs], _BEYOND_TOKENS, 0)
-        return estimate._replace(tokens=0, answer_bytes=estimate.tokens * _TOKEN_BYTES)
+        return estimate._replace(answer_bytes=estimate.tokens * _TOKEN_BYTES)
 
     def plan(
         self, inputs: Sequence[TextOrPair], options: bool, model: ServedModel, proceed: Proceed

@@ -17,6 +17,16 @@ def count_windows(length: int, room: int, overlap: int) -> int:
     return 1 + max(0, -(-(length - room) // (room - overlap)))
 
 
+def count_tokens(length: int, room: int, overlap: int, around: int) -> int:
+    """How many tokens the parts have together, each with some around it.
+
+    >>> count_tokens(10, 4, 1, 2), count_tokens(3, 4, 1, 2)
+    (18, 5)
+    """
+    parts = count_windows(length, room, overlap)
+    return length + (parts - 1) * overlap + parts * around
+
+
 def windows(length: int, room: int, overlap: int) -> list[Window]:
     """Parts of `room` pieces, each sharing `overlap` of them with the one before.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import Serve
@@ -198,3 +199,19 @@ def test_targets_are_counted_over_all_lists(server: RunningServer) -> None:
     assert time.monotonic() - started < 2
     few = {"inputs": ["a [MASK]"] * 50, "parameters": {"targets": [["cat"] * 20] * 50}}
     assert server.post("/fill-mask", few).status_code == 200
+
+
+def test_others_are_answered_while_a_list_is_read(server: RunningServer) -> None:
+    """The thread that reads gives the interpreter up as soon as the event loop wants it."""
+    body = json.dumps({"inputs": [["?" * 120, "(" * 20]] * 500}).encode()
+    longest = []
+    for _ in range(3):  # other programs only ever add to it
+        with ThreadPoolExecutor(1) as client:
+            waits, asked = [0.0], client.submit(httpx.post, f"{server.url}/nsp", content=body)
+            while not asked.done():
+                begun = time.perf_counter()
+                assert server.get("/livez").is_success
+                waits.append(time.perf_counter() - begun)
+        assert asked.result().json()["error"]["code"] == "too_many_tokens"
+        longest.append(max(waits))
+    assert min(longest) < 0.04

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
+import sys
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.errors import InvalidEncoding, InvalidJson, InvalidText
 from server.http.body import MAX_DEPTH, parse_json
@@ -72,6 +80,70 @@ def test_integers_beyond_64_bits_are_refused(number: str) -> None:
 def test_long_runs_of_digits_elsewhere_are_accepted(raw: bytes, value: object) -> None:
     parsed = parse_json(raw)
     assert value is None or parsed == value
+
+
+@given(st.lists(st.sampled_from(["7" * 19, "7" * 20, "7" * 40, *".eE+-, []"]), max_size=7))
+def test_integers_beyond_64_bits_are_told_from_other_numbers(parts: list[str]) -> None:
+    text = "[" + "".join(parts) + "]"
+    raw = text.encode()
+    try:
+        value = json.loads(text, parse_int=int)
+    except ValueError:
+        with pytest.raises(InvalidJson):
+            parse_json(raw)
+        return
+    except RecursionError:
+        return
+    if any(isinstance(one, int) and len(str(abs(one))) > 19 for one in flat(value)):
+        with pytest.raises(InvalidJson, match="64 bits"):
+            parse_json(raw)
+    elif not any(isinstance(one, float) and math.isinf(one) for one in flat(value)):
+        assert parse_json(raw) == value
+
+
+def flat(value: object) -> Iterator[object]:
+    """What is in lists of lists."""
+    if isinstance(value, list):
+        for one in value:
+            yield from flat(one)
+    else:
+        yield value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b",".join([b"-0." + b"3" * 25] * 60_000) + b"]",
+        b"[" + b"7" * 19 + b",1" + b" " * 1_800_000 + b"1e" + b"0" * 21 + b"1]",
+        b"[" + b",".join([b"1e" + b"0" * 398 + b"1"] * 4700) + b"]",
+    ],
+    ids=["fractions", "blanks", "exponents"],
+)
+def test_others_run_while_long_numbers_are_looked_at(body: bytes) -> None:
+    """The interpreter's lock is never held for long, however long the whole takes."""
+    assert len(body) < 2_000_000
+    before, longest, done = sys.getswitchinterval(), 0.0, threading.Event()
+    sys.setswitchinterval(0.0005)  # as the server does
+
+    def parse() -> None:
+        with contextlib.suppress(InvalidJson):
+            parse_json(body)
+        done.set()
+
+    worst = math.inf
+    try:
+        for _ in range(3):  # other programs only ever add to it
+            thread, longest, last = threading.Thread(target=parse), 0.0, time.perf_counter()
+            done.clear()
+            thread.start()
+            while not done.is_set():
+                now = time.perf_counter()
+                longest, last = max(longest, now - last), now
+            thread.join()
+            worst = min(worst, longest)
+    finally:
+        sys.setswitchinterval(before)
+    assert worst < 0.015
 
 
 def test_nul_and_escaped_control_characters_are_text() -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, get_type_hints
+
 import pytest
-from pydantic import TypeAdapter
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter
 
 from server.errors import InvalidParameter, ValidationError, WrongType
+from server.http.routes import PER_MODEL, SHARED
 from server.http.routes.fill_mask import FillMaskBody
+from server.http.routes.nsp import NspBody
+from server.http.routes.predict import PredictBody
+from server.http.routes.token_classification import TokenClassificationBody
 from server.http.schemas import validated
 
 ADAPTER = TypeAdapter(FillMaskBody)
@@ -50,3 +58,49 @@ def test_the_first_wrong_text_of_many_ends_the_check() -> None:
     with pytest.raises(WrongType) as caught:
         validated(ADAPTER, {"inputs": [1] * 100_000})
     assert caught.value.message == "inputs[0]: should be a valid string."
+
+
+def lists(schema: object) -> Iterator[dict[str, Any]]:
+    """All lists in pydantic's own description of a type."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "list":
+            yield schema
+        for part in schema.values():
+            yield from lists(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            yield from lists(part)
+
+
+BODIES = {
+    route.path: body
+    for router in (*PER_MODEL, *SHARED)
+    for route in router.routes
+    if isinstance(route, APIRoute) and (body := get_type_hints(route.endpoint).get("body"))
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_the_first_mistake_in_any_list_of_any_body_ends_its_check(path: str) -> None:
+    found = list(lists(TypeAdapter(BODIES[path]).core_schema))
+    assert found
+    assert all(each.get("fail_fast") for each in found)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (PredictBody, {"inputs": ["a", *[None] * 60_000]}),
+        (PredictBody, {"inputs": [["a", *[{}] * 60_000]]}),
+        (NspBody, {"inputs": [["a", *[2.5] * 60_000]]}),
+        (
+            TokenClassificationBody,
+            {"inputs": "a", "parameters": {"ignore_labels": [[]] * 60_000}},
+        ),
+    ],
+)
+def test_of_many_mistakes_one_is_told(body: type[BaseModel], value: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        validated(TypeAdapter(body), value)
+    assert ";" not in caught.value.message
+    assert (caught.value.param or "").endswith(("[0]", "[1]", "[0][1]", "inputs[0]"))

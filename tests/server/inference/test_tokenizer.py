@@ -17,6 +17,8 @@ from tokenizers.normalizers import Strip as StripSpace
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
 from server.inference.tokenizer import (
     CHARACTERS_PER_TOKEN,
+    LONGEST_STRETCH,
+    STRETCH,
     Tokenizer,
     require_known,
     squeezed,
@@ -181,6 +183,51 @@ def test_a_text_of_any_length_is_located_unless_a_limit_is_given(tokenizer: Toke
     assert (cut.cut, cut.spans[-1][1] <= CHARACTERS) == (True, True)
     whole = tokenizer.located(text, None, truncate=False, param="inputs[0]")
     assert (whole.cut, len(whole.ids)) == (False, CHARACTERS)
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\u3000", " \t "])
+def test_a_text_read_in_stretches_has_the_same_pieces_as_in_one_go(
+    tokenizer: Tokenizer, rust: RustTokenizer, blank: str
+) -> None:
+    words = [*TEXTS, "\u6771\u4eac", "e\u0301\u0327t\u00e9", "[MASK]", "x" * 120, "\x01", "can't"]
+    text = blank.join(words * (3 * STRETCH // len("".join(words))))
+    expected = rust.encode(text, add_special_tokens=False)
+    counted: list[int] = []
+    located = tokenizer.located(text, None, truncate=False, param="p", so_far=counted.append)
+    assert len(counted) >= 2
+    assert counted == sorted({*counted, 0})[1:]
+    assert counted[-1] < len(expected.ids)
+    assert located.ids == expected.ids
+    assert located.spans == expected.offsets
+    assert located.words == expected.word_ids
+
+
+def test_a_long_text_is_read_no_further_than_is_wanted(tokenizer: Tokenizer) -> None:
+    counted: list[int] = []
+
+    def enough(count: int) -> None:
+        counted.append(count)
+        if count > STRETCH:
+            raise StopIteration
+
+    text = "of all. " * STRETCH
+    with pytest.raises(StopIteration):
+        tokenizer.located(text, None, truncate=False, param="p", so_far=enough)
+    assert len(counted) < 4
+
+
+@pytest.mark.parametrize("letter", ["?", "q", "\u4e00", "\x01", "\u00e9"])
+def test_a_text_without_a_blank_is_not_read_beyond_a_stretch(
+    tokenizer: Tokenizer, letter: str
+) -> None:
+    for before in ("", "of " * STRETCH):
+        text, begun = before + letter * 1_900_000, time.perf_counter()
+        with pytest.raises(TooLong, match="without a blank"):
+            tokenizer.located(text, None, truncate=False, param="p")
+        assert time.perf_counter() - begun < 1
+    alone = letter * (LONGEST_STRETCH - 1)
+    if letter != "\x01":
+        assert tokenizer.located(alone, None, truncate=False, param="p").ids
 
 
 @pytest.mark.parametrize("text", ["", " \t\n"])

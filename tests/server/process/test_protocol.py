@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,40 @@ def test_a_request_that_asks_for_an_upgrade_is_answered_as_if_it_had_not(
     probe = HEALTH.replace(b"close", b"upgrade\r\nUpgrade: x")
     connection.sendall(probe * many + HEALTH)
     assert rest(connection).count(b"HTTP/1.1 200 OK") == many + 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_a_body_in_small_chunks_is_the_same_body(connection: socket.socket, size: int) -> None:
+    """Of many requests in one write, and with what follows a body in the same piece."""
+    words = " and ".join(["the sky"] * 20)
+    body = json.dumps({"inputs": f"{words} is [MASK]."}).encode()
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
+    chunks = b"".join([b"%x;a=b\r\n%b\r\n" % (len(part), part) for part in parts])
+    start = head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    connection.sendall((start + chunks + b"0\r\n\r\n") * 3 + HEALTH)
+    for _ in range(3):
+        answered, content = read_answer(connection)
+        assert status_of(answered) == 200
+        assert words in json.loads(content)[0]["sequence"]
+    assert rest(connection).endswith(b'{"status":"ok"}')
+
+
+def test_others_are_answered_while_a_body_comes_in_hundreds_of_thousands_of_chunks(
+    running: RunningServer,
+) -> None:
+    sent = head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    sent += b"2\r\n  \r\n" * 280_000 + b"0\r\n\r\n"
+    longest = []
+    for _ in range(3):  # other programs only ever add to it
+        with running.connect() as connection, ThreadPoolExecutor(1) as sender:
+            waits, sending = [0.0], sender.submit(connection.sendall, sent)
+            while not sending.done():
+                begun = time.perf_counter()
+                assert running.get("/livez").is_success
+                waits.append(time.perf_counter() - begun)
+            assert status_of(read_answer(connection)[0]) == 400, "blanks are no JSON"
+        longest.append(max(waits))
+    assert min(longest) < 0.025  # 0.035 where each chunk copies those before it
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "HEAD"])

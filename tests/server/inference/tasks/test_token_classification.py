@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any, get_args
 import pytest
 import transformers
 
-from server.errors import InvalidParameter, TooLong, TooManyInputs
+from server.errors import InvalidParameter, TooLong, TooManyInputs, TooManyTokens
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.entities import Entity, Strategy
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION, EntityOptions
+from server.inference.tokenizer import STRETCH
 from server.settings import Limits
 from tests.fine_tuned import LONGEST, PEOPLE, PLACES, WORDS
 from tests.server.inference.conftest import proceed, run_task, value_of
@@ -161,3 +163,23 @@ def test_too_many_parts_are_refused_before_they_are_made(names: Pipeline) -> Non
     options = EntityOptions(stride=LONGEST - 3)
     with pytest.raises(TooManyInputs):
         TOKEN_CLASSIFICATION.plan([LONG], options, few, proceed)
+
+
+@pytest.mark.parametrize(("stride", "refused"), [(LONGEST - 3, True), (0, False)])
+def test_what_parts_share_counts_for_each_of_them(
+    names: Pipeline, stride: int, refused: bool
+) -> None:
+    text = "a " * 64
+    few = replace(names.model, limits=Limits(queue_tokens=1000))  # the 27 parts have 1,080
+    with pytest.raises(TooManyTokens) if refused else nullcontext():
+        TOKEN_CLASSIFICATION.plan([text], EntityOptions(stride=stride), few, proceed)
+
+
+def test_a_long_text_is_given_up_between_its_stretches(names: Pipeline) -> None:
+    heard = []
+    text = "a " * (2 * STRETCH)  # four of them
+    with pytest.raises(TooManyInputs):
+        TOKEN_CLASSIFICATION.plan(
+            [text], EntityOptions(stride=0), names.model, lambda: heard.append(1)
+        )
+    assert len(heard) == 4  # before each stretch

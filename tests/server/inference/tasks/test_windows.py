@@ -12,7 +12,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from server.errors import TooManyInputs
-from server.inference.tasks.windows import count_windows, require_few, windows
+from server.inference.tasks.windows import count_tokens, count_windows, require_few, windows
 
 
 @given(st.integers(1, 90), st.integers(1, 20), st.data())
@@ -39,6 +39,8 @@ def test_parts_cover_the_text_and_share_what_was_asked(
     assert (parts[0][0], parts[-1][1]) == (0, length)
     assert all(0 < end - start <= room for start, end in parts)
     assert all(before[1] - after[0] == overlap for before, after in pairwise(parts))
+    sizes = [end - start + 3 for start, end in parts]
+    assert count_tokens(length, room, overlap, 3) == sum(sizes)
 
 
 def test_a_request_of_too_many_parts_is_refused() -> None:
