@@ -38,7 +38,7 @@ def in_company(session: Session, items: list[Item], *, heads: bool) -> Iterator[
         outlier = encoding(rng, OUTLIER)
         outlier.ids[1:-1] = rng.integers(VOCABULARY)
         others = [Item(outlier, SentenceVector("mean"))]
-        others += [random_item(rng, heads=heads) for _ in range(rng.integers(6))]
+        others += [random_item(rng, heads=heads) for _ in range(rng.integers(4))]
         chosen = rng.choice(len(items), 3, replace=False).tolist()
         batch = [(-1, item) for item in others] + [(number, items[number]) for number in chosen]
         order = rng.permutation(len(batch)).tolist()
