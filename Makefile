@@ -12,7 +12,7 @@ auditing := .venv-audit/bin
 LOCK := serve
 SBOM := cloze-$(LOCK).cdx.json
 
-.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers plots info test test-all test-container check format docs lock audit sbom clean
+.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-container check format docs lock audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench-costly: .venv/.installed  ## requests that ask for most in fewest bytes
 
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)
+
+reliability: .venv-dev/.installed  ## acceptance tests -> docs/reliability.md; ARGS=--short: minutes
+	$(developing) -m benchmarks.reliability $(ARGS)
 
 plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/performance.md
 	$(developing) -m benchmarks.plots $(ARGS)

@@ -129,3 +129,14 @@ def two_model_server(serve: Serve, two_models: Path) -> RunningServer:
 def classifier_server(serve: Serve, classifiers: Path) -> RunningServer:
     """A server with all classifiers; `reviews` answers at the root."""
     return serve(classifiers / "models", default_model="reviews")
+
+
+@pytest.fixture(scope="session")
+def all_models(
+    default_model: Path, classifiers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder of the default model and all classifiers: each task has a model that answers it."""
+    folder = tmp_path_factory.mktemp("all-models")
+    for model in (default_model, *(classifiers / "models").iterdir()):
+        (folder / model.name).symlink_to(model)
+    return folder

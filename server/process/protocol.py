@@ -7,9 +7,15 @@ error in it (`REFUSAL`), so that it has an id, is counted, and comes after the a
 """
 
 import asyncio
+import fcntl
 import resource
+import socket
+import struct
+import sys
+import termios
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
 
 import httptools
@@ -303,7 +309,10 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Goes on with the next request, and reads those after it."""
         super().on_response_complete()
-        if self._unread and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        self.watch_reader()
+        if self._unread:
             self._unset_keepalive_if_required()
             self._read()
 
@@ -347,22 +356,25 @@ class HttpProtocol(HttpToolsProtocol):
         super().pause_writing()
         self.watch_reader()
 
-    def resume_writing(self) -> None:
-        """Looks no more: the answer is read."""
-        super().resume_writing()
-        if not self.transport.is_closing():
-            self._stop_watching()
-
     def watch_reader(self) -> None:
-        """Ends the connection unless what waits to be read becomes less, fast enough."""
-        if self._reader_timer is None and self._gentle.waiting:
-            waiting = self._gentle.waiting
-            self._reader_timer = self.loop.call_later(_LOOK_S, self._look, waiting)
+        """Ends the connection unless what was written is read, fast enough.
 
-    def _look(self, before: int) -> None:
+        What the kernel holds counts too, megabytes for each client; a few kilobytes do not.
+        """
+        transport, least = self._gentle, self.bounds.min_bytes_per_s * _LOOK_S
+        if self._reader_timer is not None:
+            return
+        if transport.get_write_buffer_size() or transport.waiting >= least:
+            place = (transport.written, transport.waiting)
+            self._reader_timer = self.loop.call_later(_LOOK_S, self._look, *place)
+
+    def _look(self, written: int, waiting: int) -> None:
+        """Looks how much of what was `written` by then, and still waited, has been read since."""
         self._reader_timer = None
-        if before - self._gentle.waiting < self.bounds.min_bytes_per_s * _LOOK_S:
-            self.transport.abort()
+        transport = self._gentle
+        left = written - (transport.written - transport.waiting)
+        if left > 0 and waiting - left < self.bounds.min_bytes_per_s * _LOOK_S:
+            transport.reset()
         else:
             self.watch_reader()
 
@@ -409,19 +421,24 @@ class _GentleTransport:
     answer: RFC 9112, 9.6.
     """
 
-    __slots__ = ("_early", "_protocol", "_transport")
+    __slots__ = ("_early", "_protocol", "_transport", "written")
 
     def __init__(self, transport: asyncio.Transport, protocol: HttpProtocol) -> None:
         self._transport, self._protocol = transport, protocol
         self._early = b""
+        self.written = 0
+        """Bytes, over all answers."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     @property
     def waiting(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        """Bytes written that the client has not taken yet; those in the kernel's hands are too."""
+        held = bytearray(4)
+        with suppress(OSError):  # where a system does not tell, a large answer waits here too
+            fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, held)
+        return self._transport.get_write_buffer_size() + int.from_bytes(held, sys.byteorder)
 
     def fileno(self) -> int:
         """The descriptor of the socket."""
@@ -431,13 +448,23 @@ class _GentleTransport:
         """Writes first bytes of the answer that is still to come, if so many are written."""
         if self._early == after and not self._transport.is_closing():
             self._early += part
+            self.written += len(part)
             self._transport.write(part)
 
     def write(self, data: bytes) -> None:
         """Writes, without what was written early."""
         if self._early:
             data, self._early = data.removeprefix(self._early), b""
+        self.written += len(data)
         self._transport.write(data)
+
+    def reset(self) -> None:
+        """Ends the connection, and what the kernel still holds for it."""
+        linger = struct.pack("ii", 1, 0)
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, linger
+        )
+        self._transport.abort()
 
     def is_closing(self) -> bool:
         """Whether nothing more is to be written."""

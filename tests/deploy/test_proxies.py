@@ -1,9 +1,8 @@
-"""Two servers behind a real nginx and HAProxy: replaced under load, and attacked through them."""
+"""A server behind a real nginx and HAProxy, attacked through them."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,20 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import Client, asking
 from tests.conftest import Serve
-from tests.deploy.proxies import DEPLOY, free_ports, haproxy, nginx
+from tests.deploy.proxies import DEPLOY, haproxy, nginx
 from tests.running_server import REPOSITORY, Served
 
 logger = logging.getLogger(__name__)
 
-# What the page advises; nginx asks nobody beforehand, and needs no time to notice.
-SETTINGS: dict[str, dict[str, object]] = {
-    "nginx": {"while_loading": "refuse", "drain_delay_s": 0.5},
-    "haproxy": {"while_loading": "answer"},
-}
-START = {"nginx": nginx, "haproxy": haproxy}
-NOTICED_S = {"nginx": 0.2, "haproxy": 2.0}  # HAProxy asks every second who is ready
 UPGRADES = ("websocket", "h2c")
 SMUGGLED = (
     b"POST /fill-mask HTTP/1.1\r\nhost: x\r\nx-request-id: smuggled\r\ncontent-length: 23\r\n\r\n"
@@ -35,30 +26,6 @@ SMUGGLED = (
 @pytest.mark.parametrize("file", ["nginx.conf", "haproxy.cfg"])
 def test_the_page_prints_the_configuration(file: str) -> None:
     assert (DEPLOY / file).read_text() in (REPOSITORY / "docs" / "deploy.md").read_text()
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("proxy", START)
-def test_servers_are_replaced_in_turn_and_no_request_fails(
-    serve: Serve, default_model: Path, tmp_path: Path, proxy: str, rounds: int
-) -> None:
-    ports = free_ports(2)
-    options: dict[str, object] = {"threads": 1, **SETTINGS[proxy]}
-    servers = [serve(default_model, port=port, **options) for port in ports]
-    with START[proxy](tmp_path, ports) as front:
-        kinds = (Client(front.port, keeps, 0.05, "/fill-mask") for keeps in (False, True))
-        with asking([kind for kind in kinds for _ in range(6)]) as asked:
-            for _ in range(rounds):
-                for index, port in enumerate(ports):
-                    assert servers[index].terminate() == 0
-                    servers[index] = serve(default_model, port=port, **options)
-                    time.sleep(NOTICED_S[proxy])
-    assert asked.failed == {}
-    assert asked.answers[200] > 100 * rounds
-    logger.info("%s: %d replacements, %d answered, 0 failed", proxy, 2 * rounds, asked.answers[200])
-    for server in servers:
-        server.kill()
 
 
 @pytest.fixture(scope="module", params=["nginx", "haproxy"])

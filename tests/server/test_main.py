@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,57 +63,6 @@ def finished(command: Sequence[object], **environment: str) -> subprocess.Comple
         timeout=60,
         check=False,
     )
-
-
-def truncate(folder: Path) -> str:
-    weights = folder / "model.onnx.data"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    return weights.name
-
-
-def flip_a_byte(folder: Path) -> str:
-    weights = folder / "model.onnx.data"
-    content = bytearray(weights.read_bytes())
-    content[len(content) // 2] ^= 1
-    weights.write_bytes(content)
-    return weights.name
-
-
-def remove(folder: Path) -> str:
-    (folder / "tokenizer.json").unlink()
-    return "tokenizer.json"
-
-
-def remove_manifest(folder: Path) -> str:
-    (folder / "manifest.json").unlink()
-    return "manifest.json"
-
-
-def add_a_file(folder: Path) -> str:
-    (folder / "extra.bin").write_bytes(b"x")
-    return "extra.bin"
-
-
-def link(folder: Path) -> str:
-    tokenizer = folder / "tokenizer.json"
-    tokenizer.rename(folder.parent / "_elsewhere.json")
-    tokenizer.symlink_to(folder.parent / "_elsewhere.json")
-    return "tokenizer.json"
-
-
-@pytest.mark.parametrize(
-    "damage", [truncate, flip_a_byte, remove, remove_manifest, add_a_file, link]
-)
-def test_a_damaged_model_folder_is_refused_by_the_name_of_the_file(
-    default_model: Path, tmp_path: Path, damage: Callable[[Path], str]
-) -> None:
-    folder = tmp_path / "models" / "broken"
-    shutil.copytree(default_model, folder)
-    file = damage(folder)
-    ended = run("--port", 0, "--models", folder.parent)
-    assert ended.returncode == 3
-    assert file in ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["empty", "absent"])

@@ -21,17 +21,6 @@ Build = Callable[..., FastAPI]
 
 
 @pytest.fixture(scope="session")
-def all_models(
-    default_model: Path, classifiers: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A folder of the default model and all classifiers: each task has a model that answers it."""
-    folder = tmp_path_factory.mktemp("all-models")
-    for model in (default_model, *(classifiers / "models").iterdir()):
-        (folder / model.name).symlink_to(model)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def loaded(all_models: Path) -> Iterator[Registry]:
     """All models, running; the default model answers at the root."""
     registry, settings = Registry(), Settings()
