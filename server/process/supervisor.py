@@ -69,7 +69,7 @@ class Supervisor:
         self._running: dict[int, _Process] = {}
         self._due: dict[int, float] = {}
         self._quick_ends: Counter[int] = Counter()
-        self._stopping = False
+        self._stopping = self._has_served = False
         self._exit_code: int = ExitCode.DRAINED
 
     def run(self) -> int:
@@ -135,9 +135,11 @@ class Supervisor:
         os.close(process.control)
         was_ready = self._shared.is_ready(process.rank)
         self._shared.set_ready(process.rank, ready=False)
+        serving = was_ready or any(map(self._shared.is_ready, range(self._shared.size)))
+        self._has_served |= serving
         if self._stopping:
             self._exit_code = self._exit_code or (code if code >= 0 else ExitCode.FAILED)
-        elif was_ready or any(map(self._shared.is_ready, range(self._shared.size))):
+        elif serving or (code < 0 and self._has_served):  # one may be killed while it loads
             if time.monotonic() - process.since > _SETTLED_S:
                 self._quick_ends[process.rank] = 0
             logger.error(
