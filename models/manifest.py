@@ -18,7 +18,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from models.heads import HEADS, POOLER, Reads, heads_named
+from models import heads as declared
+from models.heads import POOLER, Reads, heads_named
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"
@@ -257,7 +258,7 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
         sizes.hidden_size % sizes.num_attention_heads == 0,
         "architecture.hidden_size must be a multiple of num_attention_heads",
     )
-    known = [head.name for head in HEADS]
+    known = [head.name for head in declared.HEADS]
     yield set(heads) <= set(known), f"heads must be among {', '.join(known)}"
     found = heads_named(heads)
     yield len(found) == len(heads), "heads must not name one twice"

@@ -160,6 +160,7 @@ class _Passage:
 
     async def receive(self) -> Message:
         """The next part of the request, its bytes counted."""
+        self._require_no_refusal()
         message = await self._receive()
         self._require_no_refusal()
         if message["type"] == "http.request":

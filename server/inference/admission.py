@@ -14,8 +14,8 @@ from server.errors import Draining, QueueFull
 from server.inference.tasks.task import Price
 from server.settings import Limits
 
-_SMALL: Final = 256  # a request of such a part of the queue is small
-_KEPT: Final = 8  # such a part of the queue is kept for small requests
+_SMALL_TOKENS: Final = 256  # of a request that may take all of the queue
+_KEPT: Final = 8  # such a part of the queue is kept for those
 
 Wait = Callable[[int], float]
 """Tokens that are ahead -> seconds until they are computed."""
@@ -32,7 +32,7 @@ def _kept(limits: Limits, tokens: int) -> int:
     Else whoever sends much at a time would take all room, and everybody else were refused.
     """
     most = limits.queue_tokens
-    return 0 if tokens <= most // _SMALL else min(most // _KEPT, most - tokens)
+    return 0 if tokens <= _SMALL_TOKENS else min(most // _KEPT, most - tokens)
 
 
 class Account(Protocol):

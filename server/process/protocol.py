@@ -71,6 +71,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         """While an answer waits to be read."""
+        self._asked_at = 0
+        """Bytes that were written when the kernel was asked last how many of them wait."""
         self._unread = b""
         """What came with more requests than are read at a time."""
         self._in_body = False
@@ -364,9 +366,15 @@ class HttpProtocol(HttpToolsProtocol):
         transport, least = self._gentle, self.bounds.min_bytes_per_s * _LOOK_S
         if self._reader_timer is not None:
             return
-        if transport.get_write_buffer_size() or transport.waiting >= least:
-            place = (transport.written, transport.waiting)
-            self._reader_timer = self.loop.call_later(_LOOK_S, self._look, *place)
+        buffered = transport.get_write_buffer_size()
+        if not buffered and transport.written - self._asked_at < least:
+            return  # nor are they worth a call to the kernel
+        self._asked_at = transport.written
+        waiting = transport.waiting
+        if buffered or waiting >= least:
+            self._reader_timer = self.loop.call_later(
+                _LOOK_S, self._look, transport.written, waiting
+            )
 
     def _look(self, written: int, waiting: int) -> None:
         """Looks how much of what was `written` by then, and still waited, has been read since."""
