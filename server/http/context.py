@@ -22,8 +22,9 @@ from server.settings import Settings
 # Where an ASGI scope carries its context, and when the request's first byte came.
 CONTEXT: Final = "cloze"
 FIRST_BYTE: Final = "cloze.first_byte"
-# And the error of one that the protocol refuses.
+# The error of one that the protocol refuses, and whether its body has come to its end.
 REFUSAL: Final = "cloze.refusal"
+WHOLE: Final = "cloze.whole"
 PROBES: Final = frozenset({b"/livez", b"/readyz", b"/health"})
 TIMEOUT_HEADER: Final = "x-request-timeout-ms"
 
@@ -85,7 +86,7 @@ class RequestContext:
     body_bytes: int = 0
     """So far."""
     has_body: bool = False
-    """Whether one was announced."""
+    """Whether one was announced, and not all of it has come."""
     received: bool = False
     """To the end of its body."""
     route: str = "unmatched"  # a template, never a path: it becomes a metric's label
@@ -105,7 +106,7 @@ class RequestContext:
             scope.get(FIRST_BYTE) or time.monotonic(),
             service.admission.open(),
             asked,
-            has_body=asked.chunked or asked.length != b"0",
+            has_body=(asked.chunked or asked.length != b"0") and WHOLE not in scope,
         )
 
     def authenticate(self, scope: Scope) -> None:

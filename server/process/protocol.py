@@ -31,7 +31,7 @@ from server.errors import (
     UnknownTransferCoding,
     UrlTooLong,
 )
-from server.http.context import FIRST_BYTE, PROBES, REFUSAL
+from server.http.context import FIRST_BYTE, PROBES, REFUSAL, WHOLE
 from server.process.sockets import is_readable
 from server.settings import Connections
 
@@ -45,6 +45,7 @@ _OTHER_FILES: Final = _CROWD + 64  # which the process opens besides
 _MOST_FILES: Final = 65_536
 _AHEAD: Final = 16  # requests that are read before the answers to those before them
 _SLICE: Final = 8192  # bytes that are parsed before the requests in them are counted
+_FRAMING_PART: Final = 8  # bytes of framing for each byte of a body: a chunk of one has five
 _PREFIX: Final = b"HTTP/1.1 "  # of every answer
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _TOO_LARGE: Final = (
@@ -80,6 +81,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Requests that have come to their end."""
         self._head_bytes = 0
         """Of the head that has begun, or of what came in place of one."""
+        self._framing = 0
+        """Bytes of a body that are not its own, beyond some for each of those."""
         self._refusal: ClozeError | None = None
         self._resuming = False
         """While a parser is told where the body of a request begins that asked for an upgrade."""
@@ -169,10 +172,15 @@ class HttpProtocol(HttpToolsProtocol):
             (end,) = upgrade.args
             self._ignore_upgrade()
             return part[end:] + rest
-        self._join_body()
-        if self._ended == ended and not self._in_body:
+        got = self._join_body()
+        if not self._in_body and self._ended == ended:
             # A head that goes on, or something else than a head, such as line ends without end.
-            self._head_bytes = max(self._head_bytes, counted + len(part))
+            self._head_bytes = counted + len(part)
+        elif self._ended == ended and got < len(part):
+            # What frames the chunks of a body, or follows them: a few bytes for each of the body's.
+            self._framing += len(part) - (1 + _FRAMING_PART) * got
+            if self._framing > self.bounds.max_head_bytes:
+                self._refuse(HeadTooLarge(_TOO_LARGE))
         if self._head_bytes > self.bounds.max_head_bytes:
             self._refuse(HeadTooLarge(_TOO_LARGE))
         elif self._head_bytes and self._head_timer is None:
@@ -186,7 +194,8 @@ class HttpProtocol(HttpToolsProtocol):
         The parser takes what follows the head for another protocol, and the request for ended. A
         new one is told of the same body, so that no byte of it is ever read as a request.
         """
-        fields = [name + b": " + value for name, value in self.headers if name in _FRAMING]
+        head = self.scope["headers"]
+        fields = [name + b": " + value for name, value in head if name in _FRAMING]
         if not self.cycle.keep_alive:
             fields.append(b"connection: close")
         self.parser = httptools.HttpRequestParser(self)
@@ -201,6 +210,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._resuming:
             return
         super().on_message_begin()
+        self._head_bytes = 1  # at least
         self.scope[FIRST_BYTE] = time.monotonic()  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
@@ -208,30 +218,20 @@ class HttpProtocol(HttpToolsProtocol):
         if self._resuming:
             return
         super().on_url(url)
-        self._head_bytes += len(url)
         if len(self.url) > self.bounds.max_url_bytes:
             self._stop(UrlTooLong("The URL is longer than is accepted; send inputs in the body."))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Takes a field."""
-        if self._resuming:
-            return
-        super().on_header(name, value)
-        self._head_bytes += len(name) + len(value) + 4
-        bounds = self.bounds
-        if len(self.headers) > bounds.max_head_fields or self._head_bytes > bounds.max_head_bytes:
-            self._stop(HeadTooLarge(_TOO_LARGE))
 
     def on_headers_complete(self) -> None:
         """Begins a request, or refuses it by its head."""
         if self._resuming:
             self._resuming = False
             return
-        self._in_body, self._head_bytes = True, 0
+        self._in_body, self._head_bytes, self._framing = True, 0, 0
         self._stop_head_timer()
         if problem := self._head_problem():
             self._stop(problem)
         super().on_headers_complete()
+        self.headers = []  # for what follows a body in chunks, which is no part of the head
 
     def on_message_complete(self) -> None:
         """Ends a request's body."""
@@ -239,22 +239,36 @@ class HttpProtocol(HttpToolsProtocol):
         # One that asks for an upgrade ends only when its body has: see `_ignore_upgrade`.
         if not self.parser.should_upgrade():
             super().on_message_complete()
+            self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
             self._in_body = False
             self._ended += 1
 
-    def _join_body(self) -> None:
-        """Hands on what came of a body in one go: each part by itself would copy all before it."""
-        if self._parts:
-            super().on_body(b"".join(self._parts))
-            self._parts.clear()
+    def _join_body(self) -> int:
+        """Hands on what came of a body in one go: each part by itself would copy all before it.
+
+        Returns how many bytes that was.
+        """
+        if not self._parts:
+            return 0
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        super().on_body(whole)
+        return len(whole)
 
     def _head_problem(self) -> ClozeError | None:
         if self.parser.get_method() == b"CONNECT":
             return MethodNotAllowed("This server is no proxy.")
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+        size, hosts, codings = len(self.url), 0, []
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                codings.append(value)
+        if len(self.headers) > self.bounds.max_head_fields or size > self.bounds.max_head_bytes:
+            return HeadTooLarge(_TOO_LARGE)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             return InvalidHttp("The request should have one Host field.")
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
             return UnknownTransferCoding("The only transfer coding known here is chunked.")
         crowded = len(self.connections) > self.bounds.max_connections
@@ -313,7 +327,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        self.watch_reader()
+        if self._gentle.written - self._asked_at >= self.bounds.min_bytes_per_s * _LOOK_S:
+            self.watch_reader()  # fewer are not worth a call to the kernel
         if self._unread:
             self._unset_keepalive_if_required()
             self._read()
@@ -366,15 +381,10 @@ class HttpProtocol(HttpToolsProtocol):
         transport, least = self._gentle, self.bounds.min_bytes_per_s * _LOOK_S
         if self._reader_timer is not None:
             return
-        buffered = transport.get_write_buffer_size()
-        if not buffered and transport.written - self._asked_at < least:
-            return  # nor are they worth a call to the kernel
         self._asked_at = transport.written
-        waiting = transport.waiting
-        if buffered or waiting >= least:
-            self._reader_timer = self.loop.call_later(
-                _LOOK_S, self._look, transport.written, waiting
-            )
+        if transport.get_write_buffer_size() or transport.waiting >= least:
+            place = (transport.written, transport.waiting)
+            self._reader_timer = self.loop.call_later(_LOOK_S, self._look, *place)
 
     def _look(self, written: int, waiting: int) -> None:
         """Looks how much of what was `written` by then, and still waited, has been read since."""
