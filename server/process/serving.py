@@ -16,6 +16,7 @@ from server.errors import ExitCode
 from server.http.app import create_app
 from server.http.context import Service
 from server.inference.model_registry import Phase
+from server.inference.offload import SWITCH_S
 from server.inference.runtime.cores import share_cores
 from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
@@ -25,12 +26,6 @@ from server.process.sockets import BACKLOG, is_readable, stop_new_connections
 from server.settings import Settings
 
 logger = logging.getLogger("cloze")
-
-# A worker that comes back from the session, or the event loop that a request wakes, asks for the
-# interpreter's lock after so long. The default of 5 ms would leave a core idle for a good part of a
-# batch's time. The loop asks several times for each answer, and reading a text takes about 0.1 ms:
-# with 0.5 ms it waited 60 to 100 ms while lists of texts were read or answered, with this 15 to 40.
-_SWITCH_S: Final = 0.0001
 
 _HANDSHAKE_S: Final = 0.5  # in which a client completes a connection, wherever it is
 _LISTENS: Final = socket.SO_ACCEPTCONN
@@ -143,7 +138,7 @@ def serve(
         listener: bound; it need not listen yet.
         member: of a process that is one of several.
     """
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     share_cores(settings.processes)
     server = _server(settings, listener, member)
     server.run(sockets=server.listeners)

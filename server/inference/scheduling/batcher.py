@@ -251,9 +251,10 @@ class Batcher:
         """Whether something waits that is worth a run now."""
         if len(self._runs) < self._cores:
             return len(self._queue) > 0
-        waiting = self._queue.small.tokens
-        if not waiting or waiting >= WORTH_A_RUN:
-            return waiting > 0
+        if not self._queue.small_is_due:
+            return False
+        if self._queue.small.tokens >= WORTH_A_RUN:
+            return True
         return any(run.priority is self._queue.bulk for run in self._runs.values())
 
     def _share(self, priority: PriorityClass) -> int:

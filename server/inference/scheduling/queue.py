@@ -7,10 +7,10 @@ instead of the one waiting for all of the other. Of those that waited longer tha
 oldest goes before all tags, every other time: nothing waits for ever, and a list that is old before
 it is done does not hold up everybody else.
 
-Priority classes. A request that needs more than one batch is bulk work: its client waits for many
-runs and gains nothing from being in an earlier one. A small request that shared a batch with it
-would wait for that whole batch, so small requests and bulk work are classes of their own and never
-share.
+Priority classes. A request of more than some tokens is bulk work: its run takes many times as long
+as that of a short text, which would wait for the whole of it if they shared a batch. So small
+requests and bulk work are classes of their own and never share. They take turns by the same rule:
+the class that was given fewer tokens is next, so that neither crowds the other out.
 
 Batch mates. The first item is joined by those of its class, in order, whose marginal cost in the
 batch is at most what they would cost later, in a batch of their like. Products cost the same in
@@ -103,6 +103,8 @@ class PriorityClass:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.tokens = 0
+        self.served = 0.0
+        """Virtual time: tokens that were taken, or would have been had some been there."""
 
     def add(self, entry: Entry) -> None:
         """Put an entry into its place."""
@@ -132,7 +134,8 @@ class ItemQueue:
         self._by_age: deque[Entry] = deque()
         """In order of arrival; entries that left the queue stay until they reach the front."""
         self._age_led = False
-        self._virtual_time = 0.0
+        self._virtual_time = 0.0  # of requests, within a class
+        self._served = 0.0  # and of classes
         self._arrivals = 0
 
     def __len__(self) -> int:
@@ -147,6 +150,8 @@ class ItemQueue:
         """Queue all items of a request; `now` in `time.monotonic()` seconds."""
         tag = self._virtual_time
         priority = self.bulk if ticket.tokens > self._bulk_tokens else self.small
+        if not priority.entries:
+            priority.served = max(priority.served, self._served)
         for index, item in enumerate(ticket.items):
             masked = item.output.reads_vocabulary
             length = len(item.encoding)
@@ -175,8 +180,14 @@ class ItemQueue:
         self._age_led = not self._age_led and now - oldest.queued_at > MAX_AGE_S
         if self._age_led:
             return oldest
-        heads = [each.entries[0] for each in (self.small, self.bulk) if each.entries]
-        return min(heads, key=attrgetter("tag"))  # the small one of two alike
+        return (self.small if self.small_is_due else self.bulk).entries[0]
+
+    @property
+    def small_is_due(self) -> bool:
+        """Whether small requests are next; bulk work is once it has been given less by one more."""
+        if not self.small.entries or not self.bulk.entries:
+            return bool(self.small.entries)
+        return self.small.served <= self.bulk.served + self._bulk_tokens
 
     def take(self, first: Entry, budget: int) -> list[Entry]:
         """Remove and return `first` and its batch mates, of `budget` tokens unless it has more."""
@@ -203,5 +214,7 @@ class ItemQueue:
                 room, longest = room - length, max(longest, length)
                 spent, masked = spent + added, masked or entry.masked
         self._virtual_time = max(self._virtual_time, first.tag)
+        self._served = max(self._served, first.priority.served)
+        first.priority.served += sum([entry.tokens for entry in chosen])
         first.priority.drop(chosen)
         return chosen

@@ -72,6 +72,37 @@ def test_a_worker_for_small_requests_passes_bulk_work_over(loop: asyncio.Abstrac
     assert queue.first(9).ticket is many  # the oldest
 
 
+@pytest.mark.parametrize(("short", "long"), [(8, 200), (20, 500), (100, 129)])
+def test_small_requests_and_bulk_work_take_turns_by_tokens(
+    loop: asyncio.AbstractEventLoop, short: int, long: int
+) -> None:
+    queue = ItemQueue(COST, BUDGET // 4)
+    for _ in range(800):
+        queue.add(request(loop, short), 0)
+        queue.add(request(loop, long), 0)
+    given = {"small": 0, "bulk": 0}
+    for _ in range(20):
+        batch = take(queue, BUDGET, 0)
+        kind = "small" if batch[0].priority is queue.small else "bulk"
+        given[kind] += sum(lengths_of(batch))
+        assert abs(given["small"] - given["bulk"]) <= BUDGET + BUDGET // 4
+
+
+def test_who_had_nothing_to_do_for_long_gets_no_more_than_its_turn(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    queue = ItemQueue(COST, BUDGET // 4)
+    for _ in range(100):  # of one class alone
+        queue.add(request(loop, 500), 0)
+        take(queue, BUDGET, 0)
+    for _ in range(400):
+        queue.add(request(loop, 20), 0)
+        queue.add(request(loop, 500), 0)
+    batches = [take(queue, BUDGET, 0)[0].priority is queue.small for _ in range(6)]
+    assert batches[0]
+    assert 2 <= sum(batches) <= 4
+
+
 def test_a_list_that_is_old_leads_every_other_batch(loop: asyncio.AbstractEventLoop) -> None:
     queue = ItemQueue(COST, BUDGET)
     many = request(loop, *[200] * 20)
