@@ -8,37 +8,39 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-_NICENESS: Final = 10  # a tenth of the others' weight, where they compete; all, where they do not
+_NICENESS: Final = 4  # two fifths of the others' weight, where they compete; all, where they do not
 
 
 class LowPriority(Generic[T]):
-    """One thread, a daemon, so that work that is stuck holds up no end."""
+    """One thread for one caller, a daemon, so that work that is stuck holds up no end."""
 
     def __init__(self) -> None:
-        self._given: SimpleQueue[tuple[Callable[[], T], Future[T]]] = SimpleQueue()
+        # Where cores are busy each hand-over counts: a future takes several times as long.
+        self._given: SimpleQueue[Callable[[], T]] = SimpleQueue()
+        self._done: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
         threading.Thread(target=self._work, name="low-priority", daemon=True).start()
 
     def run(self, work: Callable[[], T]) -> T:
         """Do `work` there, and wait for it."""
-        done: Future[T] = Future()
-        self._given.put((work, done))
-        return done.result()
+        self._given.put(work)
+        done, outcome = self._done.get()
+        if not done:
+            raise outcome
+        result: T = outcome
+        return result
 
     def _work(self) -> None:
         make_way()
         while True:
-            work, done = self._given.get()
             try:
-                done.set_result(work())
+                self._done.put((True, self._given.get()()))
             except BaseException as error:  # noqa: BLE001 - it is raised where the work came from
-                done.set_exception(error)
-            del work, done  # or they were kept while it waits
+                self._done.put((False, error))
 
 
 def make_way() -> None:
