@@ -39,6 +39,7 @@ _QUIET_S: Final = 0.5  # in which no request came, after which the last connecti
 _LINGER_S: Final = 2.0  # in which a client that is still sending may read why it was refused
 _LINGER_BYTES: Final = 16_000_000  # that it may send meanwhile
 _LOOK_S: Final = 5.0  # between two looks at whether a client reads its answer
+_WORTH_A_LOOK: Final = 65_536  # bytes of answers, of which the kernel is asked how many wait
 _PROBE_S: Final = 0.1  # between the two writes that tell a half-closed connection from a closed one
 _CROWD: Final = 64  # connections beyond the limit that may still ask whether the server lives
 _OTHER_FILES: Final = _CROWD + 64  # which the process opens besides
@@ -95,7 +96,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes a connection, unless there are too many."""
-        super().connection_made(cast("asyncio.Transport", _GentleTransport(transport, self)))
+        self._gentle = _GentleTransport(transport, self)
+        super().connection_made(cast("asyncio.Transport", self._gentle))
         address = self.client[0] if self.client else ""
         self.addresses[address] += 1
         most, each = self.bounds.max_connections, self.bounds.max_connections_per_address
@@ -173,10 +175,13 @@ class HttpProtocol(HttpToolsProtocol):
             self._ignore_upgrade()
             return part[end:] + rest
         got = self._join_body()
-        if not self._in_body and self._ended == ended:
+        if self._ended > ended:
+            if not self._head_bytes:
+                return rest  # as usual, a whole request
+        elif not self._in_body:
             # A head that goes on, or something else than a head, such as line ends without end.
             self._head_bytes = counted + len(part)
-        elif self._ended == ended and got < len(part):
+        elif got < len(part):
             # What frames the chunks of a body, or follows them: a few bytes for each of the body's.
             self._framing += len(part) - (1 + _FRAMING_PART) * got
             if self._framing > self.bounds.max_head_bytes:
@@ -258,19 +263,17 @@ class HttpProtocol(HttpToolsProtocol):
     def _head_problem(self) -> ClozeError | None:
         if self.parser.get_method() == b"CONNECT":
             return MethodNotAllowed("This server is no proxy.")
-        size, hosts, codings = len(self.url), 0, []
-        for name, value in self.headers:
-            size += len(name) + len(value) + 4
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding":
-                codings.append(value)
+        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
         if len(self.headers) > self.bounds.max_head_fields or size > self.bounds.max_head_bytes:
             return HeadTooLarge(_TOO_LARGE)
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             return InvalidHttp("The request should have one Host field.")
-        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
-            return UnknownTransferCoding("The only transfer coding known here is chunked.")
+        if b"transfer-encoding" in names:
+            codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+            if [coding.strip().lower() for coding in codings] != [b"chunked"]:
+                return UnknownTransferCoding("The only transfer coding known here is chunked.")
         crowded = len(self.connections) > self.bounds.max_connections
         if crowded and bytes(self.url) not in PROBES:
             return Overloaded("Too many connections are open; try again.", retry_after_s=1)
@@ -327,8 +330,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if self._gentle.written - self._asked_at >= self.bounds.min_bytes_per_s * _LOOK_S:
-            self.watch_reader()  # fewer are not worth a call to the kernel
+        if self._gentle.written - self._asked_at >= _WORTH_A_LOOK:
+            self.watch_reader()
         if self._unread:
             self._unset_keepalive_if_required()
             self._read()
@@ -400,10 +403,6 @@ class HttpProtocol(HttpToolsProtocol):
     def _current(self) -> RequestResponseCycle | None:
         """The latest request, once there was one."""
         return self.cycle
-
-    @property
-    def _gentle(self) -> "_GentleTransport":
-        return cast("_GentleTransport", self.transport)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
