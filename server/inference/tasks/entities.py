@@ -10,8 +10,8 @@ Knows nothing of models or tokenizers. Letters: T tokens, W words, C labels.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Final, Literal, NamedTuple
+from itertools import accumulate, chain, pairwise
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,17 +58,20 @@ class _Tagged:
 
 
 def find_entities(
-    tokens: Tokens,
+    parts: Sequence[Tokens],
     scores: Scores,
     labels: Sequence[str],
     strategy: Strategy,
     ignore: frozenset[str],
     join: Callable[[Sequence[str]], str],
-) -> list[Entity]:
-    """What has a label, in the tokens' order.
+) -> list[list[Entity]]:
+    """What has a label in each part, in the tokens' order.
+
+    The arrays are read once for all parts: between calls for each of many short texts the
+    interpreter's lock would go to and fro, and no other thread would get hold of it.
 
     Args:
-        tokens: T tokens.
+        parts: texts, or parts of them, of T tokens together.
         scores: float64 (T, C), a distribution over the labels for each token.
         labels: C names.
         strategy: how tokens become entities.
@@ -76,21 +79,25 @@ def find_entities(
         join: tokens -> their text.
     """
     single = strategy in ("none", "simple")
-    sizes = [1] * len(scores) if single else word_sizes(tokens.words)
-    bounds = np.cumsum([0, *sizes]).tolist()
-    if not single:
-        scores = np.stack([_OF_WORD[strategy](scores[a:b]) for a, b in pairwise(bounds)])  # (W, C)
-    tagged = [
-        _Tagged(labels[index], score, begin, end - 1)
-        for index, score, (begin, end) in zip(
-            scores.argmax(axis=1), scores.max(axis=1).tolist(), pairwise(bounds), strict=True
+    sizes = [[1] * len(part.texts) if single else word_sizes(part.words) for part in parts]
+    words = _of_words(scores, list(chain.from_iterable(sizes)), strategy)  # (W, C)
+    best = zip(words.argmax(axis=1).tolist(), words.max(axis=1).tolist(), strict=True)
+    found = []
+    for tokens, own in zip(parts, sizes, strict=True):
+        tagged = [
+            _Tagged(labels[index], score, begin, end - 1)
+            for (begin, end), (index, score) in zip(  # noqa: B905 (the part's words, of all)
+                pairwise(accumulate(own, initial=0)), best
+            )
+        ]
+        if strategy == "none":
+            named = [(one.label, [one]) for one in tagged]
+        else:
+            named = [(_name(run[0].label), run) for run in _runs(tagged)]
+        found.append(
+            [_entity(tokens, run, name, join) for name, run in named if name not in ignore]
         )
-    ]
-    if strategy == "none":
-        named = [(one.label, [one]) for one in tagged]
-    else:
-        named = [(_name(run[0].label), run) for run in _runs(tagged)]
-    return [_entity(tokens, run, name, join) for name, run in named if name not in ignore]
+    return found
 
 
 def without_overlaps(entities: Sequence[Entity]) -> list[Entity]:
@@ -122,27 +129,19 @@ def _weight(entity: Entity) -> tuple[int, float]:
     return entity.end - entity.start, entity.score
 
 
-def _first(scores: Scores) -> Scores:
-    row: Scores = scores[0]
-    return row
-
-
-def _mean(scores: Scores) -> Scores:
-    mean: Scores = scores.mean(axis=0)
-    return mean
-
-
-def _surest(scores: Scores) -> Scores:
-    row: Scores = scores[scores.max(axis=1).argmax()]
-    return row
-
-
-# The tokens of a word, float64 (T, C) -> the word, (C,).
-_OF_WORD: Final[dict[Strategy, Callable[[Scores], Scores]]] = {
-    "first": _first,
-    "average": _mean,
-    "max": _surest,
-}
+def _of_words(scores: Scores, sizes: Sequence[int], strategy: Strategy) -> Scores:
+    """Scores (W, C) of the words that tokens with such scores (T, C) make up."""
+    begins = np.cumsum([0, *sizes[:-1]])
+    words = scores
+    if strategy == "first":
+        words = scores[begins]
+    elif strategy == "average":
+        words = np.add.reduceat(scores, begins) / np.array(sizes)[:, np.newaxis]
+    elif strategy == "max":
+        numbers = np.repeat(np.arange(len(sizes)), sizes)
+        by_word_surest_first = np.lexsort((-scores.max(axis=1), numbers))
+        words = scores[by_word_surest_first[begins]]
+    return words
 
 
 def _runs(tagged: Sequence[_Tagged]) -> list[list[_Tagged]]:

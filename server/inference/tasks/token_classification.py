@@ -7,6 +7,7 @@ parts. How tokens become entities is told in `entities`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from models.heads import TOKEN
 from models.probabilities import softmax
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import Float32, Item, Results, TokenLogits, results_as
+from server.inference.runtime.packing import Item, Results, TokenLogits, results_as
 from server.inference.tasks.entities import (
     Entity,
     Strategy,
@@ -37,9 +38,8 @@ from server.inference.tasks.windows import Window, count_tokens, count_windows, 
 from server.inference.tokenizer import Located, Tokenizer, too_long
 
 OUTSIDE: Final = "O"
-_TOKEN_BYTES: Final = (
-    640  # of one token's scores, place and entity, while an answer is put together
-)
+_TOKEN_BYTES: Final = 512  # of one token's place and entity, while an answer is put together
+_SCORE_BYTES: Final = 28  # and of each of its scores: a logit, a probability, and one on the way
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class TokenClassification(Task[str, EntityOptions, EntitiesByText]):
         longest = max(lengths, default=0)
         most = model.manifest.max_tokens if options.stride is None else longest
         estimate = Price.estimate(lengths, most, 0)
-        return estimate._replace(answer_bytes=estimate.tokens * _TOKEN_BYTES)
+        return estimate._replace(answer_bytes=estimate.tokens * _token_bytes(model))
 
     def plan(
         self, inputs: Sequence[str], options: EntityOptions, model: ServedModel, proceed: Proceed
@@ -129,19 +129,24 @@ class TokenClassification(Task[str, EntityOptions, EntitiesByText]):
         """One item per part of a text; the answer is text -> entities in their order."""
         tokenizer = model.tokenizer
         read = partial(_read, options, model, pieces_allowed(model, proceed))
-        texts, price = read_each(inputs, read, _price, model, proceed)
+        texts, price = read_each(inputs, read, partial(_price, model), model, proceed)
         require_few([text.count for text in texts], model.limits.max_inputs)
 
         def items() -> list[Item]:
             return [_item(tokenizer, text.pieces, part) for text in texts for part in text.parts]
 
         def answer(results: Results) -> EntitiesByText:
-            logits = iter(results_as(np.ndarray, results))
-            labels = model.manifest.labels
-            return [
-                _entities(tokenizer, text, [next(logits) for _ in text.parts], labels, options)
-                for text in texts
-            ]
+            entities = iter(
+                find_entities(
+                    [_tokens(tokenizer, text, part) for text in texts for part in text.parts],
+                    softmax(np.concatenate(results_as(np.ndarray, results))),
+                    model.manifest.labels,
+                    options.strategy,
+                    options.ignore,
+                    tokenizer.join,
+                )
+            )
+            return [_of_text([next(entities) for _ in text.parts]) for text in texts]
 
         return Plan(price, items, answer, tuple([text.truncated for text in texts]))
 
@@ -171,9 +176,13 @@ def _read(
     return _Text(text, pieces, room, 0, min(count, room))
 
 
-def _price(text: _Text) -> Price:
+def _price(model: ServedModel, text: _Text) -> Price:
     tokens = count_tokens(text.read, text.room, text.overlap, TEXT_SPECIALS)
-    return Price(0, tokens, tokens * _TOKEN_BYTES + text.characters * CHARACTER_BYTES)
+    return Price(0, tokens, tokens * _token_bytes(model) + text.characters * CHARACTER_BYTES)
+
+
+def _token_bytes(model: ServedModel) -> int:
+    return _TOKEN_BYTES + _SCORE_BYTES * len(model.manifest.labels)
 
 
 def _item(tokenizer: Tokenizer, pieces: Located, part: Window) -> Item:
@@ -182,37 +191,19 @@ def _item(tokenizer: Tokenizer, pieces: Located, part: Window) -> Item:
     return Item(tokenizer.assemble(pieces.ids[start:end]), TokenLogits(TOKEN, rows))
 
 
-def _entities(
-    tokenizer: Tokenizer,
-    text: _Text,
-    logits: Sequence[Float32],
-    labels: Sequence[str],
-    options: EntityOptions,
-) -> list[Entity]:
-    """The entities of one text; `logits` are float32 (tokens, labels) for each of its parts."""
-    found = [
-        entity
-        for (start, end), part in zip(text.parts, logits, strict=True)
-        for entity in find_entities(
-            _tokens(tokenizer, text, start, end),
-            softmax(part),
-            labels,
-            options.strategy,
-            options.ignore,
-            tokenizer.join,
-        )
-    ]
-    return without_overlaps(found) if len(text.parts) > 1 else found
-
-
-def _tokens(tokenizer: Tokenizer, text: _Text, start: int, end: int) -> Tokens:
+def _tokens(tokenizer: Tokenizer, text: _Text, part: Window) -> Tokens:
     """The tokens of one part; one that the vocabulary lacks is shown as it was written."""
-    ids, spans = text.pieces.ids[start:end], text.pieces.spans[start:end]
+    ids, spans = text.pieces.ids[slice(*part)], text.pieces.spans[slice(*part)]
     shown = [
         text.text[slice(*span)] if token_id == tokenizer.special.unk else tokenizer.token(token_id)
         for token_id, span in zip(ids, spans, strict=True)
     ]
-    return Tokens(shown, spans, text.pieces.words[start:end])
+    return Tokens(shown, spans, text.pieces.words[slice(*part)])
+
+
+def _of_text(parts: Sequence[list[Entity]]) -> list[Entity]:
+    """The entities of one text, of those that were found in its parts."""
+    return without_overlaps(list(chain.from_iterable(parts))) if len(parts) > 1 else parts[0]
 
 
 TOKEN_CLASSIFICATION: Final = TokenClassification()

@@ -36,8 +36,8 @@ def tokens_of(count: int, words: Sequence[int] | None = None) -> Tokens:
 def found(
     labels: Sequence[str], strategy: Strategy = "simple", ignore: frozenset[str] = frozenset("O")
 ) -> list[tuple[str, str]]:
-    entities = find_entities(
-        tokens_of(len(labels)), scores_of(labels), LABELS, strategy, ignore, " ".join
+    (entities,) = find_entities(
+        [tokens_of(len(labels))], scores_of(labels), LABELS, strategy, ignore, " ".join
     )
     return [(entity.label, entity.word) for entity in entities]
 
@@ -76,7 +76,7 @@ def test_what_is_ignored_still_separates() -> None:
 def test_an_entity_has_the_span_and_the_mean_score_of_its_tokens() -> None:
     scores = scores_of(["O", "B-PER", "I-PER"])
     scores[2, 2] = 0.5
-    (entity,) = find_entities(tokens_of(3), scores, LABELS, "simple", frozenset("O"), " ".join)
+    ((entity,),) = find_entities([tokens_of(3)], scores, LABELS, "simple", frozenset("O"), " ".join)
     assert entity == Entity("PER", (SURE + 0.5) / 2, "b c", 2, 5, 1)
 
 
@@ -87,10 +87,30 @@ def test_an_entity_has_the_span_and_the_mean_score_of_its_tokens() -> None:
 def test_a_word_gets_one_label(strategy: Strategy, label: str, score: float) -> None:
     scores = np.array([[0.3, 0.4, 0, 0.2, 0.1, 0], [0.1, 0.2, 0, 0.1, 0.6, 0]])
     tokens = tokens_of(2, words=[7, 7])
-    (entity,) = find_entities(tokens, scores, LABELS, strategy, NOTHING, "".join)
+    ((entity,),) = find_entities([tokens], scores, LABELS, strategy, NOTHING, "".join)
     assert (entity.label, entity.word) == (label[2:], "ab")
     assert entity.score == pytest.approx(score)
     assert (entity.start, entity.end) == (0, 3)
+
+
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+def test_many_texts_have_the_entities_of_each_by_itself(strategy: Strategy) -> None:
+    generator = np.random.default_rng(3)
+    parts, scores = [], []
+    for count in generator.integers(1, 9, 40):
+        words = np.cumsum(generator.integers(0, 2, count)).tolist()
+        parts.append(tokens_of(count, words))
+        scores.append(generator.dirichlet(np.ones(len(LABELS)), count))
+    # The surest token of a word is not always alone.
+    scores[0][:] = scores[0][0]
+
+    together = find_entities(parts, np.concatenate(scores), LABELS, strategy, NOTHING, "".join)
+    apart = [
+        find_entities([part], own, LABELS, strategy, NOTHING, "".join)[0]
+        for part, own in zip(parts, scores, strict=True)
+    ]
+    assert together == apart
+    assert sum(map(len, together)) > 40
 
 
 def test_of_entities_that_overlap_the_longest_is_kept_and_then_the_likeliest() -> None:
