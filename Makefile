@@ -45,7 +45,7 @@ bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other ser
 	$(serving) -m benchmarks.peers $(ARGS)
 
 reliability: .venv-dev/.installed  ## acceptance tests -> docs/reliability.md; ARGS=--short: minutes
-	$(developing) -m benchmarks.reliability $(ARGS)
+	$(developing) -m scripts.reliability $(ARGS)
 
 plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/performance.md
 	$(developing) -m benchmarks.plots $(ARGS)

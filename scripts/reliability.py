@@ -66,7 +66,7 @@ def page(reports: Sequence[Path]) -> str:
 
 def main() -> int:
     """Run the tests, write the page, and return pytest's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.reliability", description=__doc__)
     parser.add_argument("--short", action="store_true", help="the forms of `make test` alone")
     parser.add_argument(
         "--reports", type=Path, nargs="+", help="of runs that have ended, not a new"
