@@ -39,7 +39,7 @@ bench-paired: .venv/.installed  ## this checkout beside another; ARGS="--against
 	$(serving) -m benchmarks.paired $(ARGS)
 
 bench-costly: .venv/.installed  ## requests that ask for most in fewest bytes
-	$(serving) -m benchmarks.costly $(ARGS)
+	$(serving) -m scripts.costly $(ARGS)
 
 bench-peers: .venv/.installed .venv-export/.installed  ## Cloze beside other servers of the same weights
 	$(serving) -m benchmarks.peers $(ARGS)

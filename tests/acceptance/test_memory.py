@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.attacks import NAMED
-from benchmarks.costly import send
+from scripts.attacks import NAMED
+from scripts.costly import send
 from tests.acceptance.conftest import Reached
 from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
@@ -65,9 +65,7 @@ def limited() -> Iterator[MemoryGroup]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_21_memory(
-    serve: Serve, all_models: Path, limited: MemoryGroup, reached: Reached
-) -> None:
+def test_21_memory(serve: Serve, all_models: Path, limited: MemoryGroup, reached: Reached) -> None:
     """Memory: under the compose file's limit no request pattern ends the process."""
     server = serve(all_models, default_model="cloze-small-en")
     limited.add(server.process.pid)
