@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "server": {"server", "models"},
     "benchmarks": {"benchmarks", "server", "models"},
     "training": {"training", "export", "models"},
-    "scripts": {"server", "training", "benchmarks"},
+    "scripts": {"scripts", "server", "training", "benchmarks"},
 }
 # Of the exporter, training knows what reads a checkpoint and what the weights are called.
 MAY_TRAIN_WITH = ("export.read.", "export.architectures.", "export.errors")
