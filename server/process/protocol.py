@@ -489,6 +489,8 @@ class _GentleTransport:
 
     def close(self) -> None:
         """Closes at once, or when the client has stopped sending, or has had the time to."""
+        if self._transport.is_closing():
+            return  # a connection that is lost is closed once more
         if self._protocol.linger():
             if self._transport.can_write_eof():
                 self._transport.write_eof()

@@ -224,8 +224,10 @@ def soak(server: RunningServer, warm_s: float, seconds: float) -> tuple[float, i
 
     async def client(number: int) -> None:
         nonlocal count
-        while time.monotonic() < begun + warm_s + seconds:
-            await ask(server.port, MIXED[(count + number) % len(MIXED)])
+        for each in itertools.cycle([*MIXED[2 * number :], *MIXED[: 2 * number]]):
+            if time.monotonic() > begun + warm_s + seconds:
+                return
+            await ask(server.port, each)
             count += 1
 
     async def watch() -> None:

@@ -295,6 +295,7 @@ def test_11_one_poisonous_input(faulty: Callable[..., FaultyServer], reached: Re
 EVERY = 200  # requests, of which one is poisoned: about one of a hundred batches has it in it
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seconds", [8, pytest.param(300, marks=pytest.mark.slow)])
 def test_12_a_session_that_raises(
     faulty: Callable[..., FaultyServer], reached: Reached, seconds: int
