@@ -62,7 +62,7 @@ class Limits(BaseModel):
     max_top_k: int = Field(1000, ge=1, description="most candidates per mask")
     queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait or are computed in each process, and so the most of one request; beyond them requests are refused with 429")
     pending_body_bytes: int = Field(64_000_000, ge=1, description="most bytes of request bodies that each process holds; beyond them requests are refused with 429")
-    pending_answer_bytes: int = Field(128_000_000, ge=1, description="most bytes of answers that each process has promised and not sent yet; beyond them requests are refused with 429")
+    pending_answer_bytes: int = Field(64_000_000, ge=1, description="most bytes of answers that each process has promised and not sent yet; beyond them requests are refused with 429")
 
     default_timeout_s: float = Field(30.0, gt=0, description="seconds that a request may take, from its first byte to its answer, when it names no limit")
     max_timeout_s: float = Field(120.0, gt=0, description="seconds a request may ask for with x-request-timeout-ms")
