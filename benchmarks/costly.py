@@ -78,10 +78,10 @@ REQUESTS = {
         "/fill-mask", fill(MASK * 508, targets=words(1000)), NOT_ANSWERED
     ),
     "255 masks x words of 255 pieces": Costly(
-        "/fill-mask", fill(MASK * 255, targets=["!" * 255, "?" * 255]), REFUSED
+        "/fill-mask", fill(MASK * 255, targets=["!" * 255, "?" * 255]), NOT_ANSWERED
     ),
     "333 masks x a word of 100 KB": Costly(
-        "/fill-mask", fill(MASK * 333, targets=["a!" * 50_000]), REFUSED
+        "/fill-mask", fill(MASK * 333, targets=["a!" * 50_000]), NOT_ANSWERED
     ),
     "64 texts x 1000 words": Costly(
         "/fill-mask", fill([MASK] * 64, targets=words(1000)), NOT_ANSWERED
