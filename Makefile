@@ -7,6 +7,8 @@ serving := .venv/bin/python
 exporting := .venv-export/bin/python
 training := .venv-training/bin/python
 developing := .venv-dev/bin/python
+# What pytest says if ARGS leave none of these tests.
+or-none := || [ $$? -eq 5 ]
 auditing := .venv-audit/bin
 
 LOCK := serve
@@ -54,10 +56,12 @@ info: .venv/.installed  ## count and list what the serving install holds
 	@$(serving) -m scripts.installed
 
 test: .venv-dev/.installed  ## the test suite, without the slow and the container tests
-	$(developing) -m pytest -n 2 --dist loadfile -m "not slow and not container" $(ARGS)
+	$(developing) -m pytest -n 2 --dist loadfile -m "not alone and not slow and not container" $(ARGS) $(or-none)
+	$(developing) -m pytest -m "alone and not slow and not container" $(ARGS) $(or-none)
 
 test-all: .venv-dev/.installed  ## the test suite with the slow tests
-	$(developing) -m pytest -n 2 --dist loadfile -m "not container" $(ARGS)
+	$(developing) -m pytest -n 2 --dist loadfile -m "not alone and not container" $(ARGS) $(or-none)
+	$(developing) -m pytest -m "alone and not container" $(ARGS) $(or-none)
 
 test-container: .venv-dev/.installed  ## build the image, start it, call it, stop it
 	$(developing) -m pytest -m container tests/container $(ARGS)

@@ -22,6 +22,12 @@ Mistake = Mapping[str, Any]
 MAX_DETAILS: Final = 5
 MAX_FIELDS: Final = 32  # per object; the largest known one has nine
 
+# Whole numbers of request bodies; JSON with larger ones is refused before it is read.
+_LARGEST: Final = 2**63 - 1
+Whole = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
+AtLeast0 = Annotated[int, Field(ge=0, le=_LARGEST)]
+AtLeast1 = Annotated[int, Field(ge=1, le=_LARGEST)]
+
 # The right type with a value out of range; everything else is the wrong type.
 _OUT_OF_RANGE: Final = frozenset(
     {"too_short", "too_long", "greater_than_equal", "less_than_equal", "literal_error"}

@@ -84,6 +84,7 @@ def crawling(port: int) -> Iterator[None]:
             connection.close()
 
 
+@pytest.mark.alone
 def test_07_slow_clients(serve: Serve, default_model: Path, reached: Reached) -> None:
     """500 slow clients (header, body, read): a good client's p99 ≤ 2 × its baseline; the sockets
     are gone in 15 s.
@@ -146,6 +147,7 @@ def more_lists(port: int) -> Iterator[list[tuple[float, Answer]]]:
             thread.join()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.slow)])
 def test_08_overload(serve: Serve, default_model: Path, reached: Reached, seconds: int) -> None:
     """Five times capacity for 60 s: goodput ≥ 90 % of peak, the rest 429 with Retry-After, accepted

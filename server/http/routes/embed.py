@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import DirectedTruncation, Items, Text, shape_error, tag
+from server.http.schemas import AtLeast1, DirectedTruncation, Items, Text, Whole, shape_error, tag
 from server.inference.tasks.embed import EMBED, EmbedOptions
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
@@ -43,14 +43,14 @@ class EmbedBody(DirectedTruncation):
     normalize: bool | None = Field(
         default=True, description="to length 1; null for the model's own habit"
     )
-    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+    dimensions: AtLeast1 | None = Field(
         None, description="keep the first so many numbers, then normalise"
     )
     prompt_name: str | None = Field(None, description="a prompt of the model to put in front")
     pooling: Literal["mean", "cls", "max"] | None = Field(
         None, description="how rows become one vector, where it differs from the model's own"
     )
-    layer: int | None = Field(
+    layer: Whole | None = Field(
         None, description="layer to pool, counted from the end: -2 is the last but one"
     )
 

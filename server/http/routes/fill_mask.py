@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, Body, Items, Texts, shape_error, tag
+from server.http.schemas import Answer, AtLeast1, Body, Items, Texts, shape_error, tag
 from server.inference.pipeline import Answered
 from server.inference.tasks.fill_mask import FILL_MASK, Filled, Filling, FillMaskOptions
 
@@ -41,7 +41,7 @@ Targets = Annotated[
 class FillMaskParameters(Body):
     """How to fill; null stands for the default."""
 
-    top_k: Annotated[int, Field(ge=1)] | None = Field(
+    top_k: AtLeast1 | None = Field(
         None, description="candidates per mask; 5, or all of the targets, if absent"
     )
     targets: Targets | None = Field(

@@ -6,7 +6,7 @@ model's tokenizer, and embedding them would answer nonsense.
 
 import base64
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from server.errors import WrongType
 from server.http.routes.embed import TextsOrIds, as_list
 from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
-from server.http.schemas import Answer, Body
+from server.http.schemas import Answer, AtLeast1, Body
 from server.inference.pipeline import Answered
 from server.inference.runtime.packing import Float32
 from server.inference.tasks.embed import EMBED, EmbedOptions, Vectors
@@ -32,7 +32,7 @@ class EmbeddingsBody(Body):
     encoding_format: Literal["float", "base64"] | None = Field(
         "float", description="base64: little-endian float32"
     )
-    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+    dimensions: AtLeast1 | None = Field(
         None, description="keep the first so many numbers, then normalise"
     )
     user: str | None = Field(None, description="accepted and ignored")

@@ -17,6 +17,7 @@ from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import (
     Answer,
+    AtLeast1,
     Body,
     DirectedTruncation,
     Items,
@@ -82,9 +83,7 @@ Inputs = Annotated[
 class PredictParameters(Body):
     """What Hugging Face's clients may ask; null stands for the default."""
 
-    top_k: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="labels per text; all if absent"
-    )
+    top_k: AtLeast1 | None = Field(None, description="labels per text; all if absent")
     function_to_apply: Function | None = Field(
         None, description="logits to scores; what the model was trained for if absent"
     )

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, Body, Items, Text, shape_error, tag
+from server.http.schemas import Answer, AtLeast0, AtLeast1, Body, Items, Text, shape_error, tag
 from server.inference.pipeline import Answered
 from server.inference.tasks.question_answering import (
     QUESTION_ANSWERING,
@@ -44,25 +44,24 @@ Questions = Annotated[
     | Annotated[Items[QuestionInContext], tag("questions")],
     Discriminator(_shape, **shape_error('{"question", "context"} or a list of such objects')),
 ]
-Count = Annotated[int, Field(ge=1)]
 
 
 class QuestionAnsweringParameters(Body):
     """How to answer; null stands for the default."""
 
-    top_k: Count | None = Field(1, description="answers per question")
-    max_answer_len: Count | None = Field(USUAL_ANSWER, description="most tokens of an answer")
-    max_seq_len: Count | None = Field(
+    top_k: AtLeast1 | None = Field(1, description="answers per question")
+    max_answer_len: AtLeast1 | None = Field(USUAL_ANSWER, description="most tokens of an answer")
+    max_seq_len: AtLeast1 | None = Field(
         None,
         description="most tokens of the question with a part of the context; "
         f"{USUAL_TOKENS} if absent and the model can read as many",
     )
-    doc_stride: Annotated[int, Field(ge=0)] | None = Field(
+    doc_stride: AtLeast0 | None = Field(
         None,
         description="tokens that the parts of a long context share; "
         f"{USUAL_OVERLAP} if absent, or half a part",
     )
-    max_question_len: Count | None = Field(None, description="cut a question of more tokens")
+    max_question_len: AtLeast1 | None = Field(None, description="cut a question of more tokens")
     handle_impossible_answer: bool | None = Field(
         default=False, description="answer with an empty passage if that is likelier than any"
     )

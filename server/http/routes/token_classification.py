@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, Body, Texts
+from server.http.schemas import Answer, AtLeast0, Body, Texts
 from server.inference.pipeline import Answered
 from server.inference.tasks.entities import Entity, Strategy
 from server.inference.tasks.token_classification import (
@@ -34,7 +34,7 @@ class TokenClassificationParameters(Body):
     ignore_labels: Annotated[list[str], Field(fail_fast=True)] | None = Field(
         default=[OUTSIDE], description="labels or groups to leave out"
     )
-    stride: Annotated[int, Field(ge=0)] | None = Field(
+    stride: AtLeast0 | None = Field(
         None, description="read a long text in parts that share so many tokens"
     )
     truncate: bool | None = Field(default=False, description="cut what is too long")
