@@ -21,7 +21,7 @@ from server.errors import (
     RequestTimeout,
 )
 from server.http.context import CONTEXT, REFUSAL, RequestContext, Service
-from server.http.disconnect import DisconnectWatch
+from server.http.disconnect import Watch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
 
@@ -71,12 +71,12 @@ class RequestMiddleware:
         context = passage.context
         if isinstance(error, ClozeError):
             return error
-        if isinstance(error, TimeoutError) and passage.expired:
-            if context.received:
-                return DeadlineExceeded()
-            return RequestTimeout("The request did not arrive in time, or too slowly.")
         if isinstance(error, asyncio.CancelledError):
-            if passage.client_left:
+            if passage.watch.expired and context.received:
+                return DeadlineExceeded()
+            if passage.watch.expired:
+                return RequestTimeout("The request did not arrive in time, or too slowly.")
+            if passage.watch.client_left:
                 return ClientClosedRequest("The client left before its answer was ready.")
             # Only the server's own end cancels a request from outside.
             return Draining("The server stopped before the answer was ready; send it again.")
@@ -119,22 +119,10 @@ class _Passage:
 
     def __init__(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         self.context = context
+        self.watch = Watch(receive)
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._watch = DisconnectWatch(receive)
-        self._limit: asyncio.Timeout | None = None  # while it may pass
-        self.expired = False
-        """Whether the deadline is."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("expected to run inside a task, found none")
-        self._task = task
-
-    @property
-    def client_left(self) -> bool:
-        """Whether that is why the request was cancelled."""
-        return self._watch.client_left
 
     async def through(self, app: ASGIApp, scope: Scope) -> None:
         """Lets `app` answer before the deadline; sending the answer may take longer."""
@@ -146,17 +134,16 @@ class _Passage:
         if scope["method"] == "HEAD":
             # As a GET whose body uvicorn, which keeps the scope as it was, leaves out.
             scope = {**scope, "method": "GET"}
-        limit = asyncio.timeout_at(self._until())
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("expected to run inside a task, found none")
+        self.watch.begin(task, self._until)
         try:
-            async with limit:
-                self._limit = limit
-                await app(scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            if self.client_left:
-                self._task.uncancel()
-            raise
+            await app(scope, self.receive, self.send)
         finally:
-            self._limit, self.expired = None, limit.expired()
+            self.watch.end()
+            if self.watch.expired or self.watch.client_left:
+                task.uncancel()
 
     async def receive(self) -> Message:
         """The next part of the request, its bytes counted."""
@@ -166,21 +153,17 @@ class _Passage:
         if message["type"] == "http.request":
             self.context.take(len(message.get("body", b"")))
             if not message.get("more_body", False):
-                self.context.received = True
-                self._watch.begin(self._task)
-            if self._limit is not None and self.context.has_body and not self._limit.expired():
-                self._limit.reschedule(self._until())
+                self.context.received = self.watch.received = True
         return message
 
     def _until(self) -> float:
-        """When the request is given up, in the event loop's time.
+        """When the request is given up, in `time.monotonic()` seconds.
 
         That is its deadline, or before, while its body comes slowly or not at all.
         """
-        now, until = time.monotonic(), self.context.deadline
         if self.context.has_body and not self.context.received:
-            until = min(until, self.context.body_until())
-        return asyncio.get_running_loop().time() + until - now
+            return min(self.context.deadline, self.context.body_until())
+        return self.context.deadline
 
     def _require_no_refusal(self) -> None:
         refusal: ClozeError | None = self._scope.get(REFUSAL)
@@ -197,11 +180,9 @@ class _Passage:
             if unread or context.service.registry.phase is Phase.DRAINING:
                 headers.append(_CLOSE)
             message["headers"] = headers
-            if self._limit is not None and not self._limit.expired():
-                self._limit.reschedule(None)
             # Once it is answered, a request counts as disconnected; what follows its answer, such
-            # as a dependency's end, is not to be cancelled for that.
-            self._watch.end()
+            # as a dependency's end, is not to be cancelled for that, nor for its deadline.
+            self.watch.end()
         body = message.get("body", b"")
         while len(body) > _PIECE:  # each waits until the client has read of those before
             await self._send({"type": message["type"], "body": body[:_PIECE], "more_body": True})
@@ -211,7 +192,6 @@ class _Passage:
 
     def end(self) -> None:
         """Frees what the request held."""
-        self._watch.end()
         self.context.reservation.close()
 
 
