@@ -23,7 +23,7 @@ HEAD = """\
 Written by `make reliability`: twenty acceptance tests, each with a figure that is its bar, and what
 this machine reached. The tests are in `tests/acceptance`: `make test` runs their short forms,
 `make test-all` their full ones too. `make reliability ARGS=--short` takes some minutes, all forms
-half an hour; with `SOAK_S=7200` in the environment the soak takes two hours. Clients and server
+forty minutes; with `SOAK_S=7200` in the environment the soak takes two hours. Clients and server
 share the machine's cores.
 
 """

@@ -247,7 +247,7 @@ def soak(server: RunningServer, warm_s: float, seconds: float) -> tuple[float, i
 @pytest.mark.timeout(3 * 3600)
 @pytest.mark.parametrize(
     ("warm_s", "seconds"),
-    [(6, 8), pytest.param(60, float(os.environ.get("SOAK_S", "300")), marks=slow)],
+    [(6, 8), pytest.param(600, float(os.environ.get("SOAK_S", "300")), marks=slow)],
 )
 def test_16_soak(
     faulty: Callable[..., FaultyServer], reached: Reached, warm_s: float, seconds: float
