@@ -14,8 +14,10 @@ from server.errors import Draining, QueueFull
 from server.inference.tasks.task import Price
 from server.settings import Limits
 
-_SMALL_TOKENS: Final = 256  # of a request that may take all of the queue
-_KEPT: Final = 8  # such a part of the queue is kept for those
+# What a small request holds at most, for which a part of all room is kept.
+_SMALL_TOKENS: Final = 256
+_SMALL_BYTES: Final = 65_536  # of a body, and of an answer
+_KEPT: Final = 8  # such a part
 
 Wait = Callable[[int], float]
 """Tokens that are ahead -> seconds until they are computed."""
@@ -26,13 +28,14 @@ def soon(_tokens: int) -> float:
     return 1.0
 
 
-def _kept(limits: Limits, tokens: int) -> int:
-    """Tokens of the queue that a large request leaves to small ones, if it can at all.
+def _fits(held: int, own: int, most: int, small: int) -> bool:
+    """Whether there is room for a request's `own` beside what others have `held`, of `most`.
 
-    Else whoever sends much at a time would take all room, and everybody else were refused.
+    One that is not small leaves a part to those that are, if it can at all. Else whoever sends much
+    at a time, or reads slowly what is much, would take all room, and everybody else were refused.
     """
-    most = limits.queue_tokens
-    return 0 if tokens <= _SMALL_TOKENS else min(most // _KEPT, most - tokens)
+    kept = 0 if own <= small else min(most // _KEPT, most - own)
+    return held + own <= most - kept
 
 
 class Account(Protocol):
@@ -98,8 +101,9 @@ class Reservation:
         Raises:
             QueueFull: the bodies of all requests take more than is kept.
         """
-        admission = self._admission
-        if admission.body_bytes + count > admission.limits.pending_body_bytes:
+        admission, most = self._admission, self._admission.limits.pending_body_bytes
+        others, own = admission.body_bytes - self._body_bytes, self._body_bytes + count
+        if not _fits(others, own, most, _SMALL_BYTES):
             raise QueueFull(
                 "Too many large requests are being read; send the request again later.",
                 retry_after_s=1,
@@ -122,10 +126,9 @@ class Reservation:
             admission.refuse_newcomers()
         tokens = admission.tokens - self._tokens
         answer_bytes = admission.answer_bytes - self._answer_bytes
-        kept = _kept(limits, price.tokens)
-        if (
-            tokens + price.tokens > limits.queue_tokens - kept
-            or answer_bytes + price.answer_bytes > limits.pending_answer_bytes
+        if not (
+            _fits(tokens, price.tokens, limits.queue_tokens, _SMALL_TOKENS)
+            and _fits(answer_bytes, price.answer_bytes, limits.pending_answer_bytes, _SMALL_BYTES)
         ):
             raise QueueFull(
                 "Too much work is waiting; send the request again later.",

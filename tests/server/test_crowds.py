@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import socket
 import statistics
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,6 +48,48 @@ def test_short_requests_are_answered_beside_a_crowd_of_long_ones(
 ) -> None:
     with crowded(server.port, CONNECTIONS, manner):
         server.wait_until(REFUSED, bool)  # the queue is full
+        statuses, _ = ask(server, 100)
+    assert statuses == {200: 100}
+
+
+@contextmanager
+def stalled(server: RunningServer, requests: Sequence[bytes]) -> Iterator[None]:
+    """Connections that have each sent one of `requests` and neither send nor read any more."""
+    with ExitStack() as open_ones:
+        for request in requests:
+            connection = open_ones.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(request)
+        yield
+
+
+def post(path: str, body: bytes, announced: int) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {announced}\r\n\r\n"
+    return head.encode() + body
+
+
+def test_short_requests_are_answered_beside_bodies_that_do_not_end(server: RunningServer) -> None:
+    limits = server.get("/info").json()["limits"]
+    most, size = limits["pending_body_bytes"], limits["max_body_bytes"] - 1000
+    request = post("/embed", b" " * size, size + 500)
+    with stalled(server, [request] * (most // size + 8)):
+        server.wait_until("cloze_pending_body_bytes", lambda held: held > most * 0.8)
+        large = server.post("/embed", {"inputs": "word " * (size // 5)})
+        assert large.status_code == 429
+        statuses, _ = ask(server, 100)
+    assert statuses == {200: 100}
+
+
+def test_short_requests_are_answered_beside_answers_that_nobody_reads(
+    server: RunningServer,
+) -> None:
+    most = server.get("/info").json()["limits"]["pending_answer_bytes"]
+    body = {"inputs": "[MASK] " * 50, "parameters": {"top_k": 200}}
+    sent = json.dumps(body).encode()
+    with stalled(server, [post("/fill-mask", sent, len(sent))] * 40):
+        server.wait_until("cloze_reserved_answer_bytes", lambda held: held > most * 0.7)
+        assert server.post("/fill-mask", body).status_code == 429
         statuses, _ = ask(server, 100)
     assert statuses == {200: 100}
 

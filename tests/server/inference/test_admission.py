@@ -247,6 +247,57 @@ def test_two_drains_at_once_both_return(admission: Admission) -> None:
     asyncio.run(work())
 
 
+# --- room for small requests ----------------------------------------------------------------------
+
+
+def body(size: int) -> Callable[[Reservation], None]:
+    return lambda reservation: reservation.receive(size)
+
+
+def asks(tokens: int, answer_bytes: int) -> Callable[[Reservation], None]:
+    return lambda reservation: reservation.admit(price(tokens, answer_bytes))
+
+
+@pytest.mark.parametrize(
+    ("large", "small"),
+    [
+        (asks(9000, 0), asks(256, 0)),
+        (asks(0, 1_200_000), asks(0, 65_536)),
+        (body(1_200_000), body(65_536)),
+    ],
+    ids=["tokens", "answers", "bodies"],
+)
+def test_large_requests_leave_room_to_small_ones(
+    large: Callable[[Reservation], None], small: Callable[[Reservation], None]
+) -> None:
+    most = 12_000_000
+    admission = Admission(
+        Limits(
+            queue_tokens=90_000,
+            max_answer_bytes=most,
+            pending_answer_bytes=most,
+            max_body_bytes=most,
+            pending_body_bytes=most,
+        )
+    )
+
+    def taken(ask: Callable[[Reservation], None]) -> int:
+        count = 0
+        while refusal(lambda: ask(admission.open())) is None:
+            count += 1
+        return count
+
+    assert taken(large) == 8  # of ten, which would fill all room
+    assert taken(small) > 20
+    assert taken(large) == 0
+
+
+def test_one_that_fills_all_room_by_itself_is_taken_when_nothing_is_held() -> None:
+    admission = Admission(LIMITS)
+    admitted(admission, price(100, 600)).receive(50)
+    assert held(admission) == (100, 600, 50, 1)
+
+
 # --- any sequence of operations -------------------------------------------------------------------
 
 
