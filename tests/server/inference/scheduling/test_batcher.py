@@ -276,15 +276,15 @@ def test_how_much_is_worth_a_run_beside_busy_cores_depends_on_what_runs_cost(
 
     async def work() -> None:
         batcher = make(workers=2, cores=1, cost=cost)
-        little = [scored(20) if masked else pooled(20) for _ in range(11 if masked else 7)]
-        held, (first,) = await submit_behind_a_held_run(batcher, watched, little)
+        little = [[scored(20) if masked else pooled(20)] for _ in range(11 if masked else 7)]
+        held, first = await submit_behind_a_held_run(batcher, watched, *little)
         await asyncio.sleep(0.1)
         assert batcher.stats().running_batches == 1
         second = asyncio.create_task(batcher.submit([scored(20) if masked else pooled(20)], soon()))
         await watched.running()
         assert len(watched.batches[-1]) == len(little) + 1
         watched.gate.set()
-        await asyncio.gather(held, first, second)
+        await asyncio.gather(held, *first, second)
 
     run(work())
 
