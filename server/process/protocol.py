@@ -469,7 +469,9 @@ class _GentleTransport:
             self._transport.write(part)
 
     def write(self, data: bytes) -> None:
-        """Writes, without what was written early."""
+        """Writes, without what was written early; to nobody, once the connection has ended."""
+        if self._transport.is_closing():
+            return  # as asyncio's own do; uvloop's raise
         if self._early:
             data, self._early = data.removeprefix(self._early), b""
         self.written += len(data)

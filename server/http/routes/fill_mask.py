@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, AtLeast1, Body, Items, Texts, shape_error, tag
+from server.http.schemas import Answer, AtLeast1, Body, Items, Texts, Whole, shape_error, tag
 from server.inference.pipeline import Answered
 from server.inference.tasks.fill_mask import FILL_MASK, Filled, Filling, FillMaskOptions
 
@@ -65,7 +65,7 @@ class FillMaskBody(Body):
 
     inputs: Texts = Field(examples=["Paris is the [MASK] of France."])
     parameters: FillMaskParameters | None = None
-    options: dict[str, Any] | None = Field(
+    options: dict[str, bool | Whole | str | None] | None = Field(
         None, description="accepted because Hugging Face clients send it; ignored"
     )
 

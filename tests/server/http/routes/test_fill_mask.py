@@ -70,8 +70,15 @@ def test_null_parameters_stand_for_the_defaults(server: RunningServer) -> None:
 
 
 def test_options_are_ignored(server: RunningServer) -> None:
-    body = {"inputs": FRANCE, "options": {"wait_for_model": True}}
+    options = {"wait_for_model": True, "retries": 3, "x": None, "name": "a"}
+    body = {"inputs": FRANCE, "options": options}
     assert server.post("/fill-mask", body).json() == fill(server, FRANCE)
+
+
+@pytest.mark.parametrize("value", [[], {}, [2**60], 2**63, {"a": 10**40}])
+def test_options_are_plain_values(server: RunningServer, value: object) -> None:
+    answer = server.post("/fill-mask", {"inputs": FRANCE, "options": {"x": value}})
+    assert answer.status_code in {400, 422}
 
 
 def test_targets_are_scored_over_the_whole_vocabulary(server: RunningServer) -> None:
