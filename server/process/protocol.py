@@ -14,6 +14,7 @@ import struct
 import sys
 import termios
 import time
+import weakref
 from collections import Counter
 from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
@@ -441,7 +442,10 @@ class _GentleTransport:
     __slots__ = ("_early", "_protocol", "_transport", "written")
 
     def __init__(self, transport: asyncio.Transport, protocol: HttpProtocol) -> None:
-        self._transport, self._protocol = transport, protocol
+        self._transport = transport
+        # A circle of the two would be left to the garbage collector, which would keep some of
+        # them for good: 3 bytes for each connection there ever was.
+        self._protocol = weakref.proxy(protocol)
         self._early = b""
         self.written = 0
         """Bytes, over all answers."""
