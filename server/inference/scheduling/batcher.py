@@ -85,7 +85,6 @@ class Batcher:
         self._slots = slots or contextlib.nullcontext()
         self._ready = threading.Condition()
         self._arrived: list[tuple[Ticket, float]] = []
-        self._idle = 0
         self._runs: dict[int, _Run] = {}
         self._stopping = False
         self._counters = Counters()
@@ -209,9 +208,7 @@ class Batcher:
         while True:
             with self._ready:
                 while not self._may_begin() and not self._stopping:
-                    self._idle += 1
                     self._ready.wait()
-                    self._idle -= 1
                 if self._stopping:
                     return
             with self._slots:
@@ -264,13 +261,13 @@ class Batcher:
     def _share(self, priority: PriorityClass) -> int:
         """Tokens to take of a class now: the budget, or less so that every core gets its part.
 
-        That is, of what waits for workers that are idle, and of all that is in hand for those that
+        That is, of what waits for cores that are idle, and of all that is in hand for those that
         will soon be back: one that took all would leave them crumbs.
         """
         running = sum([run.tokens for run in self._runs.values()])
-        idle = min(self._idle, max(0, self._cores - len(self._runs) - 1))
+        idle = max(1, self._cores - len(self._runs))  # with the one that this run takes
         share = max(WORTH_A_RUN, (priority.tokens + running) / self._cores)
-        return min(self._budget, math.ceil(min(share, priority.tokens / (idle + 1))))
+        return min(self._budget, math.ceil(min(share, priority.tokens / idle)))
 
     def _call_back(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
         entry, _ = outcomes[0]

@@ -343,13 +343,13 @@ def test_a_worker_leaves_those_that_come_back_their_part(make: Make, watched: Wa
 def test_idle_workers_share_a_list(make: Make, watched: Watched) -> None:
     async def work() -> None:
         batcher = make(workers=2)
-        shared = 0
-        for number in range(10):
-            await asyncio.sleep(0.01)  # both workers are back from the last one
-            watched.batches.clear()
-            await batcher.submit(texts(8, length=10, seed=number), soon())
-            shared += [len(batch) for batch in watched.batches] == [4, 4]
-        assert shared >= 7  # a worker that woke late finds the list taken
+        watched.gate.clear()
+        eight = asyncio.create_task(batcher.submit(texts(8, length=10), soon()))
+        for _ in range(2):
+            await watched.running()
+        assert [len(batch) for batch in watched.batches] == [4, 4]
+        watched.gate.set()
+        await eight
 
     run(work())
 
