@@ -191,8 +191,14 @@ class _Passage:
         await self._send(message)
 
     def end(self) -> None:
-        """Frees what the request held."""
+        """Frees what the request held, an error and the frames that it came through, too.
+
+        They hold the scope, which holds the error: a circle, and with it what came of the body.
+        """
         self.context.reservation.close()
+        refusal: ClozeError | None = self._scope.pop(REFUSAL, None)
+        if refusal is not None:
+            refusal.__traceback__ = None
 
 
 def _level(status: int) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +14,14 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.http.context import Service
+from server.http.context import RequestContext, Service
 from server.http.disconnect import PATIENCE_S
 from server.http.middleware import RequestMiddleware
 from server.inference.model_registry import Phase
 from server.settings import Settings
+from tests.running_app import serving
 from tests.running_server import RunningServer
+from tests.server.http.conftest import Build
 
 
 def test_a_good_request_id_comes_back(server: RunningServer) -> None:
@@ -251,3 +256,36 @@ def test_head_is_counted_with_its_route(server: RunningServer) -> None:
     before = server.metric(line)
     assert server.client.head(f"{server.url}/health").status_code == 200
     assert server.metric(line) == before + 1
+
+
+POST = b"POST /embed HTTP/1.1\r\nHost: cloze\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (POST + b'Content-Length: 15\r\n\r\n{"inputs": "a"}', b"200"),
+        (POST + b"Content-Length: 100000000\r\n\r\n" + bytes(100_000), b"413"),
+        (POST + b"Content-Length: 1\r\n\r\n{", b"400"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (POST + b"Transfer-Encoding: gzip\r\n\r\n", b"501"),
+        (b"no HTTP\r\n\r\n", b"400"),
+    ],
+)
+def test_all_of_a_request_is_freed_without_the_garbage_collector(
+    build: Build, sent: bytes, status: bytes
+) -> None:
+    with serving(build()) as served:
+        gc.collect()
+        gc.disable()
+        try:
+            with socket.create_connection(("127.0.0.1", served.port)) as connection:
+                connection.sendall(sent)
+                assert connection.recv(12) == b"HTTP/1.1 " + status
+            deadline = time.monotonic() + 5
+            while left := [each for each in gc.get_objects() if type(each) is RequestContext]:
+                assert time.monotonic() < deadline, left
+                del left
+                time.sleep(0.05)
+        finally:
+            gc.enable()
