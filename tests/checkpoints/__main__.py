@@ -15,13 +15,15 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "checkpoints.md"
 HEAD: Final = """\
 # Checkpoints
 
-Written by `python -m tests.checkpoints`: encoders that people use most, what each is made of, and whether
-Cloze serves it. For each a small checkpoint of the same making is written, with random weights: the classes of
-transformers and sentence-transformers, the tokenizer's class and settings, the modules. What is served is compared
-with those libraries over HTTP, on ragged texts in its own script, in every task that it has (`tests/checkpoints`);
-the largest difference allowed is 1e-5. With trained weights only `all-MiniLM-L6-v2` is tested, which a package ships.
+Written by `python -m tests.checkpoints`: encoders that people use most, what each is made of, and
+whether Cloze serves it. For each a small checkpoint of the same making is written, with random
+weights: the classes of transformers and sentence-transformers, the tokenizer's class and settings,
+the modules. What is served is compared with those libraries over HTTP, on ragged texts in its own
+script, in the task that it is for and by its tokens (`tests/checkpoints`); the largest difference
+allowed is 1e-5.
 
-What makes a checkpoint served or not is in [Which checkpoints are supported](supported-checkpoints.md).
+What makes a checkpoint served or not is in
+[Which checkpoints are supported](supported-checkpoints.md).
 
 """
 

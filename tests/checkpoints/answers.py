@@ -6,6 +6,7 @@ Each comparison gives the largest difference of a number; what else differs fail
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def _passages(row: Row, checkpoint: Path, served: Served, model: str) -> float:
     """The best passage: its tokens by transformers' logits. Transformers 5 has no such pipeline."""
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(checkpoint)
     texts, worst = TEXTS[row.language], 0.0
-    for question, context in zip(texts, texts[1:], strict=False):
+    for question, context in pairwise(texts):
         out = _run(checkpoint, transformers.AutoModelForQuestionAnswering, question, context)
         encoded = tokenizer(question, context, return_offsets_mapping=True)
         inside = [at for at, text in enumerate(encoded.sequence_ids()) if text == 1]

@@ -85,7 +85,7 @@ def _ids(folder: Path) -> dict[str, int]:
 
 def _write_refused(row: Row, folder: Path, size: int) -> None:
     """What the exporter looks at before it comes to weights, and weights that it never opens."""
-    fields = {"model_type": row.model_type, "architectures": [row.architecture]}
+    fields: dict[str, Any] = {"model_type": row.model_type, "architectures": [row.architecture]}
     fields |= {"vocab_size": size, **_BERT, **row.config}
     (folder / "config.json").write_text(json.dumps(fields))
     if row.model_type in {"bert", "roberta"} and "auto_map" not in row.config:

@@ -166,7 +166,10 @@ EMBEDDINGS: Final = (
     _bert("cambridgeltl/SapBERT-from-PubMedBERT-fulltext"),
     Row(
         "jinaai/jina-embeddings-v2-base-en", EMBEDDING, "en", "bert", "JinaBertModel", UNCASED,
-        {"position_embedding_type": "alibi", "auto_map": {"AutoModel": "x--modeling_bert.JinaBertModel"}},
+        {
+            "position_embedding_type": "alibi",
+            "auto_map": {"AutoModel": "x--modeling_bert.JinaBertModel"},
+        },
         refused="JinaBertModel",
     ),
     Row(

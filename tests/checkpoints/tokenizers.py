@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from tokenizers.processors import TemplateProcessing
 from tests.checkpoints.rows import Tokenizing
 
 PIECES: Final = 300
+UNKNOWN: Final = "[UNK]"
+SENTENCE_UNKNOWN: Final = "<unk>"
 LONGEST: Final = 128  # tokens
 _LIKE_BERT: Final = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"}
 
@@ -26,7 +29,7 @@ def write_tokenizer(made: Tokenizing, texts: Sequence[str], folder: Path) -> int
 
 
 def _learnt_pieces(texts: Sequence[str], *, lowercase: bool, special: list[str]) -> dict[str, int]:
-    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learner = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     learner.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     # One in eight characters is left out, so that some words cannot be spelled.
@@ -69,7 +72,10 @@ def _unigram(texts: Sequence[str], saved_as: str) -> Any:
     learner.train_from_iterator(
         texts,
         trainers.UnigramTrainer(
-            vocab_size=PIECES, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
+            vocab_size=PIECES,
+            special_tokens=[SENTENCE_UNKNOWN],
+            unk_token=SENTENCE_UNKNOWN,
+            show_progress=False,
         ),
     )
     learnt = sorted(learner.get_vocab().items(), key=lambda pair: pair[1])
@@ -135,13 +141,11 @@ def _learn_byte_pairs(learner: Tokenizer, texts: Sequence[str], special: list[st
 
 
 def _vocabulary_and_merges(learnt: str) -> dict[str, Any]:
-    import json  # noqa: PLC0415
-
     model = json.loads(learnt)["model"]
     return {"vocab": model["vocab"], "merges": [tuple(merge) for merge in model["merges"]]}
 
 
-_MAKERS: Final = {
+_MAKERS: Final[dict[str, Callable[..., Any]]] = {
     "word_pieces": _word_pieces,
     "mpnet_pieces": _mpnet_pieces,
     "unigram": _unigram,
