@@ -78,7 +78,7 @@ def _export(options: argparse.Namespace) -> ModelManifest:
             "underscores only, at most 64; choose one with --name."
         )
     _check_destination(options.out, force=options.force)
-    notes = read_text(options.notes) if options.notes else ""
+    notes = read_text(options.notes, may_be_empty=True) if options.notes else ""
     checkpoint = read_checkpoint(
         options.checkpoint, revision=options.revision, allow_pickle=options.allow_pickle
     )

@@ -4,6 +4,7 @@
 checked against it and the parameter count adds it up. Letters: V vocabulary, H hidden, L layers.
 """
 
+import re
 from collections.abc import Collection
 from math import prod
 
@@ -38,15 +39,56 @@ def read_config(fields: Fields) -> EncoderConfig:
     architecture = ARCHITECTURES[family]
     known_classes = classes_of(architecture)
     for name in fields.texts("architectures"):
-        if name not in known_classes:
+        if _plain(name) not in known_classes:
             known = ", ".join(known_classes)
             raise ExportError(f"The architecture {name} is not one that Cloze serves: {known}.")
-    if "auto_map" in fields.values:
-        raise ExportError(f"{fields.file} asks for its own code (auto_map), which is never run.")
+    own_code, named = (fields.values.get(name) is not None for name in ("auto_map", "model_type"))
+    if own_code and not named:
+        raise ExportError(
+            f"{fields.file} asks for its own code (auto_map), which is never run, "
+            "and names no model_type that could do without."
+        )
+    if (quantised := fields.values.get("quantization_config")) is not None:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise ExportError(
+            f"{fields.file} says that the weights are quantised already (quantization_config, "
+            f"{method or 'of no method'}); Cloze needs them as floating-point numbers."
+        )
     for flag in ("is_decoder", "add_cross_attention", "is_encoder_decoder"):
         if fields.flag(flag, default=False):
             raise ExportError(f"{fields.file} sets {flag}; Cloze serves encoders.")
     return architecture.read_config(fields)
+
+
+def declared_heads(fields: Fields, architecture: Architecture) -> frozenset[str]:
+    """The heads, by name, of the classes that a config.json names; `read_config` knows them all."""
+    classes = classes_of(architecture)
+    named = (classes[_plain(name)] for name in fields.texts("architectures"))
+    return frozenset[str]().union(*named)
+
+
+def unused_settings(fields: Fields) -> dict[str, str]:
+    """What a config.json asks for in vain, with the reason to show.
+
+    transformers, which has classes of its own for these families, does not run an auto_map either,
+    unless it is told to trust it.
+    """
+    if fields.values.get("auto_map") is None:
+        return {}
+    return {"auto_map": f"code of its own; transformers has {fields.text('model_type')} itself"}
+
+
+def _plain(name: str) -> str:
+    """The class of PyTorch for an encoder with the same weights and the same answers.
+
+    That of another framework is called alike; one for generating text is, without a decoder's
+    mask, one for masked words.
+
+    >>> _plain("TFBertForTokenClassification"), _plain("BertLMHeadModel")
+    ('BertForTokenClassification', 'BertForMaskedLM')
+    """
+    own = re.sub("^(TF|Flax)(?=[A-Z])", "", name)
+    return re.sub("(LMHeadModel|ForCausalLM)$", "ForMaskedLM", own)
 
 
 def classes_of(architecture: Architecture) -> dict[str, frozenset[str]]:

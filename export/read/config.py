@@ -5,17 +5,21 @@ weights agree with these sizes is checked in `export.read.weight_names`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from export.errors import ExportError
 from export.read.documents import Fields
 from models.manifest import Architecture
 
 # Name in the file -> the function's one name here. "gelu_python" is how the first PyTorch BERT
-# called the exact (erf) form.
+# called the exact (erf) form. Those of its tanh approximation differ in the order of rounding.
 ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_python": "gelu",
     "gelu_new": "gelu_new",
+    "gelu_fast": "gelu_new",
+    "gelu_accurate": "gelu_new",
+    "gelu_python_tanh": "gelu_new",
     "gelu_pytorch_tanh": "gelu_pytorch_tanh",
     "relu": "relu",
 }
@@ -30,7 +34,8 @@ class EncoderConfig(Architecture):
     """
 
     layer_norm_eps: float = 1e-12
-    labels: tuple[str, ...] = ()  # id2label in order; none when the checkpoint has no classifier
+    # Of the classifier, set once its rows are known (`export.read.labels`); none without one.
+    labels: tuple[str, ...] = ()
     multi_label: bool = False  # labels are independent of each other: sigmoid, not softmax
     regression: bool = False  # labels are numbers that were learnt: neither
 
@@ -45,6 +50,7 @@ _COUNTS = {
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
 }
+MOST_LAYERS = 1000  # more than any encoder has; what a layer consists of is listed for each
 # What `read_sizes` reads under the same name.
 SIZES = (*_COUNTS, "hidden_act", "layer_norm_eps")
 
@@ -57,7 +63,13 @@ def read_sizes(fields: Fields) -> EncoderConfig:
     Raises:
         ExportError: a field is missing or wrong, or a choice that the graph cannot express.
     """
-    counts = {name: fields.integer(name, default) for name, default in _COUNTS.items()}
+    counts: dict[str, Any] = {
+        name: fields.integer(name, default) for name, default in _COUNTS.items()
+    }
+    if counts["num_hidden_layers"] > MOST_LAYERS:
+        raise ExportError(
+            f"num_hidden_layers in {fields.file} must be a whole number of at most {MOST_LAYERS}."
+        )
     hidden, heads = counts["hidden_size"], counts["num_attention_heads"]
     if hidden % heads:
         raise ExportError(
@@ -67,9 +79,6 @@ def read_sizes(fields: Fields) -> EncoderConfig:
         **counts,
         hidden_act=_activation(fields),
         layer_norm_eps=fields.number("layer_norm_eps", 1e-12),
-        labels=_labels(fields),
-        multi_label=fields.text("problem_type", "") == "multi_label_classification",
-        regression=fields.text("problem_type", "") == "regression",
         model_type=fields.text("model_type", "bert"),
     )
 
@@ -80,11 +89,3 @@ def _activation(fields: Fields) -> str:
         known = ", ".join(ACTIVATIONS)
         raise ExportError(f"The activation {name} is not one that Cloze serves: {known}.")
     return ACTIVATIONS[name]
-
-
-def _labels(fields: Fields) -> tuple[str, ...]:
-    """id2label by rising id; its keys are decimal strings because JSON has no other."""
-    labels = fields.mapping("id2label")
-    if set(labels) != {str(index) for index in range(len(labels))}:
-        raise ExportError(f"id2label in {fields.file} must number its labels 0, 1, 2 and so on.")
-    return tuple(labels[str(index)] for index in range(len(labels)))

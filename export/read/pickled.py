@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from export.errors import ExportError
+from export.read.files import called, check_file, is_there
 from export.read.tensors import SafetensorsSource, open_safetensors, shard_paths
 
 SINGLE = "pytorch_model.bin"
@@ -26,20 +27,21 @@ def open_pickles(folder: Path) -> SafetensorsSource | None:
         ExportError: torch is not installed, or a file is no plain pickle of tensors.
     """
     single, index = folder / SINGLE, folder / INDEX
-    if not single.is_file() and not index.is_file():
+    if not is_there(single) and not is_there(index):
         return None
-    paths = [single] if single.is_file() else shard_paths(index)
+    paths = [single] if is_there(single) else shard_paths(index)
     # The open files outlive their names: nothing is left behind, however the export ends.
     with TemporaryDirectory(prefix="cloze-export-") as scratch:
         return open_safetensors([_convert(path, Path(scratch)) for path in paths])
 
 
 def _convert(pickle: Path, folder: Path) -> Path:
+    check_file(pickle)
     converted = folder / f"{pickle.name}.safetensors"
     # -I: nothing from the environment or the working directory is imported.
     command = [sys.executable, "-I", str(_CHILD), str(pickle.resolve()), str(converted)]
     child = subprocess.run(command, env={}, capture_output=True, text=True, check=False)  # noqa: S603
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or ["the reading process died"])[-1]
-        raise ExportError(f"{pickle.name} cannot be read: {reason}")
+        raise ExportError(f"{called(pickle)} cannot be read: {reason}")
     return converted

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from export.errors import ExportError, told
+from export.errors import ExportError
 from export.read.documents import Fields
+from export.read.files import called, check_file, is_there
 
 FLOATS = {"F64", "F32", "F16", "BF16"}
 INDEX = "model.safetensors.index.json"
@@ -67,9 +68,9 @@ def open_folder(folder: Path) -> SafetensorsSource | None:
     Raises:
         ExportError: as `open_safetensors` and `open_sharded`.
     """
-    if (folder / SINGLE).is_file():
+    if is_there(folder / SINGLE):
         return open_safetensors([folder / SINGLE])
-    return open_sharded(folder / INDEX) if (folder / INDEX).is_file() else None
+    return open_sharded(folder / INDEX) if is_there(folder / INDEX) else None
 
 
 def open_safetensors(paths: Iterable[Path]) -> SafetensorsSource:
@@ -84,7 +85,7 @@ def open_safetensors(paths: Iterable[Path]) -> SafetensorsSource:
         file = _open(path)
         for key in file.keys():  # noqa: SIM118 (it is no mapping)
             if key in shapes:
-                raise ExportError(f"{path.name} holds {key}, and so does another file.")
+                raise ExportError(f"{called(path)} holds {key}, and so does another file.")
             shapes[key] = tuple(file.get_slice(key).get_shape())
             files[key] = file
     return SafetensorsSource(shapes, files)
@@ -100,7 +101,7 @@ def open_sharded(index: Path) -> SafetensorsSource:
     listed = set(Fields.of(index).mapping("weight_map"))
     if odd := sorted(listed ^ set(source.shapes)):
         side = "lists" if odd[0] in listed else "does not list"
-        raise ExportError(f"{index.name} {side} {odd[0]}, at odds with the files beside it.")
+        raise ExportError(f"{called(index)} {side} {odd[0]}, at odds with the files beside it.")
     return source
 
 
@@ -112,24 +113,23 @@ def shard_paths(index: Path) -> list[Path]:
     """
     names = sorted(set(Fields.of(index).mapping("weight_map").values()))
     if not names:
-        raise ExportError(f"{index.name} names no files in its weight_map.")
+        raise ExportError(f"{called(index)} names no files in its weight_map.")
     for name in names:
         if Path(name).name != name:
-            raise ExportError(f"{index.name} names a file outside its folder.")
-        if not (index.parent / name).is_file():
-            raise ExportError(f"{name} is missing; {index.name} says it holds weights.")
+            raise ExportError(f"{called(index)} names a file outside its folder.")
+        if not is_there(index.parent / name):
+            raise ExportError(f"{name} is missing; {called(index)} says it holds weights.")
     return [index.parent / name for name in names]
 
 
 def _open(path: Path) -> Any:
-    with told(path, "read"), path.open("rb"):
-        pass  # the library calls any file that it cannot open a missing one
+    check_file(path)  # the library calls any file that it cannot open a missing one
     try:
         # pread: a mapped file would count towards resident memory as it is read.
         return safe_open(path, framework="np", backend="pread")
     except (SafetensorError, OSError) as error:
         raise ExportError(
-            f"{path.name} is damaged or was cut short ({_one_line(error)})."
+            f"{called(path)} is damaged or was cut short ({_one_line(error)})."
         ) from None
 
 

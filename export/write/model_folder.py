@@ -99,14 +99,10 @@ def _measure(
     """
     progress("comparing it with the reference")
     session = parity.open_graph(folder)
-    found = parity.measure_parity(session, checkpoint.weights, spec)
+    differences = parity.compare(session, checkpoint.weights, spec)
     if precision in parity.TOLERANCES:
-        worst, name = max((difference, output) for output, difference in found.items())
-        if worst > (tolerance := parity.TOLERANCES[precision]):
-            raise ExportError(
-                f"The graph's {name} differ from the reference by {worst:.2g}, "
-                f"more than {tolerance:g}; nothing was written."
-            )
+        _require_parity(differences, precision)
+    found = {name: difference.largest for name, difference in differences.items()}
     if precision == "fp32":
         return found, {}
     progress(f"measuring what {precision} changed")
@@ -118,6 +114,17 @@ def _measure(
         if not isfinite(value):
             raise ExportError(f"In {precision} the {name} is not finite; export in fp32 instead.")
     return found, lost
+
+
+def _require_parity(differences: Mapping[str, parity.Difference], precision: str) -> None:
+    """Stop where an output is further from the reference than rounding can explain."""
+    for name, difference in differences.items():
+        if not difference.explained(precision):
+            raise ExportError(
+                f"The graph's {name} differ from the reference by {difference.scaled:.2g}, counted "
+                f"in proportion where numbers are beyond {parity.MAGNITUDE}, which is more than "
+                f"{parity.TOLERANCES[precision]:g}; nothing was written."
+            )
 
 
 def _manifest(

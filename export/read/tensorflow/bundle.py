@@ -18,6 +18,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 from numpy.typing import NDArray
 
 from export.errors import ExportError, told
+from export.read.files import check_file, is_there
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48  # bytes: two block handles, padding, the magic number
@@ -57,6 +58,7 @@ class Bundle:
         """
         self._prefix = prefix
         index = index_of(prefix)
+        check_file(index)
         with told(index, "read"):
             data = index.read_bytes()
         try:
@@ -89,8 +91,9 @@ class Bundle:
         path = self._prefix.with_name(
             f"{self._prefix.name}.data-{entry.shard_id:05d}-of-{self._shards:05d}"
         )
-        if not path.is_file():
+        if not is_there(path):
             raise ExportError(f"{path.name} is missing; its index says it holds weights.")
+        check_file(path)
         # Before reading: a damaged index may ask for more bytes than there is memory.
         if (found := path.stat().st_size) < entry.offset + entry.size:
             raise ExportError(f"{path.name} was cut short: it has {found} bytes.")

@@ -87,11 +87,15 @@ def torch_name(name: str) -> str:
 
     >>> torch_name("bert/encoder/layer_0/attention/self/query/kernel")
     'bert.encoder.layer.0.attention.self.query.weight'
+    >>> torch_name("bert/encoder/layer_3/output/layer_normalization_8/gamma")
+    'bert.encoder.layer.3.output.LayerNorm.gamma'
     """
     if slot := _SLOT.fullmatch(name):
         return f"{torch_name(slot[1])}.{slot[2]}"
     if name in _RENAMED:
         return _RENAMED[name]
     name = re.sub(r"/layer_(\d+)/", r"/layer/\1/", name)
+    # As Keras numbers the norms of a model, in whichever scope.
+    name = re.sub(r"/layer_normalization(_\d+)?/", "/LayerNorm/", name)
     name = re.sub(r"_embeddings$", "_embeddings/weight", name)
     return re.sub(r"/kernel$", "/weight", name).replace("/", ".")

@@ -11,7 +11,14 @@ import transformers
 
 from export.__main__ import parameter_table
 from export.architectures.bert import BERT
-from export.architectures.registry import class_of, classes_of, count_parameters, read_config
+from export.architectures.registry import (
+    class_of,
+    classes_of,
+    count_parameters,
+    declared_heads,
+    read_config,
+    unused_settings,
+)
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from tests.export.read.test_config import fields
@@ -40,7 +47,12 @@ def test_another_family_is_refused_by_name(family: str) -> None:
         ({"position_embedding_type": "alibi"}, "alibi position"),
         ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice is not one"),
         ({"architectures": ["JinaBertForMaskedLM"]}, "JinaBertForMaskedLM is not one"),
+        ({"architectures": ["TFBertForMultipleChoice"]}, "TFBertForMultipleChoice is not one"),
+        ({"architectures": ["BertLMHeadModel"], "is_decoder": True}, "sets is_decoder"),
         ({"auto_map": {"AutoModel": "modeling.Own"}}, "its own code"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantised already .*, gptq"),
+        ({"quantization_config": {"load_in_8bit": True}}, "quantised already .*, of no method"),
+        ({"quantization_config": []}, "quantised already"),
         ({"hidden_size": 13}, "13 .* does not divide into 2"),
     ],
 )
@@ -52,6 +64,30 @@ def test_what_cannot_be_served_is_one_sentence(changes: dict[str, Any], sentence
 
 def test_file_that_names_no_family_is_berts() -> None:
     assert read_config(fields()).model_type == "bert"
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [
+        ("BertLMHeadModel", {"mlm"}),
+        ("TFBertLMHeadModel", {"mlm"}),
+        ("TFBertModel", set()),
+        ("FlaxBertForPreTraining", {"mlm", "nsp"}),
+        ("FlaxBertForTokenClassification", {"token"}),
+    ],
+)
+def test_class_with_the_same_weights_and_answers_is_known(name: str, heads: set[str]) -> None:
+    named = fields(architectures=[name], is_decoder=False)
+    assert read_config(named).model_type == "bert"
+    assert declared_heads(named, BERT) == heads
+
+
+def test_code_that_transformers_does_not_run_either_is_passed_over() -> None:
+    own = {"AutoModel": "modeling_own.OwnModel"}
+    named = fields(model_type="bert", architectures=["BertModel"], auto_map=own)
+    assert read_config(named).model_type == "bert"
+    assert "transformers has bert itself" in unused_settings(named)["auto_map"]
+    assert unused_settings(fields(model_type="bert")) == {}
 
 
 def test_classes_are_those_that_transformers_has_for_berts_heads() -> None:

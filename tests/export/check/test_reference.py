@@ -54,7 +54,7 @@ def test_tiny_models_compute_what_transformers_does(save: Save, architecture: st
     assert_outputs(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN, TINY_LOGITS)
 
 
-@pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_computes_what_transformers_does(save: Save, activation: str) -> None:
     folder = save("BertForPreTraining", hidden_act=activation)
     checkpoint, torch_bert = read_checkpoint(folder), TorchBert(folder, "BertForPreTraining")

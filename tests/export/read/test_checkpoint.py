@@ -174,6 +174,8 @@ def test_labels_come_in_order_and_only_with_a_classifier(save: Save, edit: Edit)
         read_checkpoint(folder)
     folder = save("BertModel", num_labels=3)
     assert read_checkpoint(folder).config.labels == ()
+    edit(folder / "config.json", id2label=["odd"], problem_type=["odd"])
+    assert read_checkpoint(folder).config.labels == ()
 
 
 def test_multi_label_is_read_from_the_problem_type(save: Save) -> None:
@@ -236,7 +238,9 @@ def test_head_without_the_pooler_it_reads_is_refused(bert: Path) -> None:
 def test_truncated_weights_are_refused(bert: Path, size: int) -> None:
     data = (bert / WEIGHTS).read_bytes()
     (bert / WEIGHTS).write_bytes(data[:size])
-    with pytest.raises(ExportError, match=r"model\.safetensors is damaged or was cut short"):
+    with pytest.raises(
+        ExportError, match=r"model\.safetensors is (empty|damaged or was cut short)"
+    ):
         read_checkpoint(bert)
 
 
@@ -260,14 +264,14 @@ def test_integer_weights_are_refused(bert: Path) -> None:
 
 
 def test_places_that_hold_no_checkpoint_are_told_apart(tmp_path: Path, bert: Path) -> None:
-    with pytest.raises(ExportError, match="holds neither"):
+    with pytest.raises(ExportError, match=r"holds a checkpoint in BertForPre.*; Cloze needs conf"):
         read_checkpoint(tmp_path)
     with pytest.raises(ExportError, match="neither a checkpoint folder nor the id"):
         read_checkpoint(tmp_path / "nowhere")
     with pytest.raises(ExportError, match="--revision chooses"):
         read_checkpoint(bert, revision="main")
     (bert / WEIGHTS).unlink()
-    with pytest.raises(ExportError, match=r"no model\.safetensors; .*--allow-pickle"):
+    with pytest.raises(ExportError, match=r"no model\.safetensors, which Cloze needs\."):
         read_checkpoint(bert)
 
 

@@ -39,8 +39,6 @@ def test_googles_configuration_is_complete_with_the_defaults_of_the_format() -> 
         max_position_embeddings=29,
         type_vocab_size=3,
         layer_norm_eps=1e-12,
-        labels=(),
-        multi_label=False,
     )
 
 
@@ -61,8 +59,7 @@ def test_configuration_that_transformers_saves_is_read(save: Save) -> None:
         ({"num_hidden_layers": 0}, "num_hidden_layers .* at least 1"),
         ({"layer_norm_eps": -1e-12}, "layer_norm_eps .* above 0"),
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps .* above 0"),
-        ({"id2label": {"0": "a", "2": "b"}}, "must number its labels"),
-        ({"id2label": ["a"]}, "id2label .* object of strings"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers .* at most 1000"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(changes: dict[str, Any], sentence: str) -> None:
@@ -77,6 +74,9 @@ def test_what_cannot_be_served_is_one_sentence(changes: dict[str, Any], sentence
         ("gelu", "gelu"),
         ("gelu_python", "gelu"),
         ("gelu_new", "gelu_new"),
+        ("gelu_fast", "gelu_new"),
+        ("gelu_accurate", "gelu_new"),
+        ("gelu_python_tanh", "gelu_new"),
         ("gelu_pytorch_tanh", "gelu_pytorch_tanh"),
         ("relu", "relu"),
     ],
@@ -88,9 +88,14 @@ def test_activations_have_one_name_each(name: str, function: str) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b'{"vocab_size": 67', "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
+        (b'{"vocab_size": 67', r"not valid JSON \(line 1, column 18\); it may have been cut short"),
+        (b'{"hidden_act": "ge', "not valid JSON .*; it may have been cut short"),
+        (b"{\"vocab_size\": 67,\n'a': 1}", r"not valid JSON \(line 2, column 1\)\."),
+        (b"[" * 100_000, "not valid JSON: its lists or objects nest"),
+        (b"[" + b"9" * 5000 + b"]", "a number of thousands of digits"),
+        (b'{"id2label": {"0": "\\ud83d"}}', "half a character"),
         (b"\xff\xfe", "not UTF-8"),
+        (b"", "is empty"),
         (b"[]", "must hold a JSON object, not a list"),
     ],
 )
@@ -99,6 +104,12 @@ def test_damaged_file_is_named(tmp_path: Path, content: bytes, sentence: str) ->
     path.write_bytes(content)
     with pytest.raises(ExportError, match=rf"config\.json.* {sentence}"):
         Fields.of(path)
+
+
+def test_text_that_an_editor_marked_as_utf8_is_json_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"hidden_act": "\\ud83d\\ude00"}', encoding="utf-8-sig")
+    assert Fields.of(path).text("hidden_act") == "\N{GRINNING FACE}"
 
 
 def test_missing_and_huge_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,9 @@ def test_flipped_bit_of_the_index_is_noticed_or_changes_nothing(prefix: Path) ->
 def test_truncated_index_is_refused(prefix: Path, size: int) -> None:
     index = prefix.with_name(INDEX)
     index.write_bytes(index.read_bytes()[:size])
-    with pytest.raises(ExportError, match=r"bert_model\.ckpt\.index is damaged or was cut short"):
+    with pytest.raises(
+        ExportError, match=r"bert_model\.ckpt\.index is (empty|damaged or was cut short)"
+    ):
         Bundle(prefix)
 
 

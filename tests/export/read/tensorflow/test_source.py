@@ -19,6 +19,15 @@ Edit = Callable[..., None]
     [
         ("bert/embeddings/word_embeddings", "bert.embeddings.word_embeddings.weight"),
         ("bert/embeddings/LayerNorm/gamma", "bert.embeddings.LayerNorm.gamma"),
+        ("bert/embeddings/layer_normalization/beta", "bert.embeddings.LayerNorm.beta"),
+        (
+            "bert/encoder/layer_2/attention/output/layer_normalization_5/gamma/adam_m",
+            "bert.encoder.layer.2.attention.output.LayerNorm.gamma.adam_m",
+        ),
+        (
+            "cls/predictions/transform/layer_normalization_25/gamma",
+            "cls.predictions.transform.LayerNorm.gamma",
+        ),
         (
             "bert/encoder/layer_11/attention/output/dense/kernel",
             "bert.encoder.layer.11.attention.output.dense.weight",
