@@ -1,21 +1,23 @@
 """BERT (Devlin et al. 2018, arXiv:1810.04805): its embeddings, its block, its weights and config.
 
-Knows nothing of packing, of heads, or of precision. Letters: V vocabulary, P positions, T token
-types, H hidden, I intermediate, n tokens of a text, N of all texts.
+Other families are this one with parts of it changed, in files of their own. Knows nothing of
+packing, or of precision. Letters: V vocabulary, P positions, T token types, E columns of tables,
+H hidden, I intermediate, n tokens of a text, N of all texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from export.architectures.architecture import Architecture, WeightNames
-from export.check.layers import NumpyEncoder, Text
+from export.architectures.architecture import Architecture, HeadLayer, WeightNames
+from export.check.layers import Int64, NumpyEncoder, Text
 from export.errors import ExportError
 from export.read.config import SIZES, EncoderConfig, read_sizes
 from export.read.documents import Fields
 from export.read.weights import Float32
-from models.heads import Shapes, norm_shapes, product_shapes
+from models.heads import MLM, POOLER, Shapes, norm_shapes, product_shapes
 
 if TYPE_CHECKING:
     from export.graph.packed import PackedEncoder
@@ -25,6 +27,8 @@ class Bert:
     """The original: absolute positions, two segments, each block normalised after its residual."""
 
     class_prefix = "Bert"
+    lacks: frozenset[str] = frozenset()
+    more_classes: Mapping[str, frozenset[str]] = MappingProxyType({})
     weight_names = WeightNames(
         prefix="bert.",
         modules={"embeddings.norm": "embeddings.LayerNorm"},
@@ -65,14 +69,21 @@ class Bert:
         """P."""
         return config.max_position_embeddings
 
+    def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
+        """Masked words have the activation of the layers, the pooler has tanh."""
+        return {
+            MLM.name: HeadLayer(config.hidden_act, norm=True),
+            POOLER.name: HeadLayer("tanh"),
+        }
+
     def embedding_shapes(self, config: EncoderConfig) -> Shapes:
         """Three tables and a norm."""
-        H = config.hidden_size
+        E = config.embedding_width
         return {
-            "embeddings.word": (config.vocab_size, H),
-            "embeddings.position": (config.max_position_embeddings, H),
-            "embeddings.token_type": (config.type_vocab_size, H),
-        } | norm_shapes("embeddings.norm", H)
+            "embeddings.word": (config.vocab_size, E),
+            "embeddings.position": (config.max_position_embeddings, E),
+            "embeddings.token_type": (config.type_vocab_size, E),
+        } | norm_shapes("embeddings.norm", E)
 
     def layer_shapes(self, config: EncoderConfig, layer: str) -> Shapes:
         """Six products and two norms."""
@@ -86,51 +97,81 @@ class Bert:
         return shapes | norm_shapes(f"{layer}.output.norm", H)
 
     def embeddings(self, encoder: "PackedEncoder") -> str:
-        """Word + position + segment vectors, normalised: (T, H)."""
+        """Word + position + segment vectors, normalised: (T, E)."""
         ids = encoder.token_input("input_ids")
-        types = encoder.token_input("token_type_ids")
-        positions = encoder.token_input("position_ids")
         graph, linear = encoder.graph, encoder.linear
         with graph.scope("embeddings"):
-            words = linear.lookup("embeddings.word", ids)
-            total = graph.node("Add", words, linear.lookup("embeddings.position", positions))
-            total = graph.node("Add", total, linear.lookup("embeddings.token_type", types))
+            total = linear.lookup("embeddings.word", ids)
+            if "embeddings.position" in linear.weights:
+                positions = linear.lookup("embeddings.position", self.positions(encoder))
+                total = graph.node("Add", total, positions)
+            if "embeddings.token_type" in linear.weights:
+                types = graph.constant(np.array(0, np.int64))
+                if encoder.config.segments:
+                    types = encoder.token_input("token_type_ids")
+                total = graph.node("Add", total, linear.lookup("embeddings.token_type", types))
             return encoder.norm(total, "embeddings.norm")
+
+    def positions(self, encoder: "PackedEncoder") -> str:
+        """The row of the position table for each token: int64 (T,)."""
+        return encoder.positions(read=False)
 
     def block(self, encoder: "PackedEncoder", index: int, rows: str) -> str:
         """Attention, then the feed-forward block, each added to its input and normalised."""
         name, graph = f"layers.{index}", encoder.graph
         with graph.scope(name):
-            context, rows = encoder.attention(index, rows)
+            context, rows = self.attention(encoder, index, rows)
             with graph.scope("attention_output"):
                 part = f"{name}.attention"
                 attended = encoder.product(context, f"{part}.output", residual=rows)
                 attended = encoder.norm(attended, f"{part}.norm")
             with graph.scope("feed_forward"):
-                inner = encoder.activated_product(attended, f"{name}.intermediate")
-                out = encoder.product(inner, f"{name}.output", residual=attended, activated=True)
-                return encoder.norm(out, f"{name}.output.norm")
+                return encoder.norm(
+                    self.feed_forward(encoder, name, attended), f"{name}.output.norm"
+                )
+
+    def attention(self, encoder: "PackedEncoder", index: int, rows: str) -> tuple[str, str]:
+        """Its context, and the rows to add it to."""
+        return encoder.attention(index, rows)
+
+    def feed_forward(self, encoder: "PackedEncoder", name: str, rows: str) -> str:
+        """The feed-forward of the layer `name`, added to its input: (T, H)."""
+        inner = encoder.activated_product(rows, f"{name}.intermediate")
+        return encoder.product(inner, f"{name}.output", residual=rows, activated=True)
 
     def reference_embeddings(self, encoder: NumpyEncoder, texts: Sequence[Text]) -> Float32:
-        """Word + segment + position: the three things BERT adds up. Each (n,) -> all (N, H)."""
-        words, types, positions = (
-            encoder.weights[f"embeddings.{table}"] for table in ("word", "token_type", "position")
-        )
-        totals = [
-            words[text.ids] + types[text.type_ids] + positions[np.arange(len(text.ids))]
-            for text in texts
-        ]
-        return encoder.norm("embeddings.norm", np.concatenate(totals))
+        """The sum of the tables that the family has, normalised. Each (n,) -> all (N, E)."""
+        weights = encoder.weights
+        total = weights["embeddings.word"][np.concatenate([text.ids for text in texts])]
+        if "embeddings.token_type" in weights:
+            types = np.concatenate([text.type_ids for text in texts])
+            total = total + weights["embeddings.token_type"][types * encoder.config.segments]
+        if "embeddings.position" in weights:
+            rows = [self.reference_positions(encoder.config, text) for text in texts]
+            total = total + weights["embeddings.position"][np.concatenate(rows)]
+        return encoder.norm("embeddings.norm", total)
+
+    def reference_positions(self, config: EncoderConfig, text: Text) -> Int64:  # noqa: ARG002
+        """The row of the position table for each token of a text: (n,)."""
+        return np.arange(len(text.ids))
 
     def reference_block(self, encoder: NumpyEncoder, index: int, rows: Float32) -> Float32:
         """Self-attention, then feed-forward, each added to its input and normalised. (N, H)."""
         name = f"layers.{index}"
-        context = encoder.attention(index, rows)
+        context = self.reference_attention(encoder, index, rows)
         attended = rows + encoder.product(f"{name}.attention.output", context)
         rows = encoder.norm(f"{name}.attention.norm", attended)
-        inner = encoder.activation(encoder.product(f"{name}.intermediate", rows))
-        out = rows + encoder.product(f"{name}.output", inner)
+        out = rows + self.reference_feed_forward(encoder, name, rows)
         return encoder.norm(f"{name}.output.norm", out)
+
+    def reference_attention(self, encoder: NumpyEncoder, index: int, rows: Float32) -> Float32:
+        """The context of a layer. (N, H)."""
+        return encoder.attention(index, rows)
+
+    def reference_feed_forward(self, encoder: NumpyEncoder, name: str, rows: Float32) -> Float32:
+        """The feed-forward of the layer `name`, without its input. (N, H)."""
+        inner = encoder.activation(encoder.product(f"{name}.intermediate", rows))
+        return encoder.product(f"{name}.output", inner)
 
 
 BERT: Final[Architecture] = Bert()
