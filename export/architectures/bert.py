@@ -114,7 +114,7 @@ class Bert:
 
     def positions(self, encoder: "PackedEncoder") -> str:
         """The row of the position table for each token: int64 (T,)."""
-        return encoder.positions(read=False)
+        return encoder.places.positions()
 
     def block(self, encoder: "PackedEncoder", index: int, rows: str) -> str:
         """Attention, then the feed-forward block, each added to its input and normalised."""

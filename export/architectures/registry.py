@@ -9,6 +9,10 @@ from math import prod
 
 from export.architectures.architecture import Architecture, HeadLayer
 from export.architectures.bert import BERT
+from export.architectures.distilbert import DISTILBERT
+from export.architectures.electra import ELECTRA
+from export.architectures.modernbert import MODERNBERT
+from export.architectures.mpnet import MPNET
 from export.architectures.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 from export.errors import ExportError
 from export.read.config import EncoderConfig
@@ -23,6 +27,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "roberta": ROBERTA,
     "xlm-roberta": XLM_ROBERTA,
     "camembert": CAMEMBERT,
+    "distilbert": DISTILBERT,
+    "mpnet": MPNET,
+    "electra": ELECTRA,
+    "modernbert": MODERNBERT,
 }
 
 

@@ -69,7 +69,7 @@ class Roberta(Bert):
 
     def positions(self, encoder: "PackedEncoder") -> str:
         """They begin behind the number of the padding token: int64 (T,)."""
-        return encoder.positions_behind(self.padding(encoder.config))
+        return encoder.places.positions_behind(self.padding(encoder.config))
 
     def reference_positions(self, config: EncoderConfig, text: Text) -> Int64:
         """The same for one text: (n,)."""

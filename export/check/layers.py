@@ -113,6 +113,31 @@ def attention(
     return context.transpose(1, 0, 2).reshape(n, hidden)
 
 
+def rotary(frequencies: Float32) -> Turned:
+    """Turns the n tokens of a text by rotary positions (Su et al. 2021, arXiv:2104.09864).
+
+    Column i of a head's D turns with column i + D/2, by position times frequency i of (D/2,).
+    """
+
+    def turned(rows: Float32) -> Float32:
+        angle = np.arange(rows.shape[1], dtype=np.float32)[:, None] * frequencies  # (n, D/2)
+        left, right = np.split(rows, 2, axis=-1)
+        cos, sin = np.cos(angle), np.sin(angle)
+        return np.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
+
+    return turned
+
+
+def within(farthest: int) -> Scores:
+    """Only keys that stand at most so far from their query count: (1, n, n)."""
+
+    def scores(query: Float32, key: Float32) -> Float32:
+        distance = np.arange(key.shape[1]) - np.arange(query.shape[1])[:, None]
+        return np.where(np.abs(distance) <= farthest, np.float32(0), np.float32(-np.inf))[None]
+
+    return scores
+
+
 def activation(name: str, x: Float32) -> Float32:
     """A non-linearity: exact GELU, its tanh approximation, ReLU, or the tanh of poolers.
 

@@ -19,7 +19,8 @@ import numpy as np
 from export.architectures.registry import architecture_of
 from export.graph.builder import GraphBuilder
 from export.graph.linear import Linear
-from export.graph.packed import FLOAT, INT64, GraphSpec, PackedEncoder
+from export.graph.packed import GraphSpec, PackedEncoder
+from export.graph.places import FLOAT, INT64
 from models.heads import MLM, POOLER, Head, Reads, heads_named, products_of
 
 

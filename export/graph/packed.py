@@ -12,19 +12,16 @@ Letters: T tokens, B texts, S longest text, R read rows, Q most read rows of a t
 A attention heads.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from onnx import TensorProto
 
 from export.graph.builder import GraphBuilder
 from export.graph.linear import Linear, Rows
+from export.graph.places import Places, Scores, Turned
 from export.read.config import EncoderConfig
+from export.read.weights import Float32
 
-INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
-FIRST_AXIS, LAST_AXIS = np.array([0], np.int64), np.array([-1], np.int64)
 # No activation gives less: GELU's minimum is -0.16997, that of its tanh approximation -0.17004.
 LEAST = {"gelu": -0.1701, "gelu_new": -0.1701, "gelu_pytorch_tanh": -0.1701, "relu": 0.0}
 
@@ -44,23 +41,6 @@ class GraphSpec:
         return [f"layer_{layer}_index" for layer in self.layers]
 
 
-Turned = Callable[[str, bool], str]
-"""Queries or keys (T, H), or (R, H) where the flag says that only read rows are there -> turned."""
-Scores = Callable[[str, str, bool], str]
-"""Queries (B, Q, H) and keys (B, S, H), and whether only read rows have queries -> what is added to
-their scores, or true where they count: (1 or B, 1 or A, Q, S)."""
-
-# Inputs that say where packed rows lie in a rectangle of texts, and their shapes.
-PACKING: Mapping[str, Sequence[str]] = {
-    "pad_index": ["batch", "sequence"],
-    "unpad_index": ["tokens"],
-    "lengths": ["batch"],
-    "read_index": ["reads"],
-    "read_pad_index": ["batch", "queries"],
-    "read_unpad_index": ["reads"],
-}
-
-
 class PackedEncoder:
     """What an `Architecture` builds its layers of."""
 
@@ -68,64 +48,11 @@ class PackedEncoder:
         self.graph = graph
         self.config = config
         self.linear = linear
-        self._made: dict[str, str] = {}
-
-    def once(self, name: str, make: Callable[[], str]) -> str:
-        """A value that several layers use: made where it is first asked for."""
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+        self.places = Places(graph)
 
     def token_input(self, name: str) -> str:
         """A graph input with a number for each packed token: int64 (T,)."""
-        return self.once(name, lambda: self.graph.input(name, INT64, ["tokens"]))
-
-    def positions(self, *, read: bool) -> str:
-        """Where in its text each token, or each read row, stands: int64 (T,) or (R,), from 0."""
-        positions = self.token_input("position_ids")
-        if not read:
-            return positions
-        index = self.packing["read_index"]
-        return self.once("read", lambda: self.graph.node("Gather", positions, index, axis=0))
-
-    def positions_behind(self, padding: int) -> str:
-        """The number `padding` and how many tokens of the text there are so far: int64 (T,).
-
-        A text may spell the padding token: that one gets `padding` for its position, and the others
-        are counted without it.
-        """
-        graph, packing = self.graph, self.packing
-        first = graph.constant(np.array(padding, np.int64))
-        is_padding = graph.node("Equal", self.token_input("input_ids"), first)
-        counted = graph.node("Cast", graph.node("Not", is_padding), to=INT64)
-        by_text = graph.node("Gather", counted, packing["pad_index"], axis=0)  # (B, S)
-        so_far = graph.node("CumSum", by_text, graph.constant(np.array(1, np.int64)))
-        flat = graph.node("Reshape", so_far, graph.constant(LAST_AXIS))
-        packed = graph.node("Gather", flat, packing["unpad_index"], axis=0)
-        return graph.node("Add", graph.node("Mul", packed, counted), first)
-
-    def distances(self, *, read: bool) -> str:
-        """How far behind its query each key stands: int64 (1, S, S), or (B, Q, S) of read rows."""
-        return self.once(f"distances {read}", lambda: self._distances(read=read))
-
-    def _distances(self, *, read: bool) -> str:
-        graph, pad_index = self.graph, self.packing["pad_index"]
-        number = [graph.constant(np.array(value, np.int64)) for value in (0, 1)]
-        length = graph.node("Gather", graph.node("Shape", pad_index), number[1])
-        columns = graph.node("Range", number[0], length, number[1])  # (S,)
-        rows = columns
-        if read:
-            pad_index = self.packing["read_pad_index"]
-            rows = graph.node("Gather", self.positions(read=True), pad_index, axis=0)  # (B, Q)
-        behind = graph.node(
-            "Sub", columns, graph.node("Unsqueeze", rows, graph.constant(LAST_AXIS))
-        )
-        return behind if read else graph.node("Unsqueeze", behind, graph.constant(FIRST_AXIS))
-
-    @cached_property
-    def packing(self) -> dict[str, str]:
-        """The inputs of packing, declared when they are first asked for."""
-        return {name: self.graph.input(name, INT64, shape) for name, shape in PACKING.items()}
+        return self.places.token_input(name)
 
     def attention(
         self,
@@ -142,7 +69,7 @@ class PackedEncoder:
         attention reads, or those of `carried` where the layer normalises before attention.
         `turned` turns queries and keys; what `scores` gives is added to their scores.
         """
-        name, packing = f"layers.{index}.attention", self.packing
+        name, packing = f"layers.{index}.attention", self.places.packing
         last = index == self.config.num_hidden_layers - 1
         of_queries = "read_" if last else ""
         with self.graph.scope("attention"):
@@ -152,13 +79,29 @@ class PackedEncoder:
             value = self._spread(self._project(whole, f"{name}.value"), packing["pad_index"])
             query = self._project(read, f"{name}.query", turned, read=last)
             query = self._spread(query, packing[f"{of_queries}pad_index"])
-            mask = "" if scores is None else scores(query, key, last)
+            mask = "" if scores is None else scores(query, key, read=last)
             context = self._attend(query, key, value, mask, packing[f"{of_queries}unpad_index"])
             if not last:
                 return context, carried or rows
             if carried is None:
                 return context, read.values
             return context, self.graph.node("Gather", carried, packing["read_index"], axis=0)
+
+    def rotary(self, frequencies: Float32) -> Turned:
+        """Turns by rotary positions (Su et al. 2021, arXiv:2104.09864).
+
+        Column i of a head's D turns with column i + D/2, by position times frequency i of (D/2,).
+        """
+        first = self.graph.constant(np.array([0], np.int64))
+
+        def turned(rows: str, *, read: bool) -> str:
+            cos, sin = map(self.linear.narrow, self.places.angles(frequencies, read=read))
+            whole = self.graph.node("Unsqueeze", rows, first)
+            heads = self.config.num_attention_heads
+            whole = self.graph.node("RotaryEmbedding", whole, cos, sin, num_heads=heads)
+            return self.graph.node("Squeeze", whole, first)
+
+        return turned
 
     def product(
         self, values: str, name: str, *, residual: str | None = None, activated: bool = False
@@ -216,7 +159,7 @@ class PackedEncoder:
         One product for queries, keys and values together, split afterwards, was measured slower.
         """
         product = self.linear.project(rows, name)
-        return product if turned is None else turned(product, read)
+        return product if turned is None else turned(product, read=read)
 
     def _spread(self, rows: str, pad_index: str) -> str:
         """Packed rows, laid out by text: (T, H) -> (B, S, H), or (R, H) -> (B, Q, H)."""
@@ -225,7 +168,7 @@ class PackedEncoder:
     def _attend(self, query: str, key: str, value: str, mask: str, unpad: str) -> str:
         """Scaled dot-product attention over padded texts: (B, Q, H), (B, S, H) -> packed (R, H)."""
         heads = self.config.num_attention_heads
-        inputs = (query, key, value, mask, "", "", self.packing["lengths"])
+        inputs = (query, key, value, mask, "", "", self.places.packing["lengths"])
         context = self.graph.node("Attention", *inputs, q_num_heads=heads, kv_num_heads=heads)
         flat = self.graph.constant(np.array([-1, self.config.hidden_size], np.int64))
         return self.graph.node("Gather", self.graph.node("Reshape", context, flat), unpad, axis=0)

@@ -15,6 +15,7 @@ from export.errors import ExportError
 from export.read import hub, pickled, tensors
 from export.read.config import EncoderConfig
 from export.read.documents import Fields, read_text
+from export.read.fused import Separated
 from export.read.pooling import read_modules, read_pooling
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import find_prefix, open_tensorflow
@@ -74,6 +75,7 @@ def read_checkpoint(
         declared = frozenset[str]().union(
             *(classes[name] for name in fields.texts("architectures"))
         )
+    stored = Separated(stored, architecture_of(config).weight_names.fused)
     tied = fields.flag("tie_word_embeddings", default=True)
     found = map_names(stored, config, declared=declared, tied=tied)
     config, card = _with_labels(config, found.labels), place.folder / "README.md"

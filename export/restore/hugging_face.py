@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from export.architectures.registry import architecture_of, class_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
+from export.read.fused import fuse
 from export.read.pooling import MODULES, POOLING_FLAGS
 from export.read.tensors import SINGLE
 from export.read.weight_names import checkpoint_key, module_key
@@ -37,7 +38,7 @@ def write_weights(
     if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
         tensors[module_key(DECODER_BIAS, names)] = weights[DECODER_BIAS].copy()
     try:
-        save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+        save_file(fuse(tensors), folder / SINGLE, metadata={"format": "pt"})
     except SafetensorError as error:
         raise ExportError(f"{SINGLE} cannot be written: {error}.") from None
     # safetensors makes files that only their owner may read.
@@ -66,7 +67,9 @@ def write_config(
     _write(folder / "config.json", document)
 
 
-def write_tokenizer(folder: Path, tokenizer_json: str, *, max_tokens: int, segments: bool) -> None:
+def write_tokenizer(
+    folder: Path, tokenizer_json: str, *, max_tokens: int, segments: bool = True
+) -> None:
     """The tokenizer as it is, and a configuration that leaves it so.
 
     Where the encoder reads no `segments`, transformers must not give it any.

@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from export.architectures.registry import architecture_of, class_of, classes_of, count_parameters
-from export.check import reference
+from export.check import quantization_error, reference
 from export.check.layers import Text
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.weights import Float32
@@ -55,7 +55,7 @@ class Family:
     """The class of its configuration."""
     classes: tuple[str, ...]
     """What follows the family's name in its classes, those that Cloze reads."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     spread: float = 0.12
     """Standard deviation of its random weights."""
 
@@ -86,6 +86,20 @@ FAMILIES = {
     "camembert": Family("CamembertConfig", USUAL, ROBERTA | {"hidden_act": "relu"}),
     "roberta untied": Family(
         "RobertaConfig", ("ForMaskedLM",), ROBERTA | {"tie_word_embeddings": False}
+    ),
+}
+FAMILIES |= {
+    "distilbert": Family("DistilBertConfig", USUAL, {"hidden_dim": 44}),
+    "mpnet": Family("MPNetConfig", USUAL),
+    "electra": Family("ElectraConfig", (*USUAL, "ForPreTraining"), {"embedding_size": 20}),
+    "electra unprojected": Family("ElectraConfig", USUAL[1:2], {"embedding_size": 32}),
+}
+MODERN = {"local_attention": 8, "pad_token_id": 0, "global_attn_every_n_layers": 2}
+EVERY_BIAS = {f"{part}_bias": True for part in ("norm", "attention", "mlp", "classifier")}
+FAMILIES |= {
+    "modernbert": Family("ModernBertConfig", USUAL, MODERN | {"num_hidden_layers": 4}),
+    "modernbert mean": Family(
+        "ModernBertConfig", USUAL[2:3], MODERN | EVERY_BIAS | {"classifier_pooling": "mean"}
     ),
 }
 MODELS = [(name, kind) for name, family in FAMILIES.items() for kind in family.classes]
@@ -136,6 +150,12 @@ class Made:
 
 
 Make = Callable[[str, str], Made]
+
+
+@pytest.fixture(autouse=True)
+def few_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What int8 and float16 change is measured on one or two dozen sentences, not on all."""
+    monkeypatch.setattr(quantization_error, "OPERATIONS", 4e7)
 
 
 @pytest.fixture(scope="module")
@@ -292,4 +312,5 @@ def test_parameters_are_those_of_transformers(make: Make, name: str, kind: str) 
 def test_class_is_found_again_by_its_heads(make: Make, name: str, kind: str) -> None:
     made = make(name, kind)
     found = class_of(architecture_of(made.checkpoint.config), made.checkpoint.heads)
-    assert found == type(made.model).__name__
+    heads = classes_of(architecture_of(made.checkpoint.config))
+    assert heads[found] == heads[type(made.model).__name__]
