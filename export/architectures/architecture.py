@@ -43,8 +43,6 @@ class WeightNames:
     """
     pooler_in_encoder: bool = True
     """The pooler is a part of the encoder, and not of the head that reads it."""
-    ignored: Mapping[str, str] = field(default_factory=dict)
-    """Pattern of keys, without the prefix, that this family has beside its weights -> reason."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,9 @@ class Architecture(Protocol):
 
     def config_fields(self, config: EncoderConfig) -> dict[str, Any]:
         """The way back: the fields of config.json that `read_config` reads the sizes from."""
+
+    def ignored(self, config: EncoderConfig) -> Mapping[str, str]:
+        """Pattern of keys, without the prefix, of what is there beside the weights -> reason."""
 
     def max_tokens(self, config: EncoderConfig) -> int:
         """The longest text that it has positions for, special tokens included."""

@@ -6,11 +6,13 @@ H hidden, I intermediate, n tokens of a text, N of all texts.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from export.architectures import relative_key
 from export.architectures.architecture import Architecture, HeadLayer, WeightNames
 from export.check.layers import Int64, NumpyEncoder, Text
 from export.errors import ExportError
@@ -39,6 +41,7 @@ class Bert:
             "attention.value": "attention.self.value",
             "attention.output": "attention.output.dense",
             "attention.norm": "attention.output.LayerNorm",
+            relative_key.TABLE: "attention.self.distance_embedding",
             "intermediate": "intermediate.dense",
             "output": "output.dense",
             "output.norm": "output.LayerNorm",
@@ -52,18 +55,27 @@ class Bert:
     )
 
     def read_config(self, fields: Fields) -> EncoderConfig:
-        """The sizes; relative positions are refused."""
-        positions = fields.text("position_embedding_type", "absolute")
-        if positions != "absolute":
+        """The sizes, and what positions are told by."""
+        positions = fields.text(relative_key.CHOICE, relative_key.ABSOLUTE)
+        if positions not in relative_key.TYPES:
+            known = ", ".join(relative_key.TYPES)
             raise ExportError(
-                f"{fields.file} asks for {positions} position embeddings; "
-                "Cloze serves absolute ones."
+                f"{fields.file} asks for {positions} position embeddings; Cloze serves {known}."
             )
-        return read_sizes(fields)
+        config = read_sizes(fields)
+        if positions == relative_key.ABSOLUTE:
+            return config
+        return replace(config, choices={relative_key.CHOICE: positions})
 
     def config_fields(self, config: EncoderConfig) -> dict[str, Any]:
         """They are called as `EncoderConfig` calls them."""
-        return {name: getattr(config, name) for name in SIZES}
+        return {name: getattr(config, name) for name in SIZES} | dict(config.choices)
+
+    def ignored(self, config: EncoderConfig) -> Mapping[str, str]:
+        """The table of positions, where distances take its place."""
+        if not relative_key.is_relative(config):
+            return {}
+        return {r"embeddings\.position_embeddings\.weight": "not read: positions are relative"}
 
     def max_tokens(self, config: EncoderConfig) -> int:
         """P."""
@@ -79,14 +91,17 @@ class Bert:
     def embedding_shapes(self, config: EncoderConfig) -> Shapes:
         """Three tables and a norm."""
         E = config.embedding_width
-        return {
+        shapes = {
             "embeddings.word": (config.vocab_size, E),
             "embeddings.position": (config.max_position_embeddings, E),
             "embeddings.token_type": (config.type_vocab_size, E),
         } | norm_shapes("embeddings.norm", E)
+        if relative_key.is_relative(config):
+            del shapes["embeddings.position"]
+        return shapes
 
     def layer_shapes(self, config: EncoderConfig, layer: str) -> Shapes:
-        """Six products and two norms."""
+        """Six products and two norms, and where positions are relative, the vectors for them."""
         H, I = config.hidden_size, config.intermediate_size  # noqa: E741
         shapes: Shapes = {}
         for part in ("query", "key", "value", "output"):
@@ -94,6 +109,8 @@ class Bert:
         shapes |= norm_shapes(f"{layer}.attention.norm", H)
         shapes |= product_shapes(f"{layer}.intermediate", I, H)
         shapes |= product_shapes(f"{layer}.output", H, I)
+        if relative_key.is_relative(config):
+            shapes[f"{layer}.{relative_key.TABLE}.weight"] = relative_key.table_shape(config)
         return shapes | norm_shapes(f"{layer}.output.norm", H)
 
     def embeddings(self, encoder: "PackedEncoder") -> str:
@@ -132,7 +149,9 @@ class Bert:
 
     def attention(self, encoder: "PackedEncoder", index: int, rows: str) -> tuple[str, str]:
         """Its context, and the rows to add it to."""
-        return encoder.attention(index, rows)
+        is_relative = relative_key.is_relative(encoder.config)
+        scores = relative_key.relative_scores(encoder, index) if is_relative else None
+        return encoder.attention(index, rows, scores=scores)
 
     def feed_forward(self, encoder: "PackedEncoder", name: str, rows: str) -> str:
         """The feed-forward of the layer `name`, added to its input: (T, H)."""
@@ -166,7 +185,9 @@ class Bert:
 
     def reference_attention(self, encoder: NumpyEncoder, index: int, rows: Float32) -> Float32:
         """The context of a layer. (N, H)."""
-        return encoder.attention(index, rows)
+        is_relative = relative_key.is_relative(encoder.config)
+        scores = relative_key.reference_scores(encoder, index) if is_relative else None
+        return encoder.attention(index, rows, scores=scores)
 
     def reference_feed_forward(self, encoder: NumpyEncoder, name: str, rows: Float32) -> Float32:
         """The feed-forward of the layer `name`, without its input. (N, H)."""

@@ -85,10 +85,12 @@ class Electra(Projected):
             if name != "mlm.decoder.bias"
         },
         pooler_in_encoder=False,
-        ignored={
-            r"discriminator_predictions\..*": "it tells replaced words, which no task asks for"
-        },
     )
+
+    def ignored(self, config: EncoderConfig) -> Mapping[str, str]:
+        """BERT's, and what tells replaced words."""
+        told = {r"discriminator_predictions\..*": "it tells replaced words, which no task asks for"}
+        return {**super().ignored(config), **told}
 
     def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:  # noqa: ARG002
         """Both have GELU whatever the layers have."""

@@ -55,8 +55,8 @@ class MpNet(Roberta):
                 f"relative_attention_num_buckets in {fields.file} is {buckets}; MPNet computes "
                 f"with {BUCKETS}."
             )
-        choices = {PADDING: PADDING_TOKEN}
-        return replace(super().read_config(fields), type_vocab_size=1, choices=choices)
+        config = replace(super().read_config(fields), type_vocab_size=1)
+        return replace(config, choices={PADDING: PADDING_TOKEN})
 
     def embedding_shapes(self, config: EncoderConfig) -> Shapes:
         """Two tables and a norm, and a bias for each bucket and attention head."""

@@ -6,7 +6,7 @@ the texts of a pair apart, and the classifier has a dense layer of its own in th
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -40,7 +40,6 @@ class Roberta(Bert):
         },
         parameters={**BERT.weight_names.parameters, "mlm.decoder.bias": "lm_head.bias"},
         pooler_in_encoder=False,
-        ignored={r"pooler\.dense\.(weight|bias)": "the encoder's own pooler, which no head reads"},
     )
 
     def __init__(self, class_prefix: str) -> None:
@@ -49,11 +48,13 @@ class Roberta(Bert):
     def read_config(self, fields: Fields) -> EncoderConfig:
         """BERT's sizes, and the padding token, whose number positions begin behind."""
         padding = fields.integer(PADDING, 1, least=0)
-        return replace(super().read_config(fields), segments=False, choices={PADDING: padding})
+        config = super().read_config(fields)
+        return replace(config, segments=False, choices={**config.choices, PADDING: padding})
 
-    def config_fields(self, config: EncoderConfig) -> dict[str, Any]:
-        """They are called as in BERT."""
-        return super().config_fields(config) | dict(config.choices)
+    def ignored(self, config: EncoderConfig) -> Mapping[str, str]:
+        """BERT's, and the encoder's own pooler."""
+        pooler = {r"pooler\.dense\.(weight|bias)": "the encoder's own pooler, which no head reads"}
+        return {**super().ignored(config), **pooler}
 
     def max_tokens(self, config: EncoderConfig) -> int:
         """P, but for the positions of padding and those before it."""

@@ -94,6 +94,17 @@ class Places:
         """How far behind its query each key stands: int64 (1, S, S), or (B, Q, S) of read rows."""
         return self.once(f"distances {read}", lambda: self._distances(read=read))
 
+    def pick(self, values: str, index: str) -> str:
+        """Of each row's W values the M at its indices, for every head.
+
+        (B, A, N, W) and int64 (1 or B, N, M) -> (B, A, N, M).
+        """
+        graph = self.graph
+        heads = graph.node("Shape", values, start=0, end=2)
+        shape = graph.node("Concat", heads, graph.constant(np.array([1, 1], np.int64)), axis=0)
+        by_head = graph.node("Unsqueeze", index, graph.constant(np.array([1], np.int64)))
+        return graph.node("GatherElements", values, graph.node("Expand", by_head, shape), axis=-1)
+
     def within(self, farthest: int) -> Scores:
         """Only keys that stand at most so far from their query count: bool (1 or B, 1, Q, S)."""
 

@@ -52,11 +52,12 @@ def map_names(
     Raises:
         ExportError: a name is unknown or used twice, a weight is missing, or a shape is wrong.
     """
-    own = architecture_of(config).weight_names
+    architecture = architecture_of(config)
+    own, not_read = architecture.weight_names, architecture.ignored(config)
     ignored = {
         key: reason
         for key in source.shapes
-        for pattern, reason in (*_IGNORED, *own.ignored.items())
+        for pattern, reason in (*_IGNORED, *not_read.items())
         if re.fullmatch(pattern, key) or re.fullmatch(pattern, key.removeprefix(own.prefix))
     }
     if any(head.reads is Reads.POOLED for head in heads_named(declared)):

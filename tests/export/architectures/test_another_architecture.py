@@ -73,6 +73,9 @@ class Shifted:
         names = NAMES | {name: name for name in (*others, "layer_norm_eps")}
         return {name: getattr(config, field) for name, field in names.items()}
 
+    def ignored(self, config: EncoderConfig) -> Mapping[str, str]:
+        return {}
+
     def max_tokens(self, config: EncoderConfig) -> int:
         return config.max_position_embeddings - FIRST
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from export.architectures.registry import architecture_of, class_of, classes_of, count_parameters
 from export.check import quantization_error, reference
@@ -58,6 +59,8 @@ class Family:
     options: dict[str, Any] = field(default_factory=dict)
     spread: float = 0.12
     """Standard deviation of its random weights."""
+    prepare: Callable[[Any], None] | None = None
+    """Makes of a model of transformers what its version 4 had; version 5 reads it no more."""
 
     def model(self, kind: str) -> Any:
         """A random model of one class, ready to compute."""
@@ -68,7 +71,35 @@ class Family:
         for name, parameter in model.named_parameters():
             torch.nn.init.normal_(parameter, std=self.spread)
             parameter.data += "norm.weight" in name.lower()
+        if self.prepare is not None:
+            self.prepare(model)
         return model.float().eval()
+
+
+def with_distances(model: Any) -> None:
+    """Positions are told by vectors for distances, as `BertSelfAttention` of version 4 has them."""
+    config = model.config
+    size = config.hidden_size // config.num_attention_heads
+
+    def attend(module: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
+        place = torch.arange(query.shape[2])
+        rows = place[:, None] - place + config.max_position_embeddings - 1
+        vectors = module.distance_embedding(rows)
+        scores = query @ key.transpose(2, 3) + torch.einsum("bhld,lrd->bhlr", query, vectors)
+        if config.position_embedding_type == "relative_key_query":
+            scores = scores + torch.einsum("bhrd,lrd->bhlr", key, vectors)
+        context = (scores / size**0.5).softmax(-1) @ value
+        return context.transpose(1, 2).contiguous(), None
+
+    ALL_ATTENTION_FUNCTIONS.register("by_distance", attend)
+    for module in model.modules():
+        if hasattr(module, "key"):
+            module.config._attn_implementation = "by_distance"
+            module.distance_embedding = torch.nn.Embedding(
+                2 * config.max_position_embeddings - 1, size
+            )
+        if hasattr(module, "position_embeddings"):
+            torch.nn.init.zeros_(module.position_embeddings.weight)
 
 
 USUAL = (
@@ -87,6 +118,19 @@ FAMILIES = {
     "roberta untied": Family(
         "RobertaConfig", ("ForMaskedLM",), ROBERTA | {"tie_word_embeddings": False}
     ),
+}
+FAMILIES |= {
+    f"{family} {kind}": Family(
+        f"{family}Config",
+        ("ForMaskedLM",),
+        own | {"position_embedding_type": kind},
+        0.12,
+        with_distances,
+    )
+    for family, kind, own in (
+        ("Bert", "relative_key", {}),
+        ("Roberta", "relative_key_query", ROBERTA),
+    )
 }
 FAMILIES |= {
     "distilbert": Family("DistilBertConfig", USUAL, {"hidden_dim": 44}),
@@ -277,6 +321,8 @@ def test_family_is_exported_in_every_precision_and_restored(
     assert again.heads == made.checkpoint.heads
     for weight, value in made.checkpoint.weights.items():
         np.testing.assert_array_equal(again.weights[weight], value)
+    if FAMILIES[name].prepare is not None:
+        return
     theirs = type(made.model).from_pretrained(tmp_path / "restored").eval()
     text = made.texts[1]
     loaded = dataclasses.replace(made, model=theirs).wanted(text)

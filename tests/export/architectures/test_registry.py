@@ -36,7 +36,6 @@ def test_another_family_is_refused_by_name(family: str) -> None:
     [
         ({"is_decoder": True}, "sets is_decoder"),
         ({"add_cross_attention": True}, "sets add_cross_attention"),
-        ({"position_embedding_type": "relative_key_query"}, "relative_key_query position"),
         ({"position_embedding_type": "alibi"}, "alibi position"),
         ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice is not one"),
         ({"architectures": ["JinaBertForMaskedLM"]}, "JinaBertForMaskedLM is not one"),
