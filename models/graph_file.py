@@ -75,7 +75,8 @@ def _claims(manifest: ModelManifest, graph: GraphFile) -> Iterator[tuple[str, ob
     yield "precision", manifest.precision, graph.precision
     yield "opset", manifest.opset, graph.opset
     depth = {int(found[1]) for name in shapes if (found := _LAYER.match(name))}
-    yield "architecture.num_hidden_layers", sizes.num_hidden_layers, len(depth)
+    stored = "num_hidden_layers" if sizes.stored_layers is None else "stored_layers"
+    yield f"architecture.{stored}", getattr(sizes, stored), len(depth)
     tables = {"embeddings.word": ("vocab_size", sizes.vocab_size)}
     tables["embeddings.position"] = ("max_position_embeddings", sizes.max_position_embeddings)
     tables["embeddings.token_type"] = ("type_vocab_size", sizes.type_vocab_size)

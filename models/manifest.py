@@ -69,6 +69,8 @@ class Architecture:
     model_type: str = "bert"
     embedding_size: int | None = None
     """Columns of the embeddings' tables, where they are not `hidden_size`."""
+    stored_layers: int | None = None
+    """Layers with weights of their own, where others share them."""
     segments: bool = True
     """Token types tell the texts of a pair apart; where false, the encoder reads none."""
     classifier_pooling: str = "cls"

@@ -135,8 +135,8 @@ class Bert:
 
     def block(self, encoder: "PackedEncoder", index: int, rows: str) -> str:
         """Attention, then the feed-forward block, each added to its input and normalised."""
-        name, graph = f"layers.{index}", encoder.graph
-        with graph.scope(name):
+        name, graph = self.layer_name(encoder.config, index), encoder.graph
+        with graph.scope(f"layers.{index}"):
             context, rows = self.attention(encoder, index, rows)
             with graph.scope("attention_output"):
                 part = f"{name}.attention"
@@ -147,11 +147,17 @@ class Bert:
                     self.feed_forward(encoder, name, attended), f"{name}.output.norm"
                 )
 
+    def layer_name(self, config: EncoderConfig, index: int) -> str:  # noqa: ARG002
+        """In front of the names of a layer's weights."""
+        return f"layers.{index}"
+
     def attention(self, encoder: "PackedEncoder", index: int, rows: str) -> tuple[str, str]:
         """Its context, and the rows to add it to."""
-        is_relative = relative_key.is_relative(encoder.config)
-        scores = relative_key.relative_scores(encoder, index) if is_relative else None
-        return encoder.attention(index, rows, scores=scores)
+        name, is_relative = self.layer_name(encoder.config, index), relative_key.is_relative
+        scores = (
+            relative_key.relative_scores(encoder, name) if is_relative(encoder.config) else None
+        )
+        return encoder.attention(index, rows, name=name, scores=scores)
 
     def feed_forward(self, encoder: "PackedEncoder", name: str, rows: str) -> str:
         """The feed-forward of the layer `name`, added to its input: (T, H)."""
@@ -176,7 +182,7 @@ class Bert:
 
     def reference_block(self, encoder: NumpyEncoder, index: int, rows: Float32) -> Float32:
         """Self-attention, then feed-forward, each added to its input and normalised. (N, H)."""
-        name = f"layers.{index}"
+        name = self.layer_name(encoder.config, index)
         context = self.reference_attention(encoder, index, rows)
         attended = rows + encoder.product(f"{name}.attention.output", context)
         rows = encoder.norm(f"{name}.attention.norm", attended)
@@ -185,9 +191,11 @@ class Bert:
 
     def reference_attention(self, encoder: NumpyEncoder, index: int, rows: Float32) -> Float32:
         """The context of a layer. (N, H)."""
-        is_relative = relative_key.is_relative(encoder.config)
-        scores = relative_key.reference_scores(encoder, index) if is_relative else None
-        return encoder.attention(index, rows, scores=scores)
+        name, is_relative = self.layer_name(encoder.config, index), relative_key.is_relative
+        scores = (
+            relative_key.reference_scores(encoder, name) if is_relative(encoder.config) else None
+        )
+        return encoder.attention(index, rows, name=name, scores=scores)
 
     def reference_feed_forward(self, encoder: NumpyEncoder, name: str, rows: Float32) -> Float32:
         """The feed-forward of the layer `name`, without its input. (N, H)."""

@@ -7,6 +7,7 @@ checked against it and the parameter count adds it up. Letters: V vocabulary, H 
 from collections.abc import Collection
 from math import prod
 
+from export.architectures.albert import ALBERT
 from export.architectures.architecture import Architecture, HeadLayer
 from export.architectures.bert import BERT
 from export.architectures.distilbert import DISTILBERT
@@ -31,6 +32,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mpnet": MPNET,
     "electra": ELECTRA,
     "modernbert": MODERNBERT,
+    "albert": ALBERT,
 }
 
 

@@ -40,8 +40,8 @@ def table_shape(config: EncoderConfig) -> tuple[int, int]:
     return 2 * config.max_position_embeddings - 1, size
 
 
-def relative_scores(encoder: "PackedEncoder", index: int) -> "Scores":
-    """Nodes for the scores of layer `index`: (B, A, Q, S)."""
+def relative_scores(encoder: "PackedEncoder", layer: str) -> "Scores":
+    """Nodes for the scores of a layer, `layers.0`: (B, A, Q, S)."""
     graph, places, config = encoder.graph, encoder.places, encoder.config
     size = config.hidden_size // config.num_attention_heads
 
@@ -50,7 +50,7 @@ def relative_scores(encoder: "PackedEncoder", index: int) -> "Scores":
 
         (B, N, H) and int64 (1 or B, N, M) -> (B, A, N, M).
         """
-        table = encoder.linear.weight(f"layers.{index}.{TABLE}.weight")
+        table = encoder.linear.weight(f"{layer}.{TABLE}.weight")
         heads = graph.constant(np.array([0, 0, config.num_attention_heads, size], np.int64))
         split = graph.node("Transpose", graph.node("Reshape", rows, heads), perm=[0, 2, 1, 3])
         every = graph.node("MatMul", split, graph.node("Transpose", table, perm=[1, 0]))
@@ -71,13 +71,13 @@ def relative_scores(encoder: "PackedEncoder", index: int) -> "Scores":
     return scores
 
 
-def reference_scores(encoder: NumpyEncoder, index: int) -> NumpyScores:
+def reference_scores(encoder: NumpyEncoder, layer: str) -> NumpyScores:
     """The same in NumPy, for one text: (A, n, n)."""
 
     def scores(query: Float32, key: Float32) -> Float32:
         places = np.arange(query.shape[1])
         rows = places[:, None] - places + encoder.config.max_position_embeddings - 1
-        vectors = encoder.weights[f"layers.{index}.{TABLE}.weight"][rows]  # (n, n, D)
+        vectors = encoder.weights[f"{layer}.{TABLE}.weight"][rows]  # (n, n, D)
         added: Float32 = np.einsum("ald,lrd->alr", query, vectors)
         if encoder.config.choices[CHOICE] == KEY_QUERY:
             added = added + np.einsum("ard,lrd->alr", key, vectors)

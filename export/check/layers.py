@@ -72,12 +72,17 @@ class NumpyEncoder:
         index: int,
         rows: Float32,
         *,
+        name: str | None = None,
         turned: Turned | None = None,
         scores: Scores | None = None,
     ) -> Float32:
-        """Self-attention of layer `index`, each text for itself. (N, H) -> (N, H)."""
+        """Self-attention of layer `index`, each text for itself. (N, H) -> (N, H).
+
+        Its weights are called after the layer, or after `name` where layers share them.
+        """
+        name = name or f"layers.{index}"
         query, key, value = (
-            np.split(self.product(f"layers.{index}.attention.{part}", rows), self.ends)
+            np.split(self.product(f"{name}.attention.{part}", rows), self.ends)
             for part in ("query", "key", "value")
         )
         heads = self.config.num_attention_heads

@@ -59,6 +59,7 @@ class PackedEncoder:
         index: int,
         rows: str,
         *,
+        name: str | None = None,
         carried: str | None = None,
         turned: Turned | None = None,
         scores: Scores | None = None,
@@ -67,9 +68,10 @@ class PackedEncoder:
 
         Both are (T, H), and (R, H) in the last layer. The rows to add it to are those that
         attention reads, or those of `carried` where the layer normalises before attention.
-        `turned` turns queries and keys; what `scores` gives is added to their scores.
+        `turned` turns queries and keys; what `scores` gives is added to their scores. Its weights
+        are called after the layer, or after `name` where layers share them.
         """
-        name, packing = f"layers.{index}.attention", self.places.packing
+        name, packing = f"{name or f'layers.{index}'}.attention", self.places.packing
         last = index == self.config.num_hidden_layers - 1
         of_queries = "read_" if last else ""
         with self.graph.scope("attention"):

@@ -138,6 +138,14 @@ FAMILIES |= {
     "electra": Family("ElectraConfig", (*USUAL, "ForPreTraining"), {"embedding_size": 20}),
     "electra unprojected": Family("ElectraConfig", USUAL[1:2], {"embedding_size": 32}),
 }
+FAMILIES |= {
+    "albert": Family("AlbertConfig", USUAL, {"embedding_size": 20}),
+    "albert groups": Family(
+        "AlbertConfig",
+        ("ForPreTraining",),
+        {"embedding_size": 32, "num_hidden_groups": 2, "num_hidden_layers": 5},
+    ),
+}
 MODERN = {"local_attention": 8, "pad_token_id": 0, "global_attn_every_n_layers": 2}
 EVERY_BIAS = {f"{part}_bias": True for part in ("norm", "attention", "mlp", "classifier")}
 FAMILIES |= {
@@ -183,7 +191,8 @@ class Made:
         outputs = {"token_vectors": last, "before": out.hidden_states[-2][0].numpy()}
         for head in heads_named(self.checkpoint.heads):
             if head.name == "mlm":
-                scores = torch.log_softmax(out["logits"][0], dim=-1)
+                logits = out["logits" if "logits" in out else "prediction_logits"]
+                scores = torch.log_softmax(logits[0], dim=-1)
                 outputs["mlm_log_probabilities"] = scores.numpy()
             elif head.name == "qa":
                 ends = [out["start_logits"][0].numpy(), out["end_logits"][0].numpy()]
