@@ -64,6 +64,11 @@ class Fields:
             raise self._expected(name, "an object of strings")
         return value
 
+    def section(self, name: str) -> Self:
+        """The fields of an object within, none when absent."""
+        value: dict[str, Any] = self._get(name, {}, "an object", dict)
+        return type(self)(value, f"{name} in {self.file}")
+
     def _get(self, name: str, default: object, expected: str, *kinds: type) -> Any:
         value = self.values.get(name)
         value = default if value is None else value

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import MLM, NSP, QA, SEQUENCE, heads_named
+from models.heads import MLM, NSP, POOLER, QA, SEQUENCE, heads_named
 from models.manifest import GRAPH_FILE, FileRecord, ManifestError, ModelManifest
 
 MAX_BYTES = 4 << 20  # large weights are in a file of their own; BERT-Large has 0.2 MB beside them
@@ -71,27 +71,38 @@ def require_graph(folder: Path, manifest: ModelManifest) -> None:
 def _claims(manifest: ModelManifest, graph: GraphFile) -> Iterator[tuple[str, object, object]]:
     """Fields of the manifest, what they say, and what the graph has."""
     sizes, shapes, labels = manifest.architecture, graph.shapes, len(manifest.labels)
-    hidden = sizes.hidden_size
+    hidden, width = sizes.hidden_size, sizes.embedding_width
     yield "precision", manifest.precision, graph.precision
     yield "opset", manifest.opset, graph.opset
     depth = {int(found[1]) for name in shapes if (found := _LAYER.match(name))}
-    yield "architecture.num_hidden_layers", sizes.num_hidden_layers, len(depth)
+    stored = "num_hidden_layers" if sizes.stored_layers is None else "stored_layers"
+    yield f"architecture.{stored}", getattr(sizes, stored), len(depth)
     tables = {"embeddings.word": ("vocab_size", sizes.vocab_size)}
     tables["embeddings.position"] = ("max_position_embeddings", sizes.max_position_embeddings)
     tables["embeddings.token_type"] = ("type_vocab_size", sizes.type_vocab_size)
     for name, (size, rows) in tables.items():
         if name in shapes or size == "vocab_size":
-            yield f"architecture.{size} and hidden_size", (rows, hidden), shapes.get(name)
-    inner, name = (sizes.intermediate_size,), "layers.0.intermediate.bias"
-    yield "architecture.intermediate_size", inner, shapes.get(name, inner)
+            columns = "hidden_size" if sizes.embedding_size is None else "embedding_size"
+            yield f"architecture.{size} and {columns}", (rows, width), shapes.get(name)
+    forms = (f"layers.0.intermediate.{form}" for form in ("weight", "scale"))  # the latter of int8
+    inner = next((shapes[name][:1] for name in forms if name in shapes), None)
+    yield "architecture.intermediate_size", (sizes.intermediate_size,), inner
     for head in heads_named(manifest.heads):
-        wanted = head.shapes(vocabulary=sizes.vocab_size, hidden=hidden, labels=labels)
+        wanted = head.shapes(
+            vocabulary=sizes.vocab_size, embedding=width, hidden=hidden, labels=labels
+        )
         for name, shape in wanted.items():
-            yield f"heads and labels, for {name},", shape, shapes.get(name)
+            # Some families have products and norms without a bias.
+            missing = shape if name.endswith(".bias") else None
+            yield f"heads and labels, for {name},", shape, shapes.get(name, missing)
         output = head.output if head.is_product else "mlm_ids" if head is MLM else "pooled"
         yield f"heads, for {output},", True, output in graph.outputs
-    paired = "embeddings.token_type" in shapes and not PAIRED.isdisjoint(manifest.heads)
+    yield "architecture.segments", sizes.segments, "token_type_ids" in graph.inputs
+    paired = sizes.segments and not PAIRED.isdisjoint(manifest.heads)
     yield "heads, for a second segment,", True, sizes.type_vocab_size > 1 or not paired
+    if POOLER.name in manifest.heads:
+        mean = "pooler_weights" in graph.inputs
+        yield "architecture.classifier_pooling", sizes.classifier_pooling == "mean", mean
     taps = {f"layer_{layer}_index" for layer in manifest.layers}
     yield "layers", taps, {name for name in graph.inputs if name.startswith("layer_")}
 

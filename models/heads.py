@@ -1,8 +1,8 @@
-"""The heads that a BERT may have, each declared once: read by the exporter and by the server.
+"""The heads that an encoder may have, each declared once: read by the exporter and by the server.
 
 A head turns rows of the encoder into what a task asks for. Most are one product with a bias; those
 need nothing but their line in `HEADS`. Knows nothing of ONNX or HTTP. Letters: V vocabulary,
-H hidden, C labels.
+E columns of the word table, H hidden, C labels.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ class Reads(Enum):
 
     MASKS = "rows of masks"
     CLS = "the row of [CLS]"
-    POOLED = "the row of [CLS] behind the pooler"
+    POOLED = "the row that the pooler gives"
     TOKENS = "rows of tokens"
 
 
@@ -36,7 +36,7 @@ class Head:
     width: int | None = None
     """Numbers that it gives for each row; None for one per label."""
     modules: Mapping[str, str] = field(default_factory=dict)
-    """Weight name -> the same module in a checkpoint of transformers, each with weight and bias."""
+    """Weight name -> the same module in a BERT of transformers, each with weight and bias."""
     architectures: tuple[str, ...] = ()
     """Classes of transformers that have it in BERT; other encoders put their own name in front."""
 
@@ -50,17 +50,30 @@ class Head:
         """Whether the head is one product with a bias."""
         return self.name not in {MLM.name, POOLER.name}
 
-    def shapes(self, *, vocabulary: int, hidden: int, labels: int) -> Shapes:
-        """The shape of each of its weights by name, but for a decoder that is not tied.
+    @property
+    def layer(self) -> str:
+        """The name of the dense layer that comes before its product, in families that have one."""
+        return self.name if self.name == POOLER.name else f"{self.name}.transform"
 
-        >>> NSP.shapes(vocabulary=30522, hidden=768, labels=0)
+    @property
+    def norm(self) -> str:
+        """The name of the norm of that layer's rows, in families that have one."""
+        return f"{self.name}.norm"
+
+    def shapes(self, *, vocabulary: int, embedding: int, hidden: int, labels: int) -> Shapes:
+        """The shape of each of its weights by name, in BERT; a decoder that is not tied left out.
+
+        `embedding` is E: what the masked language model multiplies the word table by.
+
+        >>> NSP.shapes(vocabulary=30522, embedding=768, hidden=768, labels=0)
         {'nsp.weight': (2, 768), 'nsp.bias': (2,)}
         """
         if self.name == MLM.name:
-            transform = product_shapes("mlm.transform", hidden, hidden)
-            return transform | norm_shapes("mlm.norm", hidden) | {"mlm.decoder.bias": (vocabulary,)}
+            transform = product_shapes(self.layer, embedding, hidden)
+            norm = norm_shapes(self.norm, embedding)
+            return transform | norm | {"mlm.decoder.bias": (vocabulary,)}
         if self.name == POOLER.name:
-            return product_shapes("pooler", hidden, hidden)
+            return product_shapes(self.layer, hidden, hidden)
         return product_shapes(self.name, labels if self.width is None else self.width, hidden)
 
 

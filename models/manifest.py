@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from models import heads as declared
@@ -27,6 +27,7 @@ GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
 POOLING_MODES: Final = ("mean", "cls", "max")
+CLASSIFIER_POOLINGS: Final = ("cls", "mean")
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
@@ -42,8 +43,11 @@ _KINDS: Final = {
     int: "a whole number that JSON carries",
     str: "Unicode text",
     tuple: "a list",
-    UnionType: "Unicode text or null",
+    NoneType: "null",
 }
+
+
+Choice = str | bool | int | float
 
 
 class ManifestError(Exception):
@@ -52,7 +56,7 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of the encoder, named as in a Hugging Face `config.json`."""
+    """The sizes and choices of the encoder, named as in a Hugging Face `config.json`."""
 
     vocab_size: int
     hidden_size: int
@@ -63,6 +67,21 @@ class Architecture:
     type_vocab_size: int
     hidden_act: str
     model_type: str = "bert"
+    embedding_size: int | None = None
+    """Columns of the embeddings' tables, where they are not `hidden_size`."""
+    stored_layers: int | None = None
+    """Layers with weights of their own, where others share them."""
+    segments: bool = True
+    """Token types tell the texts of a pair apart; where false, the encoder reads none."""
+    classifier_pooling: str = "cls"
+    """Which rows the pooler reads: the row of [CLS], or the "mean" of all."""
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    """What else `config.json` says that only this family has; the graph was built by it."""
+
+    @property
+    def embedding_width(self) -> int:
+        """Columns of the embeddings' tables."""
+        return self.hidden_size if self.embedding_size is None else self.embedding_size
 
 
 @dataclass(frozen=True)
@@ -226,9 +245,19 @@ def _typed(kind: Any, value: Any, place: str) -> Any:
         }
     kinds = {UnionType: inner, None: (int, float) if kind is float else (kind,)}.get(origin, ())
     if type(value) not in kinds or not _can_be_written(value):
-        wanted = _KINDS.get(origin or kind, "an object")
-        raise ValueError(f"{place or 'all of it'} must be {wanted}")
+        raise ValueError(f"{place or 'all of it'} must be {_wanted(kind)}")
     return value
+
+
+def _wanted(kind: Any) -> str:
+    """What a value of a kind is, for messages.
+
+    >>> _wanted(str | None), _wanted(int)
+    ('Unicode text or null', 'a whole number that JSON carries')
+    """
+    if isinstance(kind, UnionType):
+        return " or ".join(map(_wanted, get_args(kind)))
+    return _KINDS.get(get_origin(kind) or kind, "an object")
 
 
 def _inside(place: str, name: str) -> str:
@@ -253,10 +282,15 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     )
     yield _is_moment(manifest.created), "created must be a date and time in ISO 8601, with its zone"
     for name, size in asdict(sizes).items():
-        yield isinstance(size, str) or size > 0, f"architecture.{name} must be 1 or more"
+        yield type(size) is not int or size > 0, f"architecture.{name} must be 1 or more"
     yield (
         sizes.hidden_size % sizes.num_attention_heads == 0,
         "architecture.hidden_size must be a multiple of num_attention_heads",
+    )
+    modes = ", ".join(CLASSIFIER_POOLINGS)
+    yield (
+        sizes.classifier_pooling in CLASSIFIER_POOLINGS,
+        f"architecture.classifier_pooling must be one of {modes}",
     )
     known = [head.name for head in declared.HEADS]
     yield set(heads) <= set(known), f"heads must be among {', '.join(known)}"

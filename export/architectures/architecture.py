@@ -5,7 +5,7 @@ file with an `Architecture` beside `bert.py`, and its line in `registry.ARCHITEC
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from export.check.layers import NumpyEncoder, Text
@@ -29,13 +29,30 @@ class WeightNames:
     prefix: str
     """In front of the encoder's names where there are heads: "bert."."""
     modules: Mapping[str, str]
-    """Canonical name -> module outside of the layers, each with a weight and a bias."""
+    """Canonical name -> module outside of the layers, with a weight and perhaps a bias."""
     layer: str
     """In front of a layer's number: "encoder.layer."."""
     layer_modules: Mapping[str, str]
-    """Canonical name within a layer -> module within a layer, each with a weight and a bias."""
+    """Canonical name within a layer -> module within a layer, with a weight and perhaps a bias."""
     parameters: Mapping[str, str]
     """Canonical name -> key, where it is no module's weight or bias."""
+    fused: Mapping[str, int] = field(default_factory=dict)
+    """Module within a layer -> how many products it holds, one below the other.
+
+    Each product then counts as a module of its own, called by its number: `attn.Wqkv/0`.
+    """
+    pooler_in_encoder: bool = True
+    """The pooler is a part of the encoder, and not of the head that reads it."""
+
+
+@dataclass(frozen=True)
+class HeadLayer:
+    """The dense layer that comes before a head's product: product, activation, perhaps a norm."""
+
+    activation: str
+    bias: bool = True
+    norm: bool = False
+    norm_bias: bool = True
 
 
 class Architecture(Protocol):
@@ -48,6 +65,17 @@ class Architecture(Protocol):
     @property
     def class_prefix(self) -> str:
         """What the classes of transformers begin with: "Bert"."""
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """Names of heads that BERT has and this family has not."""
+
+    @property
+    def more_classes(self) -> Mapping[str, frozenset[str]]:
+        """What follows the prefix in classes that BERT has not, or that mean another thing here.
+
+        Each with the heads that it has.
+        """
 
     @property
     def weight_names(self) -> WeightNames:
@@ -63,11 +91,17 @@ class Architecture(Protocol):
     def config_fields(self, config: EncoderConfig) -> dict[str, Any]:
         """The way back: the fields of config.json that `read_config` reads the sizes from."""
 
+    def ignored(self, config: EncoderConfig) -> Mapping[str, str]:
+        """Pattern of keys, without the prefix, of what is there beside the weights -> reason."""
+
     def max_tokens(self, config: EncoderConfig) -> int:
         """The longest text that it has positions for, special tokens included."""
 
+    def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
+        """The dense layers of its heads by the head's name; "mlm" and "pooler" always have one."""
+
     def embedding_shapes(self, config: EncoderConfig) -> Shapes:
-        """The weights of the embeddings by canonical name; `embeddings.word` is among them."""
+        """The weights outside of the layers by canonical name; `embeddings.word` is among them."""
 
     def layer_shapes(self, config: EncoderConfig, layer: str) -> Shapes:
         """The weights of one layer; `layer` is the first part of their names, `layers.0`."""

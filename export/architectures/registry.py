@@ -8,17 +8,33 @@ import re
 from collections.abc import Collection
 from math import prod
 
-from export.architectures.architecture import Architecture
+from export.architectures.albert import ALBERT
+from export.architectures.architecture import Architecture, HeadLayer
 from export.architectures.bert import BERT
+from export.architectures.distilbert import DISTILBERT
+from export.architectures.electra import ELECTRA
+from export.architectures.modernbert import MODERNBERT
+from export.architectures.mpnet import MPNET
+from export.architectures.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.documents import Fields
 from export.read.weights import UNTIED_DECODER
 from models import heads
-from models.heads import MLM, Shapes, heads_named
+from models.heads import MLM, Head, Shapes, heads_named, norm_shapes, product_shapes
 
 # model_type in config.json -> the family. A new one is one line here.
-ARCHITECTURES: dict[str, Architecture] = {"bert": BERT}
+ARCHITECTURES: dict[str, Architecture] = {
+    "bert": BERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": XLM_ROBERTA,
+    "camembert": CAMEMBERT,
+    "distilbert": DISTILBERT,
+    "mpnet": MPNET,
+    "electra": ELECTRA,
+    "modernbert": MODERNBERT,
+    "albert": ALBERT,
+}
 
 
 def architecture_of(config: EncoderConfig) -> Architecture:
@@ -34,7 +50,7 @@ def read_config(fields: Fields) -> EncoderConfig:
     """
     family = fields.text("model_type", "bert")
     if family not in ARCHITECTURES:
-        known = " and ".join(f"{a.class_prefix} ({name})" for name, a in ARCHITECTURES.items())
+        known = ", ".join(f"{name} ({a.class_prefix})" for name, a in ARCHITECTURES.items())
         raise ExportError(f"This is a {family} checkpoint; Cloze serves model_type {known}.")
     architecture = ARCHITECTURES[family]
     known_classes = classes_of(architecture)
@@ -103,7 +119,8 @@ def classes_of(architecture: Architecture) -> dict[str, frozenset[str]]:
         for bert_class in head.architectures:
             name = prefix + bert_class.removeprefix(BERT.class_prefix)
             classes[name] = classes.get(name, frozenset()) | {head.name}
-    return classes
+    classes = {name: has for name, has in classes.items() if not has & architecture.lacks}
+    return classes | {prefix + name: has for name, has in architecture.more_classes.items()}
 
 
 def class_of(architecture: Architecture, present: Collection[str]) -> str:
@@ -130,15 +147,29 @@ def canonical_shapes(
     embeddings themselves and has no weight of its own.
     """
     architecture = architecture_of(config)
-    V, H = config.vocab_size, config.hidden_size
     shapes = architecture.embedding_shapes(config)
     for index in range(config.num_hidden_layers):
         shapes |= architecture.layer_shapes(config, f"layers.{index}")
+    layers = architecture.head_layers(config)
     for head in heads_named(present):
-        shapes |= head.shapes(vocabulary=V, hidden=H, labels=labels)
+        shapes |= _head_shapes(config, head, layers.get(head.name), labels)
     if MLM.name in present and not tied:
-        shapes[UNTIED_DECODER] = (V, H)
+        shapes[UNTIED_DECODER] = (config.vocab_size, config.embedding_width)
     return shapes
+
+
+def _head_shapes(config: EncoderConfig, head: Head, layer: HeadLayer | None, labels: int) -> Shapes:
+    """The weights of a head and of the dense layer before its product."""
+    H, E = config.hidden_size, config.embedding_width
+    shapes = head.shapes(vocabulary=config.vocab_size, embedding=E, hidden=H, labels=labels)
+    if layer is None:
+        return shapes
+    width = E if head.name == MLM.name else H
+    shapes |= product_shapes(head.layer, width, H)
+    if layer.norm:
+        shapes |= norm_shapes(head.norm, width)
+    absent = {f"{head.layer}.bias": not layer.bias, f"{head.norm}.bias": not layer.norm_bias}
+    return {name: shape for name, shape in shapes.items() if not absent.get(name)}
 
 
 def count_parameters(

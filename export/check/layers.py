@@ -18,6 +18,10 @@ from export.read.weights import Float32, Weights
 Int64 = NDArray[np.int64]
 Linear = Callable[[Weights, str, Float32], Float32]
 """Weights, the name of a layer among them, the rows that go in (N, in) -> (N, out)."""
+Turned = Callable[[Float32], Float32]
+"""Queries or keys of one text (A, n, D) -> the same, turned by their positions."""
+Scores = Callable[[Float32, Float32], Float32]
+"""Queries and keys of one text (A, n, D) -> what is added to their scores: (1 or A, n, n)."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,9 @@ class Text:
 
 
 def linear(weights: Weights, name: str, rows: Float32) -> Float32:
-    """A product and a bias. (..., in) -> (..., out)."""
-    product: Float32 = rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-    return product
+    """A product and, where there is one, a bias. (..., in) -> (..., out)."""
+    product: Float32 = rows @ weights[f"{name}.weight"].T
+    return product + weights[f"{name}.bias"] if f"{name}.bias" in weights else product
 
 
 @dataclass(frozen=True)
@@ -55,36 +59,92 @@ class NumpyEncoder:
         mean = rows.mean(axis=-1, keepdims=True)
         variance = rows.var(axis=-1, keepdims=True)
         unit = (rows - mean) / np.sqrt(variance + np.float32(self.config.layer_norm_eps))
-        normed: Float32 = unit * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
-        return normed
+        normed: Float32 = unit * self.weights[f"{name}.weight"]
+        bias = f"{name}.bias"
+        return normed + self.weights[bias] if bias in self.weights else normed
 
-    def activation(self, rows: Float32) -> Float32:
-        """The non-linearity of the configuration. (N, I)."""
-        return activation(self.config.hidden_act, rows)
+    def activation(self, rows: Float32, name: str | None = None) -> Float32:
+        """The named non-linearity, or that of the configuration. (N, I)."""
+        return activation(name or self.config.hidden_act, rows)
 
-    def attention(self, index: int, rows: Float32) -> Float32:
-        """Self-attention of layer `index`, each text for itself. (N, H) -> (N, H)."""
+    def attention(
+        self,
+        index: int,
+        rows: Float32,
+        *,
+        name: str | None = None,
+        turned: Turned | None = None,
+        scores: Scores | None = None,
+    ) -> Float32:
+        """Self-attention of layer `index`, each text for itself. (N, H) -> (N, H).
+
+        Its weights are called after the layer, or after `name` where layers share them.
+        """
+        name = name or f"layers.{index}"
         query, key, value = (
-            np.split(self.product(f"layers.{index}.attention.{part}", rows), self.ends)
+            np.split(self.product(f"{name}.attention.{part}", rows), self.ends)
             for part in ("query", "key", "value")
         )
         heads = self.config.num_attention_heads
         return np.concatenate(
-            [attention(q, k, v, heads) for q, k, v in zip(query, key, value, strict=True)]
+            [
+                attention(q, k, v, heads, turned=turned, scores=scores)
+                for q, k, v in zip(query, key, value, strict=True)
+            ]
         )
 
 
-def attention(query: Float32, key: Float32, value: Float32, heads: int) -> Float32:
-    """softmax(Q Kᵀ / √D) V, for each of the A heads of one text. (n, H) -> (n, H)."""
+def attention(
+    query: Float32,
+    key: Float32,
+    value: Float32,
+    heads: int,
+    *,
+    turned: Turned | None = None,
+    scores: Scores | None = None,
+) -> Float32:
+    """softmax(Q Kᵀ / √D) V, for each of the A heads of one text. (n, H) -> (n, H).
+
+    `turned` turns queries and keys first, and what `scores` gives is added before the softmax.
+    """
     n, hidden = query.shape
     q, k, v = (x.reshape(n, heads, -1).transpose(1, 0, 2) for x in (query, key, value))  # (A, n, D)
-    scores = q @ k.transpose(0, 2, 1) / np.float32(np.sqrt(hidden // heads))  # (A, n, n)
-    context: Float32 = np.exp(log_softmax(scores)) @ v  # (A, n, D)
+    if turned is not None:
+        q, k = turned(q), turned(k)
+    scored = q @ k.transpose(0, 2, 1) / np.float32(np.sqrt(hidden // heads))  # (A, n, n)
+    if scores is not None:
+        scored = scored + scores(q, k)
+    context: Float32 = np.exp(log_softmax(scored)) @ v  # (A, n, D)
     return context.transpose(1, 0, 2).reshape(n, hidden)
 
 
+def rotary(frequencies: Float32) -> Turned:
+    """Turns the n tokens of a text by rotary positions (Su et al. 2021, arXiv:2104.09864).
+
+    Column i of a head's D turns with column i + D/2, by position times frequency i of (D/2,).
+    """
+
+    def turned(rows: Float32) -> Float32:
+        angle = np.arange(rows.shape[1], dtype=np.float32)[:, None] * frequencies  # (n, D/2)
+        left, right = np.split(rows, 2, axis=-1)
+        cos, sin = np.cos(angle), np.sin(angle)
+        return np.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
+
+    return turned
+
+
+def within(farthest: int) -> Scores:
+    """Only keys that stand at most so far from their query count: (1, n, n)."""
+
+    def scores(query: Float32, key: Float32) -> Float32:
+        distance = np.arange(key.shape[1]) - np.arange(query.shape[1])[:, None]
+        return np.where(np.abs(distance) <= farthest, np.float32(0), np.float32(-np.inf))[None]
+
+    return scores
+
+
 def activation(name: str, x: Float32) -> Float32:
-    """The feed-forward's non-linearity: exact GELU, its tanh approximation, or ReLU.
+    """A non-linearity: exact GELU, its tanh approximation, ReLU, or the tanh of poolers.
 
     Hendrycks and Gimpel 2016, arXiv:1606.08415.
     """
@@ -98,6 +158,9 @@ def activation(name: str, x: Float32) -> Float32:
         case "relu":
             positive: Float32 = np.maximum(x, np.float32(0))
             return positive
+        case "tanh":
+            bounded: Float32 = np.tanh(x)
+            return bounded
         case _:
             raise ValueError(f"expected a hidden_act that is known, found {name!r}")
 

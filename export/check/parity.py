@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export.architectures.registry import architecture_of
 from export.check import reference
-from export.check.layers import Text, linear
+from export.check.layers import Text
 from export.check.reference import Encoded
 from export.graph.builder import GRAPH_FILE
 from export.graph.packed import GraphSpec
@@ -169,11 +169,14 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
         "token_index": np.arange(sum(counts)),
         "top_k": np.array([spec.config.vocab_size]),
         "targets": np.array([[row, 0] for row in range(sum(counts))]),
-        "pooler_index": np.array(_starts(counts)),
         "pool_index": pool,
         "pool_weights": weights,
         "max_index": read_pad,
     }
+    if spec.config.classifier_pooling == "mean":
+        feeds |= {"pooler_index": read_pad, "pooler_weights": weights[: len(texts)]}
+    else:
+        feeds["pooler_index"] = np.array(_starts(counts))
     return feeds | {name: np.array(starts) for name in spec.tap_inputs}
 
 
@@ -197,10 +200,10 @@ def expected(
         outputs["target_log_probabilities"] = scores[:, 0]
     read_by = {Reads.TOKENS: packed}
     if POOLER.name in spec.heads:
-        read_by[Reads.POOLED] = np.stack([reference.pooler(weights, t.last) for t in encoded])
+        read_by[Reads.POOLED] = np.stack([reference.pooler(weights, spec.config, r) for r in rows])
     for kind, values in read_by.items():
         for head in products_of(spec.heads, kind):
-            outputs[head.output] = linear(weights, head.name, values)
+            outputs[head.output] = reference.head_product(weights, spec.config, head, values)
     return outputs
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from export.architectures.registry import architecture_of
 from export.check.layers import Linear, NumpyEncoder, Text, linear, log_softmax
 from export.read.config import EncoderConfig
-from export.read.weights import Float32, Weights, decoder_table
+from export.read.weights import DECODER_BIAS, Float32, Weights, decoder_table
+from models.heads import MLM, POOLER, Head
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,27 @@ def encode(
 
 def masked_language_model(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:
     """Log-probabilities of the vocabulary at each row. (n, H) -> (n, V)."""
+    rows = head_layer(weights, config, MLM, rows)
+    scores = rows @ weights[decoder_table(weights)].T
+    return log_softmax(scores + weights[DECODER_BIAS] if DECODER_BIAS in weights else scores)
+
+
+def pooler(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:
+    """The pooler's layer on the [CLS] row of a text, or on the mean of its rows. (n, H) -> (H,)."""
+    row = rows.mean(axis=0) if config.classifier_pooling == "mean" else rows[0]
+    return head_layer(weights, config, POOLER, row)
+
+
+def head_product(weights: Weights, config: EncoderConfig, head: Head, rows: Float32) -> Float32:
+    """A head that is one product, behind its dense layer where it has one. (n, H) -> (n, width)."""
+    return linear(weights, head.name, head_layer(weights, config, head, rows))
+
+
+def head_layer(weights: Weights, config: EncoderConfig, head: Head, rows: Float32) -> Float32:
+    """The dense layer of a head: product, activation, perhaps a norm. (..., H) -> (..., E or H)."""
+    layer = architecture_of(config).head_layers(config).get(head.name)
+    if layer is None:
+        return rows
     encoder = NumpyEncoder(weights, config)
-    rows = encoder.norm("mlm.norm", encoder.activation(encoder.product("mlm.transform", rows)))
-    return log_softmax(rows @ weights[decoder_table(weights)].T + weights["mlm.decoder.bias"])
-
-
-def pooler(weights: Weights, rows: Float32) -> Float32:
-    """Tanh of a product on the [CLS] row. (n, H) -> (H,)."""
-    pooled: Float32 = np.tanh(linear(weights, "pooler", rows[0]))
-    return pooled
+    rows = encoder.activation(encoder.product(head.layer, rows), layer.activation)
+    return encoder.norm(head.norm, rows) if layer.norm else rows

@@ -19,8 +19,9 @@ import numpy as np
 from export.architectures.registry import architecture_of
 from export.graph.builder import GraphBuilder
 from export.graph.linear import Linear
-from export.graph.packed import FLOAT, INT64, GraphSpec, PackedEncoder
-from models.heads import MLM, POOLER, Reads, heads_named, products_of
+from export.graph.packed import GraphSpec, PackedEncoder
+from export.graph.places import FLOAT, INT64
+from models.heads import MLM, POOLER, Head, Reads, heads_named, products_of
 
 
 def build_encoder(graph: GraphBuilder, spec: GraphSpec, linear: Linear) -> None:
@@ -60,7 +61,7 @@ def _products(encoder: PackedEncoder, spec: GraphSpec, reads: Reads, rows: str, 
     for head in products_of(spec.heads, reads):
         with encoder.graph.scope(head.name):
             width = head.width or len(spec.config.labels)
-            logits = encoder.linear.exact(rows, head.name)
+            logits = encoder.linear.exact(_head_layer(encoder, head, rows), head.name)
             encoder.graph.output(logits, head.output, FLOAT, [count, width])
 
 
@@ -95,12 +96,27 @@ def _pooling(
 
 
 def _pooler(encoder: PackedEncoder, read_rows: str) -> str:
-    """Tanh of a product on the [CLS] rows: float32 (N, H)."""
+    """The pooler's layer on the [CLS] rows, or on the means of texts: float32 (N, H)."""
     graph = encoder.graph
     with graph.scope(POOLER.name):
-        index = graph.input("pooler_index", INT64, ["pooler_rows"])
-        cls = graph.node("Gather", read_rows, index, axis=0)
-        return graph.node("Tanh", encoder.linear.exact(cls, POOLER.name))
+        if encoder.config.classifier_pooling == "mean":
+            index = graph.input("pooler_index", INT64, ["pooler_rows", "pooler_columns"])
+            weights = graph.input("pooler_weights", FLOAT, ["pooler_rows", 1, "pooler_columns"])
+            summed = graph.node("MatMul", weights, graph.node("Gather", read_rows, index, axis=0))
+            rows = graph.node("Squeeze", summed, graph.constant(np.array([1], np.int64)))
+        else:
+            index = graph.input("pooler_index", INT64, ["pooler_rows"])
+            rows = graph.node("Gather", read_rows, index, axis=0)
+        return _head_layer(encoder, POOLER, rows)
+
+
+def _head_layer(encoder: PackedEncoder, head: Head, rows: str) -> str:
+    """The dense layer before a head's product, where it has one: float32 (N, H) -> (N, E or H)."""
+    layer = architecture_of(encoder.config).head_layers(encoder.config).get(head.name)
+    if layer is None:
+        return rows
+    rows = encoder.activation(encoder.linear.exact(rows, head.layer), layer.activation)
+    return encoder.norm(rows, head.norm, exact=True) if layer.norm else rows
 
 
 def _masked_language_model(encoder: PackedEncoder, read_rows: str) -> None:
@@ -111,8 +127,7 @@ def _masked_language_model(encoder: PackedEncoder, read_rows: str) -> None:
     targets = graph.input("targets", INT64, ["targets", 2])
     with graph.scope(MLM.name):
         rows = graph.node("Gather", read_rows, mlm_index, axis=0)
-        rows = encoder.activation(encoder.linear.exact(rows, "mlm.transform"))
-        logits = encoder.linear.decode(encoder.norm(rows, "mlm.norm", exact=True))
+        logits = encoder.linear.decode(_head_layer(encoder, MLM, rows))
         log_probabilities = graph.node("LogSoftmax", logits, axis=-1)
         values, ids = graph.nodes("TopK", log_probabilities, top_k, outputs=2, axis=-1)
         wanted = graph.node("GatherND", log_probabilities, targets)

@@ -12,7 +12,7 @@ from onnx import TensorProto
 
 from export.errors import ExportError
 from export.graph.builder import GraphBuilder
-from export.read.weights import Weights, decoder_table
+from export.read.weights import DECODER_BIAS, Weights, decoder_table
 
 LARGEST_HALF = float(np.finfo(np.float16).max)  # 65504
 
@@ -76,12 +76,17 @@ class Linear:
         return self.graph.node("Gather", self.weight(name), index, axis=0)
 
     def decode(self, values: str) -> str:
-        """The vocabulary product, tied or separate: float32 (masks, H) -> (masks, V)."""
-        table, bias = self.weight(decoder_table(self.weights)), self.weight("mlm.decoder.bias")
-        return self.graph.node("Gemm", values, table, bias, transB=1)
+        """The vocabulary product, tied or separate: float32 (masks, E) -> (masks, V)."""
+        bias = [self.weight(DECODER_BIAS)] if DECODER_BIAS in self.weights else []
+        table = self.weight(decoder_table(self.weights))
+        return self.graph.node("Gemm", values, table, *bias, transB=1)
 
     def widen(self, values: str) -> str:
         """Rows of the encoder as float32, for heads and outputs."""
+        return values
+
+    def narrow(self, values: str) -> str:
+        """float32 values in the type of the encoder's rows."""
         return values
 
     def weight(self, name: str) -> str:
@@ -103,9 +108,9 @@ class HalfLinear(Linear):
 
     Weights and rows of the encoder are float16, and so is the vocabulary product. Sums inside a
     product and normalisations are float32 in ONNX Runtime's kernels; the small heads, pooling,
-    softmax and all outputs are float32 in the graph. BERT normalises after each block, which keeps
-    its rows far below float16's largest number, and attention takes lengths, so there is no mask
-    value to overflow.
+    softmax and all outputs are float32 in the graph. Where an encoder normalises after each block,
+    its rows stay far below float16's largest number; where it does not, parity tells. Attention
+    takes lengths, and windows as true and false, so there is no mask value to overflow.
     """
 
     def decode(self, values: str) -> str:
@@ -116,6 +121,10 @@ class HalfLinear(Linear):
     def widen(self, values: str) -> str:
         """A Cast."""
         return self._cast(values, TensorProto.FLOAT)
+
+    def narrow(self, values: str) -> str:
+        """A Cast."""
+        return self._cast(values, TensorProto.FLOAT16)
 
     def weight(self, name: str) -> str:
         """The checkpoint's tensor, rounded to float16.

@@ -8,21 +8,20 @@ What differs from a textbook's encoder is which rows are computed:
 * Read rows. In the last layer keys and values are computed for all rows; queries, attention output,
   feed-forward and norms only for the rows in `read_index`, those that some head reads.
 
-Letters: T tokens, B texts, S longest text, R read rows, Q most read rows of a text, H hidden.
+Letters: T tokens, B texts, S longest text, R read rows, Q most read rows of a text, H hidden,
+A attention heads.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from onnx import TensorProto
 
 from export.graph.builder import GraphBuilder
 from export.graph.linear import Linear, Rows
+from export.graph.places import Places, Scores, Turned
 from export.read.config import EncoderConfig
+from export.read.weights import Float32
 
-INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
 # No activation gives less: GELU's minimum is -0.16997, that of its tanh approximation -0.17004.
 LEAST = {"gelu": -0.1701, "gelu_new": -0.1701, "gelu_pytorch_tanh": -0.1701, "relu": 0.0}
 
@@ -42,17 +41,6 @@ class GraphSpec:
         return [f"layer_{layer}_index" for layer in self.layers]
 
 
-# Inputs that say where packed rows lie in a rectangle of texts, and their shapes.
-PACKING: Mapping[str, Sequence[str]] = {
-    "pad_index": ["batch", "sequence"],
-    "unpad_index": ["tokens"],
-    "lengths": ["batch"],
-    "read_index": ["reads"],
-    "read_pad_index": ["batch", "queries"],
-    "read_unpad_index": ["reads"],
-}
-
-
 class PackedEncoder:
     """What an `Architecture` builds its layers of."""
 
@@ -60,41 +48,62 @@ class PackedEncoder:
         self.graph = graph
         self.config = config
         self.linear = linear
+        self.places = Places(graph)
 
     def token_input(self, name: str) -> str:
         """A graph input with a number for each packed token: int64 (T,)."""
-        return self.graph.input(name, INT64, ["tokens"])
+        return self.places.token_input(name)
 
-    @cached_property
-    def packing(self) -> dict[str, str]:
-        """The inputs of packing, declared when they are first asked for."""
-        return {name: self.graph.input(name, INT64, shape) for name, shape in PACKING.items()}
-
-    def attention(self, index: int, rows: str, *, carried: str | None = None) -> tuple[str, str]:
+    def attention(
+        self,
+        index: int,
+        rows: str,
+        *,
+        name: str | None = None,
+        carried: str | None = None,
+        turned: Turned | None = None,
+        scores: Scores | None = None,
+    ) -> tuple[str, str]:
         """Self-attention of layer `index`: its context, and the rows to add it to.
 
         Both are (T, H), and (R, H) in the last layer. The rows to add it to are those that
         attention reads, or those of `carried` where the layer normalises before attention.
+        `turned` turns queries and keys; what `scores` gives is added to their scores. Its weights
+        are called after the layer, or after `name` where layers share them.
         """
-        name, packing = f"layers.{index}.attention", self.packing
+        name, packing = f"{name or f'layers.{index}'}.attention", self.places.packing
+        last = index == self.config.num_hidden_layers - 1
+        of_queries = "read_" if last else ""
         with self.graph.scope("attention"):
             whole = self.linear.rows(rows, name)
-            if index < self.config.num_hidden_layers - 1:
-                query, key, value = (
-                    self._spread(whole, f"{name}.{part}", packing["pad_index"])
-                    for part in ("query", "key", "value")
-                )
-                return self._attend(query, key, value, packing["unpad_index"]), carried or rows
-            key, value = (
-                self._spread(whole, f"{name}.{part}", packing["pad_index"])
-                for part in ("key", "value")
-            )
-            read = self.linear.gather(whole, packing["read_index"])
-            query = self._spread(read, f"{name}.query", packing["read_pad_index"])
-            context = self._attend(query, key, value, packing["read_unpad_index"])
+            read = self.linear.gather(whole, packing["read_index"]) if last else whole
+            key = self._spread(self._project(whole, f"{name}.key", turned), packing["pad_index"])
+            value = self._spread(self._project(whole, f"{name}.value"), packing["pad_index"])
+            query = self._project(read, f"{name}.query", turned, read=last)
+            query = self._spread(query, packing[f"{of_queries}pad_index"])
+            mask = "" if scores is None else scores(query, key, read=last)
+            context = self._attend(query, key, value, mask, packing[f"{of_queries}unpad_index"])
+            if not last:
+                return context, carried or rows
             if carried is None:
                 return context, read.values
             return context, self.graph.node("Gather", carried, packing["read_index"], axis=0)
+
+    def rotary(self, frequencies: Float32) -> Turned:
+        """Turns by rotary positions (Su et al. 2021, arXiv:2104.09864).
+
+        Column i of a head's D turns with column i + D/2, by position times frequency i of (D/2,).
+        """
+        first = self.graph.constant(np.array([0], np.int64))
+
+        def turned(rows: str, *, read: bool) -> str:
+            cos, sin = map(self.linear.narrow, self.places.angles(frequencies, read=read))
+            whole = self.graph.node("Unsqueeze", rows, first)
+            heads = self.config.num_attention_heads
+            whole = self.graph.node("RotaryEmbedding", whole, cos, sin, num_heads=heads)
+            return self.graph.node("Squeeze", whole, first)
+
+        return turned
 
     def product(
         self, values: str, name: str, *, residual: str | None = None, activated: bool = False
@@ -108,15 +117,23 @@ class PackedEncoder:
         """The named product and the non-linearity of the configuration."""
         return self.linear.project(self.linear.rows(values, name), name, activation=self.activation)
 
-    def activation(self, value: str) -> str:
-        """The non-linearity of the configuration."""
-        match self.config.hidden_act:
+    def gated_product(self, values: str, name: str, gate: str) -> str:
+        """The named product and the non-linearity, times the product called `gate`: (T, I)."""
+        rows = self.linear.rows(values, name)
+        inner = self.linear.project(rows, name, activation=self.activation)
+        return self.graph.node("Mul", inner, self.linear.project(rows, gate))
+
+    def activation(self, value: str, name: str | None = None) -> str:
+        """The named non-linearity, or that of the configuration."""
+        match name or self.config.hidden_act:
             case "gelu":
                 return self.graph.node("Gelu", value)
             case "gelu_new" | "gelu_pytorch_tanh":
                 return self.graph.node("Gelu", value, approximate="tanh")
             case "relu":
                 return self.graph.node("Relu", value)
+            case "tanh":
+                return self.graph.node("Tanh", value)
             case other:
                 raise ValueError(f"expected a hidden_act that is known, found {other!r}")
 
@@ -126,26 +143,34 @@ class PackedEncoder:
         `exact` keeps its weights in float32 too, in every precision: for heads.
         """
         weight = self.linear.exact_weight if exact else self.linear.weight
+        bias = [weight(f"{name}.bias")] if f"{name}.bias" in self.linear.weights else []
         return self.graph.node(
             "LayerNormalization",
             rows,
             weight(f"{name}.weight"),
-            weight(f"{name}.bias"),
+            *bias,
             axis=-1,
             epsilon=self.config.layer_norm_eps,
         )
 
-    def _spread(self, rows: Rows, name: str, pad_index: str) -> str:
-        """A product of packed rows, laid out by text: (T, H) -> (B, S, H).
+    def _project(
+        self, rows: Rows, name: str, turned: Turned | None = None, *, read: bool = False
+    ) -> str:
+        """A product of packed rows, turned by their positions: (T, H) or (R, H).
 
         One product for queries, keys and values together, split afterwards, was measured slower.
         """
-        return self.graph.node("Gather", self.linear.project(rows, name), pad_index, axis=0)
+        product = self.linear.project(rows, name)
+        return product if turned is None else turned(product, read=read)
 
-    def _attend(self, query: str, key: str, value: str, unpad: str) -> str:
+    def _spread(self, rows: str, pad_index: str) -> str:
+        """Packed rows, laid out by text: (T, H) -> (B, S, H), or (R, H) -> (B, Q, H)."""
+        return self.graph.node("Gather", rows, pad_index, axis=0)
+
+    def _attend(self, query: str, key: str, value: str, mask: str, unpad: str) -> str:
         """Scaled dot-product attention over padded texts: (B, Q, H), (B, S, H) -> packed (R, H)."""
         heads = self.config.num_attention_heads
-        inputs = (query, key, value, "", "", "", self.packing["lengths"])
+        inputs = (query, key, value, mask, "", "", self.places.packing["lengths"])
         context = self.graph.node("Attention", *inputs, q_num_heads=heads, kv_num_heads=heads)
         flat = self.graph.constant(np.array([-1, self.config.hidden_size], np.int64))
         return self.graph.node("Gather", self.graph.node("Reshape", context, flat), unpad, axis=0)

@@ -23,7 +23,7 @@ from onnx import TensorProto
 
 from export.graph.builder import CONTRIB_DOMAIN, GraphBuilder
 from export.graph.linear import Linear, Rows
-from export.read.weights import WORD_TABLE, Weights, decoder_table
+from export.read.weights import DECODER_BIAS, WORD_TABLE, Weights, decoder_table
 
 LEVELS = 127  # symmetric int8: -127..127
 HIGHEST = 255  # of uint8
@@ -137,7 +137,7 @@ class Int8Linear(Linear):
         rows = self.rows(values)
         inputs = (rows.quantised, self._one, rows.zero, table, scales, zeros)
         product = self.graph.node("QGemm", *inputs, domain=CONTRIB_DOMAIN, transB=1)
-        return self._biased(self.graph.node("Mul", product, rows.step), "mlm.decoder.bias")
+        return self._biased(self.graph.node("Mul", product, rows.step), DECODER_BIAS)
 
     def _biased(self, product: str, bias: str) -> str:
         if bias not in self.weights:

@@ -8,8 +8,9 @@ column of the rows by a factor before they are quantised, and divide the weight'
 
 Magnitudes are measured on random tokens: the columns that are far out are so in any language. The
 factor of the rows that queries, keys and values read is `layers.N.attention.factor`, that of the
-feed-forward's first product `layers.N.intermediate.factor`. A product after attention or GELU is
-left as it is: attention's rows have no such columns, and GELU lets no factor through.
+feed-forward's first product, and of its gate, `layers.N.intermediate.factor`. A product after
+attention or GELU is left as it is: attention's rows have no such columns, and GELU lets no factor
+through.
 
 Weights on the way are rounded as they will be stored, and factors are 1 or 1.5 times a power of
 two. So weights that come back from int8 give the same factors, and the same integers, to the bit.
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from export.architectures.registry import architecture_of
 from export.check import layers, reference
 from export.check.layers import Text
 from export.graph.quantize import quantise_rows, round_to_bits
@@ -39,8 +41,8 @@ def factor_name(weight: str) -> str:
 
     >>> factor_name("layers.2.attention.key.weight")
     'layers.2.attention.factor'
-    >>> factor_name("layers.2.output.weight")
-    ''
+    >>> factor_name("layers.2.gate.weight"), factor_name("layers.2.output.weight")
+    ('layers.2.intermediate.factor', '')
     """
     part, _, kind = weight.rpartition(".")
     block, _, product = part.rpartition(".")
@@ -48,7 +50,7 @@ def factor_name(weight: str) -> str:
         return ""
     if product in ("query", "key", "value"):
         return f"{block}.factor"
-    return f"{part}.factor" if product == "intermediate" else ""
+    return f"{block}.intermediate.factor" if product in ("intermediate", "gate") else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,7 @@ def measure_factors(weights: Weights, config: EncoderConfig) -> dict[str, Float3
             factors.setdefault(factor, factor_of(rows))
         return layers.linear(weights, name, rows)
 
-    tokens = min(TOKENS, config.max_position_embeddings)
+    tokens = min(TOKENS, architecture_of(config).max_tokens(config))
     ids = np.random.default_rng(SEED).integers(0, config.vocab_size, (TEXTS, tokens))
     texts = [Text(row, np.zeros(tokens, np.int64)) for row in ids]
     reference.encode(stored, config, texts, linear)
@@ -116,8 +118,8 @@ class _Rounded(SmoothedWeights):
 
     def __getitem__(self, name: str) -> Float32:
         weight = super().__getitem__(name)
-        layer = name.startswith("layers.") and weight.ndim > 1
-        if not layer and name != WORD_TABLE:
+        encoder = name.startswith(("layers.", "embeddings.")) and name.endswith(".weight")
+        if not (encoder and weight.ndim > 1) and name != WORD_TABLE:
             return weight
         quantised = quantise_rows(weight)
         back: Float32 = quantised.values * quantised.scale[:, None]

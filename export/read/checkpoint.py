@@ -21,6 +21,7 @@ from export.read.config import EncoderConfig
 from export.read.documents import Fields
 from export.read.files import called, is_there
 from export.read.foreign import ADAPTER, lacking, names_in
+from export.read.fused import Separated
 from export.read.labels import with_labels
 from export.read.place import CONFIG, locate
 from export.read.pooling import read_modules, read_pooling
@@ -70,6 +71,7 @@ def read_checkpoint(
     else:
         stored = _open(folder, config, allow_pickle=allow_pickle)
         declared = declared_heads(fields, architecture_of(config))
+    stored = Separated(stored, architecture_of(config).weight_names.fused)
     tied = fields.flag("tie_word_embeddings", default=True)
     found = map_names(stored, config, declared=declared, tied=tied)
     config = with_labels(config, fields, found.labels)

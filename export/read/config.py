@@ -4,7 +4,9 @@ Which families there are, and what each refuses, is in `export.architectures`. T
 weights agree with these sizes is checked in `export.read.weight_names`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from export.errors import ExportError
@@ -55,36 +57,45 @@ MOST_LAYERS = 1000  # more than any encoder has; what a layer consists of is lis
 SIZES = (*_COUNTS, "hidden_act", "layer_norm_eps")
 
 
-def read_sizes(fields: Fields) -> EncoderConfig:
+def read_sizes(fields: Fields, names: Mapping[str, str] = MappingProxyType({})) -> EncoderConfig:
     """The sizes and choices of an encoder, under the names that BERT's config.json has for them.
 
-    Defaults are those of the format: Google's bert_config.json has no layer_norm_eps.
+    `names` says which the family calls otherwise. Defaults are those of the format: Google's
+    bert_config.json has no layer_norm_eps.
 
     Raises:
         ExportError: a field is missing or wrong, or a choice that the graph cannot express.
     """
+    called = {name: names.get(name, name) for name in SIZES}
     counts: dict[str, Any] = {
-        name: fields.integer(name, default) for name, default in _COUNTS.items()
+        name: fields.integer(called[name], default) for name, default in _COUNTS.items()
     }
     if counts["num_hidden_layers"] > MOST_LAYERS:
         raise ExportError(
-            f"num_hidden_layers in {fields.file} must be a whole number of at most {MOST_LAYERS}."
+            f"{called['num_hidden_layers']} in {fields.file} must be a whole number of at most "
+            f"{MOST_LAYERS}."
         )
     hidden, heads = counts["hidden_size"], counts["num_attention_heads"]
     if hidden % heads:
         raise ExportError(
-            f"hidden_size {hidden} in {fields.file} does not divide into {heads} attention heads."
+            f"{called['hidden_size']} {hidden} in {fields.file} does not divide into {heads} "
+            "attention heads."
         )
     return EncoderConfig(
         **counts,
-        hidden_act=_activation(fields),
-        layer_norm_eps=fields.number("layer_norm_eps", 1e-12),
+        hidden_act=read_activation(fields, called["hidden_act"]),
+        layer_norm_eps=fields.number(called["layer_norm_eps"], 1e-12),
         model_type=fields.text("model_type", "bert"),
     )
 
 
-def _activation(fields: Fields) -> str:
-    name = fields.text("hidden_act", "gelu")
+def read_activation(fields: Fields, field: str) -> str:
+    """The activation that a field names, by its one name here; GELU where there is none.
+
+    Raises:
+        ExportError: it is not one that the graph can express.
+    """
+    name = fields.text(field, "gelu")
     if name not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise ExportError(f"The activation {name} is not one that Cloze serves: {known}.")

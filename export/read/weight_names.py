@@ -52,13 +52,16 @@ def map_names(
     Raises:
         ExportError: a name is unknown or used twice, a weight is missing, or a shape is wrong.
     """
-    own = architecture_of(config).weight_names
+    architecture = architecture_of(config)
+    own, not_read = architecture.weight_names, architecture.ignored(config)
     ignored = {
         key: reason
         for key in source.shapes
-        for pattern, reason in _IGNORED
-        if re.fullmatch(pattern, key)
+        for pattern, reason in (*_IGNORED, *not_read.items())
+        if re.fullmatch(pattern, key) or re.fullmatch(pattern, key.removeprefix(own.prefix))
     }
+    if any(head.reads is Reads.POOLED for head in heads_named(declared)):
+        declared = {*declared, POOLER.name}
     bias, decoder_bias = own.parameters.get(DECODER_BIAS), module_key(DECODER_BIAS, own)
     if bias and {bias, decoder_bias} <= source.shapes.keys():
         ignored[bias] = f"the decoder adds its own bias, {decoder_bias}"
@@ -113,8 +116,8 @@ def checkpoint_key(name: str, own: WeightNames) -> str:
     'cls.seq_relationship.bias'
     """
     key = own.parameters.get(name) or module_key(name, own)
-    # transformers counts the pooler as part of the encoder.
-    outside = {head.name for head in heads.HEADS} - {POOLER.name}
+    inside = {POOLER.name} if own.pooler_in_encoder else set()
+    outside = {head.name for head in heads.HEADS} - inside
     return key if name.partition(".")[0] in outside else own.prefix + key
 
 

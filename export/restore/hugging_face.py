@@ -19,6 +19,7 @@ from export.architectures.registry import architecture_of, class_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.files import MODULES
+from export.read.fused import fuse
 from export.read.pooling import POOLING_FLAGS
 from export.read.tensors import SINGLE
 from export.read.weight_names import checkpoint_key, module_key
@@ -38,7 +39,7 @@ def write_weights(
     if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
         tensors[module_key(DECODER_BIAS, names)] = weights[DECODER_BIAS].copy()
     try:
-        save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+        save_file(fuse(tensors), folder / SINGLE, metadata={"format": "pt"})
     except SafetensorError as error:
         raise ExportError(f"{SINGLE} cannot be written: {error}.") from None
     # safetensors makes files that only their owner may read.
@@ -54,8 +55,8 @@ def write_config(
     document = {
         "architectures": [class_of(architecture, heads)],
         "model_type": config.model_type,
-        **architecture.config_fields(config),
         "pad_token_id": pad,
+        **architecture.config_fields(config),
         "tie_word_embeddings": tied,
     }
     if config.labels:
@@ -67,16 +68,22 @@ def write_config(
     _write(folder / "config.json", document)
 
 
-def write_tokenizer(folder: Path, tokenizer_json: str, *, max_tokens: int) -> None:
-    """The tokenizer as it is, and a configuration that leaves it so."""
+def write_tokenizer(
+    folder: Path, tokenizer_json: str, *, max_tokens: int, segments: bool = True
+) -> None:
+    """The tokenizer as it is, and a configuration that leaves it so.
+
+    Where the encoder reads no `segments`, transformers must not give it any.
+    """
     (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
     known = Tokenizer.from_str(tokenizer_json)
     special = [token for token in SPECIAL if known.token_to_id(token) is not None]
+    types = ["token_type_ids"] if segments else []
     # BertTokenizer would set the normaliser anew, from options; this class takes the file's.
     document: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "model_input_names": ["input_ids", *types, "attention_mask"],
         **{f"{token[1:-1].lower()}_token": token for token in special},
     }
     _write(folder / "tokenizer_config.json", document)

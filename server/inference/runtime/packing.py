@@ -150,6 +150,15 @@ class _Layout:
         """(rows,): the flat slot of each packed row."""
         return self.filled.ravel().nonzero()[0]
 
+    @property
+    def means(self) -> Float32:
+        """(groups, 1, longest): what each slot counts for in the mean of its group.
+
+        A short group's repetitions have weight 0, so that nothing of another text, not even a NaN,
+        can reach it.
+        """
+        return (self.filled / self.counts[:, None]).astype(np.float32)[:, None, :]
+
     def rows(self, groups: Sequence[int]) -> Int64:
         """The packed rows of some groups."""
         if not groups:
@@ -164,9 +173,12 @@ _NO_GROUPS: Final = _Layout(_NOTHING, _NOTHING, np.zeros((0, 1), np.int64), np.z
 class Batch:
     """Items laid end to end: `feeds` for the session, `split` for its outputs."""
 
-    def __init__(self, items: Sequence[Item], layers: Sequence[int] = ()) -> None:
+    def __init__(
+        self, items: Sequence[Item], layers: Sequence[int] = (), *, classifier_pooling: str = "cls"
+    ) -> None:
         self.items = items
         self._layers = layers
+        self._classifier_pooling = classifier_pooling
         specs = [(i, item.output) for i, item in enumerate(items)]
         self._masks = [(i, spec) for i, spec in specs if isinstance(spec, MaskScores)]
         self._pooled = [(i, spec) for i, spec in specs if isinstance(spec, PooledLogits)]
@@ -183,7 +195,7 @@ class Batch:
         """
         encodings = [item.encoding for item in self.items]
         texts = _Layout.packed([len(encoding.ids) for encoding in encodings])
-        read_rows = [_rows_read(item) for item in self.items]
+        read_rows = [_rows_read(item, self._classifier_pooling) for item in self.items]
         reads = _Layout.packed([len(rows) for rows in read_rows])
         unpad = texts.flat
         feeds: dict[str, NDArray[np.generic]] = {
@@ -196,16 +208,22 @@ class Batch:
             "read_index": np.concatenate(read_rows) + texts.starts.repeat(reads.counts),
             "read_pad_index": reads.index,
             "read_unpad_index": reads.flat,
-            "pooler_index": reads.starts[[i for i, _ in self._pooled]]
-            if self._pooled
-            else _NOTHING,
             "token_index": reads.rows([i for i, _ in self._tokens]),
             "mlm_index": reads.rows([i for i, _ in self._masks]),
             "targets": self._targets(),
             "top_k": np.array([max((spec.top_k for _, spec in self._masks), default=0)], np.int64),
         }
+        feeds.update(self._pooler_feeds(reads))
         feeds.update(self._pool_feeds(texts, reads))
         return feeds
+
+    def _pooler_feeds(self, reads: _Layout) -> dict[str, NDArray[np.generic]]:
+        """What the pooler reads: the first row of each text, or all of them and their weights."""
+        chosen = [i for i, _ in self._pooled]
+        if self._classifier_pooling == "cls":
+            return {"pooler_index": reads.starts[chosen] if chosen else _NOTHING}
+        rows = _Layout.of(reads.starts[chosen], reads.counts[chosen]) if chosen else _NO_GROUPS
+        return {"pooler_index": rows.index, "pooler_weights": rows.means}
 
     def _targets(self) -> Int64:
         targets: list[tuple[int, int]] = []
@@ -234,10 +252,7 @@ class Batch:
             pooled = _Layout.of(starts[chosen], counts[chosen]) if chosen else _NO_GROUPS
             feeds[f"{name}_index"] = pooled.index
             if name == "pool":
-                # A short group's repetitions have weight 0, so that nothing of another text, not
-                # even a NaN, can reach it.
-                weights = (pooled.filled / pooled.counts[:, None]).astype(np.float32)
-                feeds["pool_weights"] = weights[:, None, :]
+                feeds["pool_weights"] = pooled.means
         return feeds
 
     def split(self, outputs: Outputs) -> list[Result]:
@@ -271,7 +286,7 @@ class Batch:
             row, target = rows.stop, targets.stop
 
 
-def _rows_read(item: Item) -> Int64:
+def _rows_read(item: Item, classifier_pooling: str) -> Int64:
     """Rows of the last layer that the item reads; at least [CLS], so that no item has none."""
     match item.output:
         case MaskScores(rows=rows):
@@ -279,6 +294,8 @@ def _rows_read(item: Item) -> Int64:
         case TokenLogits(rows=rows):
             return rows
         case SentenceVector(mode="mean" | "max", layer=-1):
+            return np.arange(len(item.encoding))
+        case PooledLogits() if classifier_pooling == "mean":
             return np.arange(len(item.encoding))
         case _:
             return _CLS

@@ -40,6 +40,7 @@ class Session:
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._own = threading.local()  # of each worker
         self._layers = manifest.layers
+        self._classifier_pooling = manifest.architecture.classifier_pooling
         self._max_tokens = manifest.max_tokens
 
     def run(self, items: Sequence[Item]) -> list[Result]:
@@ -52,7 +53,7 @@ class Session:
 
     def _run(self, items: Sequence[Item], compute: Callable[..., list[Any]]) -> list[Result]:
         """Heads that the model lacks have no inputs in the graph: such feeds are left out."""
-        batch = Batch(items, self._layers)
+        batch = Batch(items, self._layers, classifier_pooling=self._classifier_pooling)
         feeds = {name: feed for name, feed in batch.feeds().items() if name in self._inputs}
         outputs = compute(self._outputs, feeds)
         return batch.split(dict(zip(self._outputs, outputs, strict=True)))

@@ -66,7 +66,8 @@ class TextClassification(Task[TextOrPair, PredictOptions, LabelsByText]):
         """Refuse what the model cannot do."""
         if options.top_k is not None and options.top_k < 1:
             raise InvalidParameter("top_k must be at least 1.", param="parameters.top_k")
-        if model.manifest.architecture.type_vocab_size > 1:
+        encoder = model.manifest.architecture
+        if encoder.type_vocab_size > 1 or not encoder.segments:
             return
         for index, (_, second) in enumerate(inputs):
             if second is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from export.architectures.architecture import Architecture, WeightNames
+from export.architectures.architecture import Architecture, HeadLayer, WeightNames
 from export.architectures.registry import ARCHITECTURES, canonical_shapes
 from export.check.layers import NumpyEncoder, Text
 from export.check.parity import TOLERANCE
@@ -40,6 +40,8 @@ class Shifted:
     """Word + position vectors, then blocks that are normalised after their residuals."""
 
     class_prefix = "Shifted"
+    lacks: frozenset[str] = frozenset()
+    more_classes: Mapping[str, frozenset[str]] = {}
     weight_names = WeightNames(
         prefix="shifted.",
         modules={"embeddings.norm": "norm_in", "mlm.transform": "lm.dense", "mlm.norm": "lm.norm"},
@@ -63,15 +65,23 @@ class Shifted:
 
     def read_config(self, fields: Fields) -> EncoderConfig:
         renamed = {NAMES.get(name, name): value for name, value in fields.values.items()}
-        return dataclasses.replace(read_sizes(Fields(renamed, fields.file)), type_vocab_size=1)
+        sizes = read_sizes(Fields(renamed, fields.file))
+        return dataclasses.replace(sizes, type_vocab_size=1, segments=False)
 
     def config_fields(self, config: EncoderConfig) -> dict[str, Any]:
         others = ("vocab_size", "intermediate_size", "hidden_act", "max_position_embeddings")
         names = NAMES | {name: name for name in (*others, "layer_norm_eps")}
         return {name: getattr(config, field) for name, field in names.items()}
 
+    def ignored(self, config: EncoderConfig) -> Mapping[str, str]:
+        return {}
+
     def max_tokens(self, config: EncoderConfig) -> int:
         return config.max_position_embeddings - FIRST
+
+    def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
+        mlm = HeadLayer(config.hidden_act, norm=True)
+        return {"mlm": mlm, "pooler": HeadLayer("tanh")}
 
     def embedding_shapes(self, config: EncoderConfig) -> Shapes:
         H = config.hidden_size

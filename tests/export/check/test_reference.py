@@ -40,7 +40,7 @@ def assert_outputs(
             if output == "mlm_log_probabilities":
                 ours = reference.masked_language_model(weights, config, found.last)
             elif output in {"nsp_logits", "sequence_logits"}:
-                pooled = reference.pooler(weights, found.last)
+                pooled = reference.pooler(weights, config, found.last)
                 ours = layers.linear(weights, output.removesuffix("_logits"), pooled)
             else:
                 ours = layers.linear(weights, output.removesuffix("_logits"), found.last)
