@@ -12,22 +12,24 @@ import json
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from models import heads as declared
-from models.heads import POOLER, Reads, heads_named
+from models.heads import POOLER, SEQUENCE, Reads, heads_named
+from models.pooling import PoolingSpec
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
-POOLING_MODES: Final = ("mean", "cls", "max")
 PRECISIONS: Final = ("fp32", "fp16", "int8")
+SIDES: Final = ("left", "right")
+FUNCTIONS: Final = ("softmax", "sigmoid", "none")  # logits -> scores
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
 SHORTEST_TEXT, SHORTEST_PAIR = 3, 5  # tokens: one of each text, and the special ones
@@ -42,7 +44,6 @@ _KINDS: Final = {
     int: "a whole number that JSON carries",
     str: "Unicode text",
     tuple: "a list",
-    UnionType: "Unicode text or null",
 }
 
 
@@ -63,20 +64,6 @@ class Architecture:
     type_vocab_size: int
     hidden_act: str
     model_type: str = "bert"
-
-
-@dataclass(frozen=True)
-class PoolingSpec:
-    """How token vectors become a sentence vector when the request does not say."""
-
-    mode: str
-    """"mean", "cls" or "max"."""
-    normalize: bool
-    """Scale to length 1."""
-    max_tokens: int
-    """Longest embedded text in tokens, [CLS] and [SEP] included."""
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +105,11 @@ class ModelManifest:
     files: Mapping[str, FileRecord]
     regression: bool = False
     """The classifier gives numbers to be read as they are, not the logits of probabilities."""
+    activation: str | None = None
+    """What makes scores of the classifier's logits, one of `FUNCTIONS`; None for what follows from
+    its labels."""
+    truncation_side: str = "right"
+    """The end that is cut off a text that is too long and may be cut."""
     format: int = FORMAT
 
 
@@ -226,9 +218,20 @@ def _typed(kind: Any, value: Any, place: str) -> Any:
         }
     kinds = {UnionType: inner, None: (int, float) if kind is float else (kind,)}.get(origin, ())
     if type(value) not in kinds or not _can_be_written(value):
-        wanted = _KINDS.get(origin or kind, "an object")
+        wanted = _wanted(kind)
         raise ValueError(f"{place or 'all of it'} must be {wanted}")
     return value
+
+
+def _wanted(kind: Any) -> str:
+    """What must stand where a field has this annotation.
+
+    >>> _wanted(str | None)
+    'Unicode text or null'
+    """
+    if get_origin(kind) is UnionType:
+        return f"{_wanted(get_args(kind)[0])} or null"
+    return _KINDS.get(get_origin(kind) or kind, "an object")
 
 
 def _inside(place: str, name: str) -> str:
@@ -274,11 +277,15 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
         SHORTEST_TEXT <= pooling.max_tokens <= manifest.max_tokens,
         f"pooling.max_tokens must be 3 to {manifest.max_tokens}, which is max_tokens",
     )
-    yield pooling.mode in POOLING_MODES, f"pooling.mode must be one of {', '.join(POOLING_MODES)}"
+    yield from pooling.claims(sizes.hidden_size)
     yield (
-        pooling.default_prompt is None or pooling.default_prompt in pooling.prompts,
-        "pooling.default_prompt must be among pooling.prompts",
+        manifest.activation is None or manifest.activation in FUNCTIONS,
+        f"activation must be one of {', '.join(FUNCTIONS)}, or null",
     )
+    scored = manifest.activation is None or SEQUENCE.name in heads
+    yield scored, f"activation must be null without the head {SEQUENCE.name}"
+    sided = manifest.truncation_side in SIDES
+    yield sided, f"truncation_side must be one of {', '.join(SIDES)}"
     yield manifest.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"
     inner = all(-sizes.num_hidden_layers <= layer < -1 for layer in layers)
     yield inner, f"layers must be from -{sizes.num_hidden_layers} to -2"

@@ -21,6 +21,7 @@ from onnx import TensorProto
 from export.graph.builder import GraphBuilder
 from export.graph.linear import Linear, Rows
 from export.read.config import EncoderConfig
+from models.pooling import PoolingModule
 
 INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
 # No activation gives less: GELU's minimum is -0.16997, that of its tanh approximation -0.17004.
@@ -35,6 +36,10 @@ class GraphSpec:
     heads: tuple[str, ...]
     layers: tuple[int, ...] = ()
     """Hidden layers that can be pooled besides the last, as negative indices: (-2,)."""
+    poolings: int = 1
+    """Pooled rows that are laid end to end before the modules."""
+    modules: tuple[PoolingModule, ...] = ()
+    """What they go through to be the sentence vector."""
 
     @property
     def tap_inputs(self) -> list[str]:

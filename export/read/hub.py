@@ -4,7 +4,7 @@ HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to hugging
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -17,8 +17,10 @@ from huggingface_hub.errors import (
 )
 
 from export.errors import ExportError
-from export.read.pickled import PICKLES
-from export.read.pooling import MODULES
+from export.read import pickled
+from export.read.modules import BEHIND_POOLING, MODULES, POOLING
+from export.read.pooling_modules import PARTS
+from export.read.sentence_settings import MODEL_FILE, TRANSFORMER_FILES
 from export.read.tensors import INDEX, SINGLE
 
 _ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
@@ -28,12 +30,20 @@ _MODEL_FILES = (
     "tokenizer_config.json",
     "vocab.txt",
     "added_tokens.json",
-    "sentence_bert_config.json",
+    *TRANSFORMER_FILES,
     SINGLE,
     INDEX,
     "model-*-of-*.safetensors",
 )
-_FOLDER_FILES = ("README.md", MODULES, "config_sentence_transformers.json", "*_Pooling/config.json")
+# sentence-transformers numbers the folders of modules: "2_Dense".
+_FOLDER_FILES = (
+    "README.md",
+    MODULES,
+    MODEL_FILE,
+    *(f"*_{kind}/config.json" for kind in (POOLING, *BEHIND_POOLING)),
+    *(f"*_{kind}/{SINGLE}" for kind in PARTS),
+)
+_ENCODERS = ("", "0_Transformer/")  # the latter is where the first versions kept it
 
 
 def is_hub_id(text: str) -> bool:
@@ -54,14 +64,24 @@ def download(repository: str, *, revision: str | None, allow_pickle: bool) -> Pa
         ExportError: there is no such model or revision, or the hub cannot be reached.
     """
     folder = _fetch(repository, revision, (*_everywhere(_MODEL_FILES), *_FOLDER_FILES))
-    if allow_pickle and not any(folder.rglob("*.safetensors")):
-        _fetch(repository, revision, _everywhere(PICKLES))
+    if allow_pickle and (patterns := tuple(_pickles_of(folder))):
+        _fetch(repository, revision, patterns)
     return folder
 
 
+def _pickles_of(folder: Path) -> Iterator[str]:
+    """Where what was fetched lacks weights that a pickle may hold."""
+    if not any(any((folder / place).glob("*.safetensors")) for place in _ENCODERS):
+        yield from _everywhere(pickled.PICKLES)
+    for kind in PARTS:
+        for config in folder.glob(f"*_{kind}/config.json"):
+            if not (config.parent / SINGLE).is_file():
+                yield f"{config.parent.name}/{pickled.SINGLE}"
+
+
 def _everywhere(names: Iterable[str]) -> tuple[str, ...]:
-    """At the top, and where the first sentence-transformers versions kept their model."""
-    return tuple(f"{folder}{name}" for folder in ("", "0_Transformer/") for name in names)
+    """In both places where a model may be."""
+    return tuple(f"{folder}{name}" for folder in _ENCODERS for name in names)
 
 
 def _fetch(repository: str, revision: str | None, patterns: Iterable[str]) -> Path:

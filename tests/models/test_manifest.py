@@ -18,11 +18,11 @@ from models.manifest import (
     FileRecord,
     ManifestError,
     ModelManifest,
-    PoolingSpec,
     load_manifest,
     record_files,
     write_manifest,
 )
+from models.pooling import PoolingSpec
 
 LIMIT_S = 5.0  # within which any broken folder is refused
 WEIGHTS_BYTES = 3_000_001  # more than one chunk, and not a whole number of them
