@@ -91,11 +91,9 @@ class PoolingSpec:
     def claims(self, hidden: int) -> Iterator[tuple[bool, str]]:
         """What must hold of it, each with its sentence; later ones rely on earlier ones."""
         modes = modes_of(self.mode)
-        yield (
-            0 < len(modes) <= MOST_MODES and set(modes) <= set(POOLING_MODES),
-            f"pooling.mode must be {MOST_MODES} at most, joined by {AND}, of "
-            + ", ".join(POOLING_MODES),
-        )
+        known = f"one of {', '.join(POOLING_MODES)}, or up to {MOST_MODES} of them joined by {AND}"
+        some = 0 < len(modes) <= MOST_MODES
+        yield some and set(modes) <= set(POOLING_MODES), f"pooling.mode must be {known}"
         yield (
             self.default_prompt is None or self.default_prompt in self.prompts,
             "pooling.default_prompt must be among pooling.prompts",
