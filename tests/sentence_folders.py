@@ -30,7 +30,12 @@ VOCABULARY: Final = Path(__file__).parent / "export" / "data" / "vocab.txt"
 HIDDEN: Final = 32
 POSITIONS: Final = 40
 SEED: Final = 20181011
-PROMPTS: Final = {"query": "find the ", "passage": "text: ", "none": ""}
+PROMPTS: Final = {
+    "query": "find the ",
+    "passage": "text: ",
+    "none": "",
+    "longer than any text": "the cat sat on the mat and ran, a dog ran: " * 3,
+}
 # Ragged, in scripts that the vocabulary has and has not, and one beyond every limit below.
 TEXTS: Final = (
     "the cat sat",

@@ -71,9 +71,7 @@ def _fill(
     folder: Path, checkpoint: Checkpoint, precision: str, progress: Progress, notes: str
 ) -> ModelManifest:
     config = checkpoint.config
-    layers = EXTRA_LAYERS if config.num_hidden_layers > 1 else ()
-    pooling = checkpoint.pooling
-    spec = GraphSpec(config, checkpoint.heads, layers, len(modes_of(pooling.mode)), pooling.modules)
+    spec = graph_spec(checkpoint, EXTRA_LAYERS if config.num_hidden_layers > 1 else ())
     progress(f"building the {precision} graph")
     weights = checkpoint.weights
     if precision == "int8":
@@ -89,6 +87,18 @@ def _fill(
     manifest = dataclasses.replace(manifest, files=record_files(folder))
     write_manifest(folder, manifest)
     return manifest
+
+
+def graph_spec(checkpoint: Checkpoint, layers: tuple[int, ...]) -> GraphSpec:
+    """The graph of a checkpoint, of which `layers` can be pooled besides the last."""
+    pooling = checkpoint.pooling
+    return GraphSpec(
+        config=checkpoint.config,
+        heads=checkpoint.heads,
+        layers=layers,
+        poolings=len(modes_of(pooling.mode)),
+        modules=pooling.modules,
+    )
 
 
 def _measure(
