@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.heads import MLM, NSP, POOLER, QA, SEQUENCE, heads_named
 from models.manifest import GRAPH_FILE, FileRecord, ManifestError, ModelManifest
+from models.pooling import SENTENCE_VECTORS, WEIGHTS_PREFIX
 
 MAX_BYTES = 4 << 20  # large weights are in a file of their own; BERT-Large has 0.2 MB beside them
 DOMAINS: Final = {"", "com.microsoft"}
@@ -98,6 +99,13 @@ def _claims(manifest: ModelManifest, graph: GraphFile) -> Iterator[tuple[str, ob
         output = head.output if head.is_product else "mlm_ids" if head is MLM else "pooled"
         yield f"heads, for {output},", True, output in graph.outputs
     yield "architecture.segments", sizes.segments, "token_type_ids" in graph.inputs
+    modules = manifest.pooling.shapes(hidden)
+    for name, shape in modules.items():
+        yield f"pooling.modules, for {name},", shape, shapes.get(name)
+    behind = [name for name in shapes if name.startswith(WEIGHTS_PREFIX)]
+    yield "pooling.modules, for their weights,", len(modules), len(behind)
+    through = bool(manifest.pooling.modules)
+    yield f"pooling.modules, for {SENTENCE_VECTORS},", through, SENTENCE_VECTORS in graph.outputs
     paired = sizes.segments and not PAIRED.isdisjoint(manifest.heads)
     yield "heads, for a second segment,", True, sizes.type_vocab_size > 1 or not paired
     if POOLER.name in manifest.heads:

@@ -19,16 +19,18 @@ from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from models import heads as declared
-from models.heads import POOLER, Reads, heads_named
+from models.heads import POOLER, SEQUENCE, Reads, heads_named
+from models.pooling import PoolingSpec
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
-POOLING_MODES: Final = ("mean", "cls", "max")
 CLASSIFIER_POOLINGS: Final = ("cls", "mean")
 PRECISIONS: Final = ("fp32", "fp16", "int8")
+SIDES: Final = ("left", "right")
+FUNCTIONS: Final = ("softmax", "sigmoid", "none")  # logits -> scores
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
 SHORTEST_TEXT, SHORTEST_PAIR = 3, 5  # tokens: one of each text, and the special ones
@@ -85,20 +87,6 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class PoolingSpec:
-    """How token vectors become a sentence vector when the request does not say."""
-
-    mode: str
-    """"mean", "cls" or "max"."""
-    normalize: bool
-    """Scale to length 1."""
-    max_tokens: int
-    """Longest embedded text in tokens, [CLS] and [SEP] included."""
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt: str | None = None
-
-
-@dataclass(frozen=True)
 class FileRecord:
     """Size in bytes and sha256 in hexadecimal."""
 
@@ -137,6 +125,11 @@ class ModelManifest:
     files: Mapping[str, FileRecord]
     regression: bool = False
     """The classifier gives numbers to be read as they are, not the logits of probabilities."""
+    activation: str | None = None
+    """What makes scores of the classifier's logits, one of `FUNCTIONS`; None for what follows from
+    its labels."""
+    truncation_side: str = "right"
+    """The end that is cut off a text that is too long and may be cut."""
     format: int = FORMAT
 
 
@@ -308,11 +301,15 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
         SHORTEST_TEXT <= pooling.max_tokens <= manifest.max_tokens,
         f"pooling.max_tokens must be 3 to {manifest.max_tokens}, which is max_tokens",
     )
-    yield pooling.mode in POOLING_MODES, f"pooling.mode must be one of {', '.join(POOLING_MODES)}"
+    yield from pooling.claims(sizes.hidden_size)
     yield (
-        pooling.default_prompt is None or pooling.default_prompt in pooling.prompts,
-        "pooling.default_prompt must be among pooling.prompts",
+        manifest.activation is None or manifest.activation in FUNCTIONS,
+        f"activation must be one of {', '.join(FUNCTIONS)}, or null",
     )
+    scored = manifest.activation is None or SEQUENCE.name in heads
+    yield scored, f"activation must be null without the head {SEQUENCE.name}"
+    sided = manifest.truncation_side in SIDES
+    yield sided, f"truncation_side must be one of {', '.join(SIDES)}"
     yield manifest.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"
     inner = all(-sizes.num_hidden_layers <= layer < -1 for layer in layers)
     yield inner, f"layers must be from -{sizes.num_hidden_layers} to -2"

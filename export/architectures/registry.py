@@ -173,13 +173,17 @@ def _head_shapes(config: EncoderConfig, head: Head, layer: HeadLayer | None, lab
 
 
 def count_parameters(
-    config: EncoderConfig, present: Collection[str], *, tied: bool = True
+    config: EncoderConfig,
+    present: Collection[str],
+    *,
+    tied: bool = True,
+    further: Shapes | None = None,
 ) -> dict[str, int]:
     """Exact counts of "embeddings", "encoder" and each head, their "total", and "textbook".
 
     The textbook estimate V·H + L·12·H² counts the word embeddings and the matrices of the layers,
     as one does on paper, with an intermediate size of 4·H; a `tied` decoder shares the word
-    embeddings and is counted once.
+    embeddings and is counted once. `further` are shapes of weights besides, of modules that pool.
 
     >>> base = EncoderConfig(30522, 768, 12, 12, 3072, 512, 2, "gelu")
     >>> count_parameters(base, ("pooler",))["total"]
@@ -187,7 +191,7 @@ def count_parameters(
     """
     counts: dict[str, int] = {}
     shapes = canonical_shapes(config, present, labels=len(config.labels), tied=tied)
-    for name, shape in shapes.items():
+    for name, shape in (shapes | (further or {})).items():
         part = name.partition(".")[0].replace("layers", "encoder")
         counts[part] = counts.get(part, 0) + prod(shape)
     V, H, L = config.vocab_size, config.hidden_size, config.num_hidden_layers

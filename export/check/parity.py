@@ -24,6 +24,7 @@ from export.read.config import EncoderConfig
 from export.read.weights import Float32, Weights
 from models.heads import MLM, POOLER, Reads, products_of
 from models.opening import open_session
+from models.pooling import SENTENCE_VECTORS
 
 TOLERANCE = 1e-4  # largest absolute difference of any output in float32
 # By precision. In float16 all-MiniLM-L6-v2 differs by 0.006, a BERT with heads by 0.014.
@@ -177,6 +178,8 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
         feeds |= {"pooler_index": read_pad, "pooler_weights": weights[: len(texts)]}
     else:
         feeds["pooler_index"] = np.array(_starts(counts))
+    if spec.modules:
+        feeds["sentence_index"] = _sentences(spec, len(texts), sums=len(pool))
     return feeds | {name: np.array(starts) for name in spec.tap_inputs}
 
 
@@ -194,6 +197,10 @@ def expected(
         "pooled": np.stack(pooled),
         "pooled_max": np.stack([text.max(axis=0) for text in rows]),
     }
+    if spec.modules:
+        both = np.concatenate([outputs["pooled"], outputs["pooled_max"]])
+        laid = both[_sentences(spec, len(rows), sums=len(pooled))].reshape(len(rows), -1)
+        outputs[SENTENCE_VECTORS] = reference.sentence_vectors(weights, spec.modules, laid)
     if MLM.name in spec.heads:
         scores = reference.masked_language_model(weights, spec.config, packed)
         outputs["mlm_log_probabilities"] = scores
@@ -236,3 +243,13 @@ def _pooling(spec: GraphSpec, counts: Sequence[int]) -> tuple[NDArray[np.int64],
     only_first = np.zeros_like(weights)
     only_first[:, 0, 0] = 1
     return index, np.concatenate([weights, only_first])
+
+
+def _sentences(spec: GraphSpec, texts: int, *, sums: int) -> NDArray[np.int64]:
+    """Which pooled rows make each text's vector: its mean and its maximum in turn."""
+    return np.array(
+        [
+            [text + (sums if part % 2 else 0) for part in range(spec.poolings)]
+            for text in range(texts)
+        ]
+    )

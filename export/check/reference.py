@@ -10,10 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.architectures.registry import architecture_of
-from export.check.layers import Linear, NumpyEncoder, Text, linear, log_softmax
+from export.check.layers import Linear, NumpyEncoder, Text, activation, linear, log_softmax
 from export.read.config import EncoderConfig
 from export.read.weights import DECODER_BIAS, Float32, Weights, decoder_table
 from models.heads import MLM, POOLER, Head
+from models.pooling import (
+    DENSE,
+    LAYER_NORM,
+    LAYER_NORM_EPS,
+    SMALLEST_NORM,
+    PoolingModule,
+    module_name,
+)
 
 
 @dataclass(frozen=True)
@@ -68,3 +76,49 @@ def head_layer(weights: Weights, config: EncoderConfig, head: Head, rows: Float3
     encoder = NumpyEncoder(weights, config)
     rows = encoder.activation(encoder.product(head.layer, rows), layer.activation)
     return encoder.norm(head.norm, rows) if layer.norm else rows
+
+
+def sentence_vectors(weights: Weights, modules: Sequence[PoolingModule], rows: Float32) -> Float32:
+    """Pooled rows through the modules behind the pooling. (n, in) -> (n, D)."""
+    for number, module in enumerate(modules):
+        rows = _through(weights, module, module_name(number), rows)
+    return rows
+
+
+def _through(weights: Weights, module: PoolingModule, name: str, rows: Float32) -> Float32:
+    """One module. (n, in) -> (n, width)."""
+    if module.kind == DENSE:
+        product: Float32 = rows @ weights[f"{name}.weight"].T
+        if module.bias:
+            product = product + weights[f"{name}.bias"]
+        return _of_dense(module.activation, product)
+    if module.kind == LAYER_NORM:
+        variance = rows.var(axis=-1, keepdims=True) + np.float32(LAYER_NORM_EPS)
+        unit: Float32 = (rows - rows.mean(axis=-1, keepdims=True)) / np.sqrt(variance)
+        return unit * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    length = np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
+    scaled: Float32 = rows / np.maximum(length, np.float32(SMALLEST_NORM))
+    return scaled
+
+
+def _of_dense(name: str, rows: Float32) -> Float32:
+    """The non-linearity of a dense module."""
+    match name:
+        case "identity":
+            return rows
+        case "tanh":
+            curve: Float32 = np.tanh(rows)
+            return curve
+        case "sigmoid":
+            return _sigmoid(rows)
+        case "silu":
+            return rows * _sigmoid(rows)
+        case _:
+            return activation(name, rows)
+
+
+def _sigmoid(rows: Float32) -> Float32:
+    """By way of the hyperbolic tangent, which does not overflow."""
+    half = np.float32(0.5)
+    curve: Float32 = np.tanh(rows * half)
+    return half + half * curve

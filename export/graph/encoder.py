@@ -21,6 +21,7 @@ from export.graph.builder import GraphBuilder
 from export.graph.linear import Linear
 from export.graph.packed import GraphSpec, PackedEncoder
 from export.graph.places import FLOAT, INT64
+from export.graph.sentence import add_modules
 from models.heads import MLM, POOLER, Head, Reads, heads_named, products_of
 
 
@@ -68,10 +69,11 @@ def _products(encoder: PackedEncoder, spec: GraphSpec, reads: Reads, rows: str, 
 def _pooling(
     encoder: PackedEncoder, spec: GraphSpec, read_rows: str, tapped: Sequence[str]
 ) -> None:
-    """Sentence vectors: weighted sums (mean, [CLS]) and maxima over the rows of each text.
+    """Pooled rows: weighted sums (means, [CLS], the last token) and maxima over each text's rows.
 
     `pool_index` (P, K) names each text's rows, first those of the last layer, then those of the
-    tapped layers; short lists repeat a row of their own text with weight zero.
+    tapped layers; short lists repeat a row of their own text with weight zero. Where the model has
+    modules behind its pooling, these make sentence vectors of them.
     """
     graph = encoder.graph
     with graph.scope("pooling"):
@@ -88,11 +90,14 @@ def _pooling(
         rows = graph.node("Gather", source, index, axis=0)
         summed = graph.node("MatMul", weights, rows)  # (P, 1, K) @ (P, K, H)
         axis = graph.constant(np.array([1], np.int64))
-        _publish(encoder, graph.node("Squeeze", summed, axis), "pooled", "pooled")
+        sums = graph.node("Squeeze", summed, axis)
+        _publish(encoder, sums, "pooled", "pooled")
         index = graph.input("max_index", INT64, ["maxima", "max_rows"])
         rows = graph.node("Gather", source, index, axis=0)
         maxima = graph.node("ReduceMax", rows, axis, keepdims=0)
         _publish(encoder, maxima, "pooled_max", "maxima")
+        if spec.modules:
+            add_modules(encoder, spec, sums, maxima)
 
 
 def _pooler(encoder: PackedEncoder, read_rows: str) -> str:

@@ -21,6 +21,7 @@ from export.graph.linear import Linear, Rows
 from export.graph.places import Places, Scores, Turned
 from export.read.config import EncoderConfig
 from export.read.weights import Float32
+from models.pooling import PoolingModule
 
 # No activation gives less: GELU's minimum is -0.16997, that of its tanh approximation -0.17004.
 LEAST = {"gelu": -0.1701, "gelu_new": -0.1701, "gelu_pytorch_tanh": -0.1701, "relu": 0.0}
@@ -34,6 +35,10 @@ class GraphSpec:
     heads: tuple[str, ...]
     layers: tuple[int, ...] = ()
     """Hidden layers that can be pooled besides the last, as negative indices: (-2,)."""
+    poolings: int = 1
+    """Pooled rows that are laid end to end before the modules."""
+    modules: tuple[PoolingModule, ...] = ()
+    """What they go through to be the sentence vector."""
 
     @property
     def tap_inputs(self) -> list[str]:

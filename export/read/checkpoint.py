@@ -18,22 +18,31 @@ from export.errors import ExportError
 from export.read import pickled, tensors
 from export.read.card import read_license
 from export.read.config import EncoderConfig
+from export.read.cross_encoder import read_activation
 from export.read.documents import Fields
 from export.read.files import called, is_there
 from export.read.foreign import ADAPTER, lacking, names_in
 from export.read.fused import Separated
 from export.read.labels import with_labels
+from export.read.modules import read_modules
 from export.read.place import CONFIG, locate
-from export.read.pooling import read_modules, read_pooling
+from export.read.pooling import read_pooling
+from export.read.sentence_settings import (
+    PAIRS,
+    TransformerSettings,
+    read_model_settings,
+    read_transformer_settings,
+    require_pairs,
+)
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import open_tensorflow
 from export.read.tensors import TensorSource
 from export.read.tokenizer import read_tokenizer
 from export.read.weight_names import map_names
-from export.read.weights import CheckpointWeights, Weights
+from export.read.weights import CheckpointWeights, JoinedWeights, Weights
 from export.read.wrapped import unwrapped
 from models.heads import MLM, SEQUENCE
-from models.manifest import PoolingSpec
+from models.pooling import PoolingSpec
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,9 @@ class Checkpoint:
     heads: tuple[str, ...]  # of `models.heads.HEADS`, those whose weights are there
     weights: Weights
     tokenizer_json: str  # complete, with truncation and padding null
+    max_tokens: int  # of a text or pair; `pooling` has its own
+    truncation_side: str = "right"  # the end that is cut off what is too long
+    activation: str | None = None  # of the classifier's logits, where a file says it
     # Name of a tensor or setting of no use -> reason.
     ignored: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,35 +74,63 @@ def read_checkpoint(
     """
     place = locate(str(source), revision=revision, allow_pickle=allow_pickle)
     modules = read_modules(place.folder)
+    settings = read_model_settings(place.folder, modules)
     folder = modules[0].folder if modules else place.folder
+    texts = read_transformer_settings(folder, settings.kind if modules else None)
     fields = Fields.of(folder / (TENSORFLOW_CONFIG if place.prefix else CONFIG))
     config = read_config(fields)
     if place.prefix:
         stored: TensorSource = open_tensorflow(place.prefix)
         declared = frozenset({SEQUENCE.name})
     else:
-        stored = _open(folder, config, allow_pickle=allow_pickle)
+        prefix = architecture_of(config).weight_names.prefix
+        stored = unwrapped(_open(folder, allow_pickle=allow_pickle), prefix)
         declared = declared_heads(fields, architecture_of(config))
     stored = Separated(stored, architecture_of(config).weight_names.fused)
     tied = fields.flag("tie_word_embeddings", default=True)
     found = map_names(stored, config, declared=declared, tied=tied)
     config = with_labels(config, fields, found.labels)
+    activation = read_activation(settings, fields)
+    if SEQUENCE.name not in found.heads and (settings.kind == PAIRS or activation is not None):
+        raise ExportError(f"The checkpoint is a {PAIRS} by its settings, but has no classifier.")
+    most = _max_tokens(config, texts, classifies=SEQUENCE.name in found.heads)
+    pooled = read_pooling(
+        modules,
+        settings,
+        hidden=config.hidden_size,
+        longest=min(most, texts.max_tokens or most) if modules else most,
+        open_module=lambda module: _open(
+            module.folder, allow_pickle=allow_pickle, what=f"The {module.kind} in {module.path}"
+        ),
+    )
     return Checkpoint(
         name=place.source.rpartition("/")[2],
         source=f"{place.source}@{revision}" if revision else place.source,
         license=read_license(place.folder / "README.md"),
         config=config,
-        pooling=read_pooling(place.folder, modules, config),
+        pooling=pooled.spec,
         heads=found.heads,
-        weights=CheckpointWeights(stored, found.names),
+        weights=JoinedWeights((CheckpointWeights(stored, found.names), pooled.weights)),
         tokenizer_json=read_tokenizer(
             folder, rows=config.vocab_size, needs_mask=MLM.name in found.heads
         ),
+        max_tokens=most,
+        truncation_side=texts.truncation_side,
+        activation=activation,
         ignored={**found.ignored, **unused_settings(fields)},
     )
 
 
-def _open(folder: Path, config: EncoderConfig, *, allow_pickle: bool) -> TensorSource:
+def _max_tokens(config: EncoderConfig, texts: TransformerSettings, *, classifies: bool) -> int:
+    """The longest text or pair: as many tokens as positions, fewer where a classifier says so."""
+    longest = architecture_of(config).max_tokens(config)
+    if not classifies or texts.max_pair_tokens is None:
+        return longest
+    require_pairs(texts.max_pair_tokens)
+    return min(longest, texts.max_pair_tokens)
+
+
+def _open(folder: Path, *, allow_pickle: bool, what: str = "The checkpoint") -> TensorSource:
     """The weights in Hugging Face's format, pickled ones only where there are no others."""
     if is_there(folder / ADAPTER):
         raise ExportError(
@@ -101,5 +141,5 @@ def _open(folder: Path, config: EncoderConfig, *, allow_pickle: bool) -> TensorS
     if stored is None and allow_pickle:
         stored = pickled.open_pickles(folder)
     if stored is None:
-        raise ExportError(lacking(names_in(folder), allow_pickle=allow_pickle))
-    return unwrapped(stored, architecture_of(config).weight_names.prefix)
+        raise ExportError(lacking(names_in(folder), allow_pickle=allow_pickle, what=what))
+    return stored

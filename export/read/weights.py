@@ -62,3 +62,27 @@ class CheckpointWeights(Weights):
     def __contains__(self, name: object) -> bool:
         # Mapping's own would read the weight to find out.
         return name in self.names
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedWeights(Weights):
+    """The weights of several files, whose names differ."""
+
+    parts: tuple[Weights, ...]
+
+    def __getitem__(self, name: str) -> Float32:
+        """The weight, from the part that has it."""
+        for part in self.parts:
+            if name in part:
+                return part[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for part in self.parts:
+            yield from part
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in part for part in self.parts)

@@ -15,7 +15,8 @@ from pathlib import Path
 from export.architectures.registry import ARCHITECTURES, canonical_shapes, class_of
 from export.errors import ExportError, told
 from export.read.config import EncoderConfig
-from export.restore.hugging_face import write_config, write_pooling, write_tokenizer, write_weights
+from export.restore.hugging_face import write_config, write_tokenizer, write_weights
+from export.restore.sentence_folder import write_pooling
 from export.restore.stored import StoredModel, open_stored
 from models.manifest import CARD_FILE, TOKENIZER_FILE, ManifestError, ModelManifest, load_manifest
 
@@ -51,9 +52,10 @@ def restore(model: Path, out: Path) -> ModelManifest:
         manifest = load_manifest(model)
         stored = open_stored(model)
         config = _config(manifest, stored)
-        weights = stored.read(
-            canonical_shapes(config, manifest.heads, labels=len(manifest.labels), tied=stored.tied)
-        )
+        labels = len(manifest.labels)
+        of_encoder = canonical_shapes(config, manifest.heads, labels=labels, tied=stored.tied)
+        of_pooling = manifest.pooling.shapes(config.hidden_size)
+        weights = stored.read(of_encoder | of_pooling)
         tokenizer_json = (model / TOKENIZER_FILE).read_text(encoding="utf-8")
         card = (model / CARD_FILE).read_text(encoding="utf-8")
     with told(out, "written"):
@@ -61,12 +63,18 @@ def restore(model: Path, out: Path) -> ModelManifest:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             folder = Path(scratch) / "checkpoint"
             folder.mkdir()
-            write_weights(folder, weights, config)
+            write_weights(folder, {name: weights[name] for name in of_encoder}, config)
             write_tokenizer(
-                folder, tokenizer_json, max_tokens=manifest.max_tokens, segments=config.segments
+                folder,
+                tokenizer_json,
+                max_tokens=manifest.max_tokens,
+                truncation_side=manifest.truncation_side,
+                segments=config.segments,
             )
-            write_config(folder, config, manifest.heads, tied=stored.tied)
-            write_pooling(folder, manifest.pooling, config.hidden_size)
+            write_config(
+                folder, config, manifest.heads, tied=stored.tied, activation=manifest.activation
+            )
+            write_pooling(folder, manifest.pooling, weights, config.hidden_size)
             (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")
             folder.rename(out)
     return manifest

@@ -1,7 +1,7 @@
 """An encoder in Cloze's terms in, the files of a checkpoint in Hugging Face's format out.
 
-The inverse of what `checkpoint` reads: config.json, model.safetensors, the tokenizer, and the files
-in which sentence-transformers says how sentence vectors are pooled.
+The inverse of what `checkpoint` reads: config.json, model.safetensors and the tokenizer. What
+sentence-transformers adds is in `sentence_folder`.
 """
 
 import json
@@ -18,16 +18,16 @@ from tokenizers import Tokenizer
 from export.architectures.registry import architecture_of, class_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
-from export.read.files import MODULES
+from export.read.cross_encoder import ACTIVATIONS as SCORES
+from export.read.cross_encoder import FIELD, SECTION
 from export.read.fused import fuse
-from export.read.pooling import POOLING_FLAGS
+from export.read.sentence_settings import TOKENIZER_CONFIG
 from export.read.tensors import SINGLE
+from export.read.torch_classes import torch_path
 from export.read.weight_names import checkpoint_key, module_key
 from export.read.weights import DECODER_BIAS, UNTIED_DECODER
-from models.manifest import POOLING_MODES, TOKENIZER_FILE, PoolingSpec
+from models.manifest import TOKENIZER_FILE
 from models.tokenizer_file import SPECIAL
-
-_MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
 
 
 def write_weights(
@@ -38,18 +38,21 @@ def write_weights(
     tensors = {checkpoint_key(name, names): value for name, value in weights.items()}
     if UNTIED_DECODER in weights:  # transformers then ties no bias either, and reads the decoder's
         tensors[module_key(DECODER_BIAS, names)] = weights[DECODER_BIAS].copy()
-    try:
-        save_file(fuse(tensors), folder / SINGLE, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise ExportError(f"{SINGLE} cannot be written: {error}.") from None
-    # safetensors makes files that only their owner may read.
-    (folder / SINGLE).chmod(0o644)
+    save_tensors(folder / SINGLE, fuse(tensors))
 
 
 def write_config(
-    folder: Path, config: EncoderConfig, heads: tuple[str, ...], *, tied: bool
+    folder: Path,
+    config: EncoderConfig,
+    heads: tuple[str, ...],
+    *,
+    tied: bool,
+    activation: str | None = None,
 ) -> None:
-    """config.json, without what a model folder does not know: dropout is the format's default."""
+    """config.json, without what a model folder does not know: dropout is the format's default.
+
+    `activation` is what makes scores of a classifier's logits, where the model says it.
+    """
     architecture = architecture_of(config)
     pad = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).token_to_id("[PAD]")
     document = {
@@ -65,11 +68,18 @@ def write_config(
     if config.multi_label or config.regression:
         kind = "multi_label_classification" if config.multi_label else "regression"
         document["problem_type"] = kind
-    _write(folder / "config.json", document)
+    if activation is not None:
+        document[SECTION] = {FIELD: torch_path(activation, SCORES)}
+    write_json(folder / "config.json", document)
 
 
 def write_tokenizer(
-    folder: Path, tokenizer_json: str, *, max_tokens: int, segments: bool = True
+    folder: Path,
+    tokenizer_json: str,
+    *,
+    max_tokens: int,
+    truncation_side: str = "right",
+    segments: bool = True,
 ) -> None:
     """The tokenizer as it is, and a configuration that leaves it so.
 
@@ -83,37 +93,24 @@ def write_tokenizer(
     document: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
+        "truncation_side": truncation_side,
         "model_input_names": ["input_ids", *types, "attention_mask"],
         **{f"{token[1:-1].lower()}_token": token for token in special},
     }
-    _write(folder / "tokenizer_config.json", document)
+    write_json(folder / TOKENIZER_CONFIG, document)
 
 
-def write_pooling(folder: Path, pooling: PoolingSpec, hidden: int) -> None:
-    """The files of sentence-transformers: how rows become a sentence vector, and its prompts."""
-    kinds = [kind for kind in _MODULES if kind != "Normalize" or pooling.normalize]
-    entries = [
-        {
-            "idx": index,
-            "name": str(index),
-            "path": _MODULES[kind],
-            "type": f"sentence_transformers.models.{kind}",
-        }
-        for index, kind in enumerate(kinds)
-    ]
-    limits = {"max_seq_length": pooling.max_tokens, "do_lower_case": False}
-    flags = {
-        flag: mode == pooling.mode for flag, mode in POOLING_FLAGS.items() if mode in POOLING_MODES
-    }
-    _write(folder / MODULES, entries)
-    _write(folder / "sentence_bert_config.json", limits)
-    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": hidden} | flags)
-    if pooling.prompts:
-        named = {"prompts": dict(pooling.prompts), "default_prompt_name": pooling.default_prompt}
-        _write(folder / "config_sentence_transformers.json", named)
+def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """One safetensors file, as torch would write it."""
+    try:
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise ExportError(f"{path.name} cannot be written: {error}.") from None
+    path.chmod(0o644)  # safetensors makes files that only their owner may read
 
 
-def _write(path: Path, document: object) -> None:
+def write_json(path: Path, document: object) -> None:
+    """One JSON file, in a folder that may not be there yet."""
     path.parent.mkdir(exist_ok=True)
     text = json.dumps(document, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

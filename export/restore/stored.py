@@ -22,6 +22,7 @@ from export.read.weights import UNTIED_DECODER
 Array = NDArray[Any]
 # Constants of the graph itself, which no checkpoint has.
 _CONSTANTS = ("constant/", "int8/")
+_POOLING = "pooling/"
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,15 @@ def open_stored(folder: Path) -> StoredModel:
 
 
 def _layer_norm_eps(graph: onnx.GraphProto) -> float:
-    """The epsilon of every norm: a float32 in the graph, here the shortest number that gives it."""
-    norms = [node for node in graph.node if node.op_type == "LayerNormalization"]
+    """The epsilon of the encoder's norms: a float32, here the shortest number that gives it.
+
+    Norms behind the pooling have one of their own.
+    """
+    norms = [
+        node
+        for node in graph.node
+        if node.op_type == "LayerNormalization" and not node.name.startswith(_POOLING)
+    ]
     found = {a.f for node in norms for a in node.attribute if a.name == "epsilon"}
     if len(found) != 1:
         raise ExportError(f"{GRAPH_FILE} has {len(found)} epsilons of its norms, expected one.")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
-from export.architectures.registry import architecture_of, count_parameters
+from export.architectures.registry import count_parameters
 from export.check import parity
 from export.check.quantization_error import measure_quantization_error
 from export.errors import ExportError
@@ -31,6 +31,7 @@ from models.manifest import (
     record_files,
     write_manifest,
 )
+from models.pooling import DENSE, PoolingSpec, modes_of
 
 LINEARS: dict[str, type[Linear]] = {"fp32": Linear, "fp16": HalfLinear, "int8": Int8Linear}
 EXTRA_LAYERS = (-2,)  # bert-as-service pooled this one, and its users have missed it since
@@ -70,8 +71,7 @@ def _fill(
     folder: Path, checkpoint: Checkpoint, precision: str, progress: Progress, notes: str
 ) -> ModelManifest:
     config = checkpoint.config
-    layers = EXTRA_LAYERS if config.num_hidden_layers > 1 else ()
-    spec = GraphSpec(config, checkpoint.heads, layers)
+    spec = graph_spec(checkpoint, EXTRA_LAYERS if config.num_hidden_layers > 1 else ())
     progress(f"building the {precision} graph")
     weights = checkpoint.weights
     if precision == "int8":
@@ -87,6 +87,18 @@ def _fill(
     manifest = dataclasses.replace(manifest, files=record_files(folder))
     write_manifest(folder, manifest)
     return manifest
+
+
+def graph_spec(checkpoint: Checkpoint, layers: tuple[int, ...]) -> GraphSpec:
+    """The graph of a checkpoint, of which `layers` can be pooled besides the last."""
+    pooling = checkpoint.pooling
+    return GraphSpec(
+        config=checkpoint.config,
+        heads=checkpoint.heads,
+        layers=layers,
+        poolings=len(modes_of(pooling.mode)),
+        modules=pooling.modules,
+    )
 
 
 def _measure(
@@ -148,11 +160,18 @@ def _manifest(
         labels=spec.config.labels,
         multi_label=spec.config.multi_label,
         regression=spec.config.regression,
-        max_tokens=architecture_of(spec.config).max_tokens(spec.config),
+        activation=checkpoint.activation,
+        truncation_side=checkpoint.truncation_side,
+        max_tokens=checkpoint.max_tokens,
         precision=precision,
         opset=OPSET,
         layers=spec.layers,
-        parameters=count_parameters(spec.config, spec.heads, tied=tied),
+        parameters=count_parameters(
+            spec.config,
+            spec.heads,
+            tied=tied,
+            further=checkpoint.pooling.shapes(spec.config.hidden_size),
+        ),
         parity=found,
         quantization_error=lost,
         files={},
@@ -163,7 +182,6 @@ def model_card(manifest: ModelManifest, notes: str = "") -> str:
     """The `README.md` of a model folder; `notes` are Markdown sections of whoever exported it."""
     sizes = manifest.architecture
     tasks = ["embed", *(head.task for head in heads_named(manifest.heads) if head.task is not None)]
-    normalised = "normalised" if manifest.pooling.normalize else "not normalised"
     measured = _table("Largest difference from the NumPy reference", manifest.parity)
     measured += _table("Against the checkpoint in float32", manifest.quantization_error)
     if notes:
@@ -181,7 +199,8 @@ An encoder exported from `{manifest.source}` for Cloze.
 {sizes.num_attention_heads} attention heads, vocabulary of {sizes.vocab_size:,}
 - Parameters: {manifest.parameters["total"]:,}
 - Longest text: {manifest.max_tokens} tokens ({manifest.pooling.max_tokens} for embeddings)
-- Sentence vectors: {manifest.pooling.mode} pooling, {normalised}
+- Sentence vectors: {_vectors(manifest.pooling)}
+{_scores(manifest)}\
 - Precision: {manifest.precision}
 
 ## Measured at export
@@ -191,6 +210,34 @@ An encoder exported from `{manifest.source}` for Cloze.
 License of the weights: {manifest.license}. The terms, and what the weights learnt from, are the \
 source checkpoint's: read its own card.
 """
+
+
+def _vectors(pooling: PoolingSpec) -> str:
+    """How sentence vectors come about.
+
+    >>> from models.pooling import PoolingModule
+    >>> dense = PoolingModule("dense", 64, "tanh")
+    >>> _vectors(PoolingSpec("cls", normalize=True, max_tokens=9, modules=(dense,), dimensions=8))
+    'cls pooling, dense to 64 (tanh), normalised, first 8 numbers'
+    """
+    steps = [f"{pooling.mode} pooling"]
+    for module in pooling.modules:
+        dense = module.kind == DENSE
+        steps.append(f"dense to {module.width} ({module.activation})" if dense else module.kind)
+    steps.append("normalised" if pooling.normalize else "not normalised")
+    if pooling.dimensions is not None:
+        steps.append(f"first {pooling.dimensions} numbers")
+    if not pooling.include_prompt:
+        steps.append("without the tokens of a prompt")
+    return ", ".join(steps)
+
+
+def _scores(manifest: ModelManifest) -> str:
+    """What becomes of the classifier's logits, where the checkpoint says it."""
+    if manifest.activation is None:
+        return ""
+    named = "logits as they are" if manifest.activation == "none" else manifest.activation
+    return f"- Scores of the classifier: {named}\n"
 
 
 def _table(title: str, values: Mapping[str, float]) -> str:

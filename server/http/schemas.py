@@ -84,14 +84,15 @@ class DirectedTruncation(Truncation):
     """The same with a choice of ends."""
 
     truncation_direction: Literal["left", "right", "Left", "Right"] | None = Field(
-        "right", description="the end that is cut"
+        None, description="the end that is cut; the model's own, mostly the right, if absent"
     )
 
     @property
     def cut(self) -> Cut:
         """As tasks take it."""
-        left = self.truncation_direction in {"left", "Left"}
-        return Cut(bool(self.truncate), "left" if left else "right")
+        asked = self.truncation_direction
+        left = asked in {"left", "Left"}
+        return Cut(bool(self.truncate), None if asked is None else "left" if left else "right")
 
 
 class Pair(Body):

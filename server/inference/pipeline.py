@@ -15,8 +15,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from models.graph_file import require_graph
-from models.manifest import POOLING_MODES, SHORTEST_TEXT, TOKENIZER_FILE, load_manifest
+from models.manifest import SHORTEST_TEXT, TOKENIZER_FILE, load_manifest
 from models.opening import refused
+from models.pooling import POOLING_MODES
 from models.tokenizer_file import require_tokenizer
 from server.errors import EmptyText, MissingHead, TooManyInputs
 from server.inference.admission import Admission, Reservation
@@ -222,10 +223,13 @@ class Pipeline:
         encoding = Encoding(ids, np.zeros_like(ids))
         layers = (LAST_LAYER, *self.manifest.layers)
         vectors = [SentenceVector(mode, layer) for mode in POOLING_MODES for layer in layers]
+        vectors.append(SentenceVector.usual(self.manifest.pooling))
         items = [Item(encoding, output) for output in (*outputs, *vectors)]
+        hidden = self.manifest.architecture.hidden_size
         sizes = {
-            "hidden": self.manifest.architecture.hidden_size,
+            "hidden": hidden,
             "labels": len(self.manifest.labels),
+            "vector": self.manifest.pooling.width(hidden),
         }
         for item, result in zip(items, self._sessions.usual.run(items), strict=True):
             if not fits(result, item.output, **sizes):

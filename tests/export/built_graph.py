@@ -20,6 +20,7 @@ from export.graph.linear import Linear
 from export.graph.packed import GraphSpec
 from export.read.checkpoint import Checkpoint
 from export.read.weights import Float32, Weights
+from export.write.model_folder import graph_spec
 from tests.export.torch_bert import tiny_texts
 
 
@@ -55,7 +56,7 @@ class BuiltGraph:
     @classmethod
     def open(cls, folder: Path, checkpoint: Checkpoint, layers: tuple[int, ...]) -> Self:
         """The graph in `folder`, which was built from `checkpoint`."""
-        spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
+        spec = graph_spec(checkpoint, layers)
         return cls(folder, spec, parity.open_graph(folder))
 
     def run(
@@ -75,7 +76,7 @@ def build_graph(
 ) -> BuiltGraph:
     """Write the graph of a checkpoint into `folder` (created) and open it."""
     folder.mkdir(parents=True)
-    spec = GraphSpec(checkpoint.config, checkpoint.heads, layers)
+    spec = graph_spec(checkpoint, layers)
     with GraphBuilder(folder) as graph:
         build_encoder(graph, spec, linear(graph, checkpoint.weights))
         graph.write()
@@ -96,6 +97,7 @@ def nothing_wanted(graph: BuiltGraph) -> dict[str, NDArray[np.generic]]:
         "pool_index": np.zeros((0, 1), np.int64),
         "pool_weights": np.zeros((0, 1, 1), np.float32),
         "max_index": np.zeros((0, 1), np.int64),
+        "sentence_index": np.zeros((0, graph.spec.poolings), np.int64),
     }
 
 

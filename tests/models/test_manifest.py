@@ -18,12 +18,14 @@ from models.manifest import (
     FileRecord,
     ManifestError,
     ModelManifest,
-    PoolingSpec,
     load_manifest,
     record_files,
     write_manifest,
 )
+from models.pooling import PoolingModule, PoolingSpec
 
+DENSE = {"kind": "dense", "width": 5}
+NORM = {"kind": "layer_norm", "width": 12}
 LIMIT_S = 5.0  # within which any broken folder is refused
 WEIGHTS_BYTES = 3_000_001  # more than one chunk, and not a whole number of them
 FILES = ("model.onnx", "model.onnx.data", "tokenizer.json", "README.md")
@@ -91,6 +93,26 @@ def test_what_was_written_is_read_back(folder: Path) -> None:
 def test_a_manifest_from_before_regression_was_told_has_none(folder: Path) -> None:
     edit(folder, lambda data: data.pop("regression"))
     assert not load_manifest(folder).regression
+
+
+def test_a_manifest_from_before_modules_pools_as_it_did(folder: Path) -> None:
+    added = ("include_prompt", "dimensions", "similarity", "modules")
+
+    def as_it_was(data: dict[str, Any]) -> None:
+        for name in ("activation", "truncation_side"):
+            del data[name]
+        for name in added:
+            del data["pooling"][name]
+
+    edit(folder, as_it_was)
+    assert load_manifest(folder) == manifest_of(folder)
+
+
+def test_modules_behind_the_pooling_are_read_back(folder: Path) -> None:
+    modules = (PoolingModule("dense", 5, "tanh", bias=False), PoolingModule("normalize", 5))
+    pooling = PoolingSpec("max+cls", True, 23, dimensions=4, similarity="dot", modules=modules)
+    write_manifest(folder, replace(manifest_of(folder), pooling=pooling))
+    assert load_manifest(folder).pooling == pooling
 
 
 def test_the_committed_model_is_what_its_manifest_says(default_model: Path) -> None:
@@ -259,7 +281,7 @@ def test_json_that_is_no_manifest_is_refused(folder: Path, content: bytes) -> No
 
 
 def fields() -> list[str]:
-    optional = {"format", "regression"}
+    optional = {"format", "regression", "activation", "truncation_side"}
     return [name for name in ModelManifest.__dataclass_fields__ if name not in optional]
 
 
@@ -287,6 +309,28 @@ def test_a_missing_size_is_named(folder: Path) -> None:
         ("architecture.hidden_act", None, "hidden_act must be Unicode text"),
         ("pooling", [], "pooling must be an object"),
         ("pooling.mode", "sum", "pooling.mode must be one of mean, cls, max"),
+        ("pooling.mode", "cls+sum", "pooling.mode must be one of mean, cls, max"),
+        ("pooling.mode", "cls+", "pooling.mode must be one of mean, cls, max"),
+        ("pooling.mode", "+".join(["cls"] * 9), "or up to 8 of them joined by +"),
+        ("pooling.include_prompt", None, "include_prompt must be true or false"),
+        ("pooling.similarity", "angle", "similarity must be one of cosine, dot, euclidean"),
+        ("pooling.dimensions", 0, "dimensions must be 1 to 12, the numbers of a vector"),
+        ("pooling.dimensions", 13, "dimensions must be 1 to 12, the numbers of a vector"),
+        (
+            "pooling.dimensions",
+            "all",
+            "must be a whole number that JSON carries or null",
+        ),
+        ("pooling.modules", {}, "pooling.modules must be a list"),
+        ("pooling.modules", [[]], "pooling.modules[0] must be an object"),
+        ("pooling.modules", [{"kind": "dense"}], "pooling.modules[0].width is missing"),
+        ("pooling.modules", [{"kind": "cnn", "width": 5}], "modules[0].kind must be one of dense"),
+        ("pooling.modules", [{"kind": "dense", "width": 0}], "modules[0].width must be 1 to 65536"),
+        ("pooling.modules", [DENSE | {"activation": "elu"}], "activation must be one of identity"),
+        ("pooling.modules", [DENSE, NORM], "modules[1].width must be 5, as what goes in"),
+        ("pooling.modules", [NORM | {"activation": "tanh"}], "must have no activation"),
+        ("pooling.modules", [NORM | {"bias": False}], "must have no activation and no choice"),
+        ("pooling.modules", [DENSE] * 17, "pooling.modules must be 16 at most"),
         ("pooling.normalize", 1, "pooling.normalize must be true or false"),
         ("pooling.max_tokens", 2, "pooling.max_tokens must be 3 to 29"),
         ("pooling.max_tokens", 30, "pooling.max_tokens must be 3 to 29"),
@@ -294,6 +338,10 @@ def test_a_missing_size_is_named(folder: Path) -> None:
         ("pooling.prompts", {"query": "\ud800"}, "pooling.prompts.query must be Unicode text"),
         ("pooling.default_prompt", "absent", "default_prompt must be among pooling.prompts"),
         ("pooling.default_prompt", 1, "default_prompt must be Unicode text or null"),
+        ("activation", "tanh", "activation must be one of softmax, sigmoid, none, or null"),
+        ("activation", "none", "activation must be null without the head sequence"),
+        ("truncation_side", "both", "truncation_side must be one of left, right"),
+        ("truncation_side", None, "truncation_side must be Unicode text"),
         ("heads", {}, "heads must be a list"),
         ("heads", ["mlm", 1], "heads[1] must be Unicode text"),
         ("heads", ["mlm", "sing"], "heads must be among mlm, nsp, pooler"),

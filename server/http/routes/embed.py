@@ -36,18 +36,21 @@ TextsOrIds = Annotated[
 ]
 
 
+Pooling = Literal["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+
+
 class EmbedBody(DirectedTruncation):
     """Texts, or the token ids of texts as this model's own tokenizer makes them."""
 
     inputs: TextsOrIds = Field(examples=["A river runs through it."])
     normalize: bool | None = Field(
-        default=True, description="to length 1; null for the model's own habit"
+        None, description="to length 1, or not; as the model does it if absent"
     )
     dimensions: AtLeast1 | None = Field(
         None, description="keep the first so many numbers, then normalise"
     )
     prompt_name: str | None = Field(None, description="a prompt of the model to put in front")
-    pooling: Literal["mean", "cls", "max"] | None = Field(
+    pooling: Pooling | None = Field(
         None, description="how rows become one vector, where it differs from the model's own"
     )
     layer: Whole | None = Field(

@@ -36,10 +36,14 @@ class InfoAnswer(Answer):
     labels: list[str] = Field(description="of its classifier, in the order of their numbers")
     multi_label: bool = Field(description="labels do not exclude each other")
     regression: bool = Field(description="scores are numbers, not probabilities")
+    activation: str | None = Field(
+        description="what makes scores of the classifier's logits; null if its labels tell"
+    )
     architecture: dict[str, Any]
     pooling: dict[str, Any] = Field(description="how rows become a sentence vector")
     layers: list[int] = Field(description="further layers that can be pooled")
     max_tokens: int
+    truncation_side: str = Field(description="the end that is cut if the request does not say")
     precision: str
     device: str = Field(description="what it runs on: cpu or cuda")
     parameters: dict[str, int] = Field(
@@ -74,10 +78,12 @@ async def info(call: Call) -> Response:
             "labels": manifest.labels,
             "multi_label": manifest.multi_label,
             "regression": manifest.regression,
+            "activation": manifest.activation,
             "architecture": asdict(manifest.architecture),
             "pooling": asdict(manifest.pooling),
             "layers": manifest.layers,
             "max_tokens": manifest.max_tokens,
+            "truncation_side": manifest.truncation_side,
             "precision": manifest.precision,
             "device": pipeline.device.name,
             "parameters": dict(manifest.parameters),

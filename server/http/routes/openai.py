@@ -25,7 +25,7 @@ router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
 
 
 class EmbeddingsBody(Body):
-    """Texts and how to embed them; vectors have length 1."""
+    """Texts and how to embed them; vectors have length 1 if the model makes them so."""
 
     input: TextsOrIds = Field(examples=["A river runs through it."])
     model: str | None = Field(None, description="name of a loaded model; the default one if absent")
@@ -99,7 +99,7 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
             "own tokenizer are accepted when the server runs with --allow-token-ids.",
             param="input",
         )
-    options = EmbedOptions(Cut(bool(body.truncate)), normalize=True, dimensions=body.dimensions)
+    options = EmbedOptions(Cut(bool(body.truncate)), dimensions=body.dimensions)
     encode = _base64 if body.encoding_format == "base64" else _numbers
 
     def shape(embedded: Answered[Vectors]) -> object:

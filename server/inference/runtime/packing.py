@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.heads import Head
+from models.pooling import SENTENCE_VECTORS, PoolingSpec, modes_of
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Outputs = Mapping[str, NDArray[Any]]
 """What the session returned, by name."""
 LAST_LAYER = -1
+_ENDS: Final = frozenset({"cls", "lasttoken"})  # modes that pool one row
 R = TypeVar("R")
 
 
@@ -55,11 +57,35 @@ class SentenceVector:
     """One vector for the whole text."""
 
     mode: str
-    """"mean", "cls" or "max"."""
+    """As `PoolingSpec.mode`: "mean", or "cls+mean" for both laid end to end."""
     layer: int = LAST_LAYER
     """-1 for the last layer, or one of the manifest's extra layers."""
+    skip: int = 0
+    """Tokens at the beginning that are not pooled; the last token always is."""
+    through_modules: bool = False
+    """Whether the pooled rows go through the model's modules, all of them or none."""
 
     reads_vocabulary: ClassVar[bool] = False
+
+    @classmethod
+    def usual(cls, pooling: PoolingSpec, skip: int = 0) -> "SentenceVector":
+        """The model's own."""
+        return cls(pooling.mode, skip=skip, through_modules=bool(pooling.modules))
+
+    def rows(self, tokens: int) -> Int64:
+        """Positions of the rows that are pooled, rising; the first is "cls", the last "lasttoken".
+
+        >>> SentenceVector("mean", skip=2).rows(5).tolist()
+        [2, 3, 4]
+        >>> SentenceVector("lasttoken+cls").rows(5).tolist()
+        [0, 4]
+        """
+        first, last = min(self.skip, tokens - 1), tokens - 1
+        modes = modes_of(self.mode)
+        if not _ENDS.issuperset(modes):
+            return np.arange(first, tokens)
+        ends = {"cls": first, "lasttoken": last}
+        return np.array(sorted({ends[mode] for mode in modes}), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +133,14 @@ class MaskResult:
 
 
 Result = MaskResult | Float32
-"""A `MaskResult`, the (H,) vector of a text, or logits of a head: (width,) for a text, (m, width)
-for m tokens."""
+"""A `MaskResult`, the vector of a text, (H,) for each of its modes together, or logits of a head:
+(width,) for a text, (m, width) for m tokens."""
 Results = Sequence[Result]
 """One per item, in the items' order."""
 
 _NOTHING = np.zeros(0, np.int64)
 _NO_TARGETS = np.zeros((0, 2), np.int64)
+_NO_SENTENCES = np.zeros((0, 1), np.int64)
 _CLS = np.zeros(1, np.int64)
 
 
@@ -183,9 +210,10 @@ class Batch:
         self._masks = [(i, spec) for i, spec in specs if isinstance(spec, MaskScores)]
         self._pooled = [(i, spec) for i, spec in specs if isinstance(spec, PooledLogits)]
         self._tokens = [(i, spec) for i, spec in specs if isinstance(spec, TokenLogits)]
-        vectors = [(i, spec) for i, spec in specs if isinstance(spec, SentenceVector)]
-        self._sums = [(i, spec) for i, spec in vectors if spec.mode != "max"]
-        self._maxima = [(i, spec) for i, spec in vectors if spec.mode == "max"]
+        self._vectors = [(i, spec) for i, spec in specs if isinstance(spec, SentenceVector)]
+        pooled = [(i, mode) for i, spec in self._vectors for mode in modes_of(spec.mode)]
+        self._sums = [(i, mode) for i, mode in pooled if mode != "max"]
+        self._maxima = [(i, mode) for i, mode in pooled if mode == "max"]
 
     def feeds(self) -> dict[str, NDArray[np.generic]]:
         """The inputs of the graph: int64 arrays and the float32 `pool_weights`.
@@ -240,20 +268,56 @@ class Batch:
         offset = int(reads.counts.sum())
         for layer in self._layers:
             tapped = [_NOTHING]
-            for i, spec in self._sums + self._maxima:
+            for i, spec in self._vectors:
                 if spec.layer == layer:
-                    count = 1 if spec.mode == "cls" else int(texts.counts[i])
-                    tapped.append(texts.starts[i] + np.arange(count))
-                    starts[i], counts[i] = offset, count
-                    offset += count
+                    rows = spec.rows(int(texts.counts[i]))
+                    tapped.append(texts.starts[i] + rows)
+                    starts[i], counts[i] = offset, len(rows)
+                    offset += len(rows)
             feeds[f"layer_{layer}_index"] = np.concatenate(tapped)
-        for name, vectors in (("pool", self._sums), ("max", self._maxima)):
-            chosen = [i for i, _ in vectors]
-            pooled = _Layout.of(starts[chosen], counts[chosen]) if chosen else _NO_GROUPS
-            feeds[f"{name}_index"] = pooled.index
-            if name == "pool":
-                feeds["pool_weights"] = pooled.means
+        pooled = self._groups(self._sums, starts, counts)
+        feeds["pool_index"] = pooled.index
+        feeds["pool_weights"] = self._weights(pooled)[:, None, :]
+        feeds["max_index"] = self._groups(self._maxima, starts, counts).index
+        feeds["sentence_index"] = self._sentences()
         return feeds
+
+    def _groups(self, pooled: Sequence[tuple[int, str]], starts: Int64, counts: Int64) -> _Layout:
+        """The rows of each pooled vector, among those that its text pools."""
+        if not pooled:
+            return _NO_GROUPS
+        chosen = [i for i, _ in pooled]
+        starts, counts = starts[chosen], counts[chosen]
+        for group, (_, mode) in enumerate(pooled):
+            if mode in _ENDS:
+                starts[group] += counts[group] - 1 if mode == "lasttoken" else 0
+                counts[group] = 1
+        return _Layout.of(starts, counts)
+
+    def _weights(self, pooled: _Layout) -> Float32:
+        """What each row of a group counts: float32 (groups, longest).
+
+        A short group's repetitions have weight 0, so that nothing of another text, not even a NaN,
+        can reach it.
+        """
+        weights = pooled.filled / pooled.counts[:, None]
+        for group, (i, mode) in enumerate(self._sums):
+            if mode == "mean_sqrt_len_tokens":
+                weights[group] *= np.sqrt(pooled.counts[group])
+            elif mode == "weightedmean":
+                # By the place in the text, whatever of its beginning is not pooled.
+                count = int(pooled.counts[group])
+                places = len(self.items[i].encoding) - count + 1 + np.arange(count)
+                weights[group, :count] = places / places.sum()
+        return weights.astype(np.float32)
+
+    def _sentences(self) -> Int64:
+        """For each vector that goes through modules, its pooled rows: sums, and maxima behind."""
+        through = [(i, spec) for i, spec in self._vectors if spec.through_modules]
+        if not through:
+            return _NO_SENTENCES
+        place = {pooled: row for row, pooled in enumerate((*self._sums, *self._maxima))}
+        return np.array([[place[i, mode] for mode in modes_of(spec.mode)] for i, spec in through])
 
     def split(self, outputs: Outputs) -> list[Result]:
         """The outputs of the run, one result per item in order."""
@@ -266,9 +330,20 @@ class Batch:
             end = start + len(tokens.rows)
             results[i] = outputs[tokens.head.output][start:end]
             start = end
-        for vectors, name in ((self._sums, "pooled"), (self._maxima, "pooled_max")):
-            results |= dict(zip((i for i, _ in vectors), outputs[name], strict=True))
+        results.update(self._split_vectors(outputs))
         return [results[i] for i in range(len(self.items))]
+
+    def _split_vectors(self, outputs: Outputs) -> Iterator[tuple[int, Float32]]:
+        rows = dict(zip(self._sums, outputs["pooled"], strict=True))
+        rows |= dict(zip(self._maxima, outputs["pooled_max"], strict=True))
+        made = iter(outputs.get(SENTENCE_VECTORS, ()))
+        for i, spec in self._vectors:
+            if spec.through_modules:
+                yield i, next(made)
+            elif len(modes := modes_of(spec.mode)) == 1:
+                yield i, rows[i, spec.mode]
+            else:
+                yield i, np.concatenate([rows[i, mode] for mode in modes])
 
     def _split_masks(self, outputs: Outputs) -> Iterator[tuple[int, MaskResult]]:
         row = target = 0
@@ -293,8 +368,8 @@ def _rows_read(item: Item, classifier_pooling: str) -> Int64:
             return np.array(rows, np.int64)
         case TokenLogits(rows=rows):
             return rows
-        case SentenceVector(mode="mean" | "max", layer=-1):
-            return np.arange(len(item.encoding))
+        case SentenceVector(layer=-1):
+            return item.output.rows(len(item.encoding))
         case PooledLogits() if classifier_pooling == "mean":
             return np.arange(len(item.encoding))
         case _:
@@ -309,8 +384,11 @@ def is_finite(result: Result) -> bool:
     return bool(np.isfinite(result).all())
 
 
-def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int) -> bool:
-    """Whether a result is finite and of the shape that its task reads."""
+def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector: int) -> bool:
+    """Whether a result is finite and of the shape that its task reads.
+
+    `vector` counts the numbers of a vector that went through the model's modules.
+    """
     match output:
         case MaskScores(rows=rows, top_k=top_k):
             shape: tuple[int, ...] = len(rows), top_k
@@ -318,8 +396,10 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int) -> boo
             shape = len(rows), head.width or labels
         case PooledLogits(head=head):
             shape = (head.width or labels,)
+        case SentenceVector(through_modules=True):
+            shape = (vector,)
         case _:
-            shape = (hidden,)
+            shape = (hidden * len(modes_of(output.mode)),)
     numbers = result.log_probabilities if isinstance(result, MaskResult) else result
     return numbers.shape == shape and is_finite(result)
 

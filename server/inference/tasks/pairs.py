@@ -18,7 +18,13 @@ class Cut(NamedTuple):
     """Whether what is too long may be cut, and at which end of a text."""
 
     truncate: bool = False
-    direction: Direction = "right"
+    direction: Direction | None = None
+    """None for the model's own."""
+
+    def end(self, model: ServedModel) -> Direction:
+        """The end that is cut."""
+        usual: Direction = "left" if model.manifest.truncation_side == "left" else "right"
+        return self.direction or usual
 
 
 def length_of(pair: TextOrPair) -> int:
@@ -34,11 +40,10 @@ def read_pair(
     Raises:
         TooLong: it has more tokens than the model reads, and must not be cut.
     """
-    most, tokenizer = model.manifest.max_tokens, model.tokenizer
+    most, tokenizer, end = model.manifest.max_tokens, model.tokenizer, cut.end(model)
     texts = [text for text in pair if text is not None]
     parts = [
-        tokenizer.pieces(text, most, truncate=cut.truncate, cut=cut.direction, param=param)
-        for text in texts
+        tokenizer.pieces(text, most, truncate=cut.truncate, cut=end, param=param) for text in texts
     ]
     paired = len(parts) > 1
     room = most - (PAIR_SPECIALS if paired else TEXT_SPECIALS)
@@ -47,7 +52,7 @@ def read_pair(
     if over and not cut.truncate:
         raise _pair_too_long(most, param) if paired else too_long(most, param)
     kept = longest_first(counts[0], counts[1], room) if paired else (min(counts[0], room),)
-    ids = [keep(part.ids, count, cut.direction) for part, count in zip(parts, kept, strict=True)]
+    ids = [keep(part.ids, count, end) for part, count in zip(parts, kept, strict=True)]
     return Item(tokenizer.assemble(*ids), output), over or any(part.cut for part in parts)
 
 

@@ -108,7 +108,10 @@ class TextClassification(Task[TextOrPair, PredictOptions, LabelsByText]):
 
 
 def usual_function(manifest: ModelManifest) -> Function:
-    """What turns this model's logits into scores, as transformers chooses it."""
+    """What turns this model's logits into scores: what it says, else what transformers chooses."""
+    for function in _FUNCTIONS:
+        if function == manifest.activation:
+            return function
     if manifest.regression:
         return "none"
     return "sigmoid" if manifest.multi_label or len(manifest.labels) == 1 else "softmax"

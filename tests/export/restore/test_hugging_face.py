@@ -1,6 +1,7 @@
 """The files of a checkpoint as Hugging Face's own libraries read them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,11 @@ import transformers
 from tokenizers import Tokenizer
 
 from export.read.config import EncoderConfig
-from export.read.pooling import read_modules, read_pooling
+from export.read.cross_encoder import read_activation
+from export.read.documents import Fields
+from export.read.sentence_settings import ModelSettings, read_transformer_settings
 from export.read.tokenizer import read_tokenizer
-from export.restore.hugging_face import (
-    write_config,
-    write_pooling,
-    write_tokenizer,
-)
-from models.manifest import PoolingSpec
+from export.restore.hugging_face import write_config, write_tokenizer
 from tests.export.conftest import PIECES
 from tests.export.read.test_tokenizer import TEXTS
 
@@ -77,9 +75,18 @@ def test_labels_and_their_kind_are_kept(
     assert found["problem_type"] == named
 
 
-@pytest.mark.parametrize(("mode", "normalize"), [("mean", True), ("cls", False), ("max", True)])
-def test_pooling_is_read_as_it_was_written(tmp_path: Path, mode: str, *, normalize: bool) -> None:
-    prompts = {"query": "find: ", "passage": "text: "}
-    write_pooling(tmp_path, PoolingSpec(mode, normalize, 17, prompts, "query"), 12)
-    found = read_pooling(tmp_path, read_modules(tmp_path), SMALL)
-    assert found == PoolingSpec(mode, normalize, 17, prompts, "query")
+@pytest.mark.parametrize("function", ["none", "sigmoid", "softmax"])
+def test_scores_are_made_as_they_were(tmp_path: Path, function: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json(tmp_path / "source"))
+    config = replace(SMALL, labels=("a", "b"))
+    write_config(tmp_path, config, ("pooler", "sequence"), tied=True, activation=function)
+    found = Fields.of(tmp_path / "config.json")
+    assert read_activation(ModelSettings(), found) == function
+
+
+def test_the_end_that_is_cut_is_written(tmp_path: Path) -> None:
+    text = tokenizer_json(tmp_path / "source")
+    write_tokenizer(tmp_path, text, max_tokens=29, truncation_side="left")
+    assert read_transformer_settings(tmp_path, None).truncation_side == "left"
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert (loaded.truncation_side, loaded.model_max_length) == ("left", 29)

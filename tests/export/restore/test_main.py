@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.numpy import load_file
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from export.__main__ import main as export
 from export.read.checkpoint import read_checkpoint
@@ -21,6 +21,7 @@ from models.manifest import load_manifest
 from tests.export.test_main import with_small_files
 from tests.export.torch_bert import ARCHITECTURES, TorchBert, joined, tiny_texts
 from tests.running_server import REPOSITORY
+from tests.sentence_folders import CROSS_KINDS, TEXTS, save_cross_encoder, save_sentences
 from training.checkpoint import load_pretraining
 
 INT8_COSINE = 0.99  # of the tiny model's rows before and after the rounding of its weights
@@ -220,3 +221,34 @@ def test_disk_that_takes_no_more_leaves_nothing(model: Path, out: Path) -> None:
     assert child.stderr.startswith("restore: model.safetensors cannot be written: ")
     assert child.stderr.count("\n") == 1
     assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("name", ["deep", "labse", "several", "last"])
+def test_sentence_vectors_come_back_with_all_that_makes_them(
+    tmp_path: Path, out: Path, name: str, precision: str
+) -> None:
+    source = save_sentences(name, tmp_path / name)
+    model = exported(source, tmp_path / "models" / name, "--precision", precision)
+    again = restored(model, out)
+    old, new = read_checkpoint(source), read_checkpoint(again)
+    assert (new.pooling, new.truncation_side) == (old.pooling, old.truncation_side)
+    for weight in old.pooling.shapes(32):
+        np.testing.assert_array_equal(new.weights[weight], old.weights[weight])
+    theirs = SentenceTransformer(str(source), device="cpu").encode(list(TEXTS))
+    ours = SentenceTransformer(str(again), device="cpu").encode(list(TEXTS))
+    cosines = (theirs * ours).sum(1) / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours, axis=1)
+    assert cosines.min() > INT8_COSINE
+    if precision == "fp32":
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CROSS_KINDS)
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice for softmax")  # of the library
+def test_a_cross_encoder_scores_as_before(tmp_path: Path, out: Path, name: str) -> None:
+    source = save_cross_encoder(name, tmp_path / name)
+    again = restored(exported(source, tmp_path / "models" / name), out)
+    pairs = [(TEXTS[0], TEXTS[3]), (TEXTS[4], TEXTS[1])]
+    theirs = CrossEncoder(str(source), device="cpu").predict(pairs)
+    ours = CrossEncoder(str(again), device="cpu").predict(pairs)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)

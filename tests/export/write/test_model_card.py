@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from export.write.model_folder import model_card
-from models.manifest import Architecture, ModelManifest, PoolingSpec
+from models.manifest import Architecture, ModelManifest
+from models.pooling import PoolingSpec
 
 MANIFEST = ModelManifest(
     name="tiny",

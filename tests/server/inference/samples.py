@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.heads import NSP, QA, SEQUENCE, TOKEN
+from models.pooling import POOLING_MODES
 from server.inference.runtime.packing import (
     Encoding,
     Item,
@@ -35,6 +36,10 @@ TEXTS = (
     "we do not, I 'm, they 've, you 're, he 's, can n't",
     " ".join(f"word{n} and number {n * 7}," for n in range(90)),
 )
+
+
+# Each alone, and some laid end to end.
+MODES = (*POOLING_MODES, "lasttoken+cls", "max+cls+weightedmean")
 
 
 def encoding(rng: np.random.Generator, length: int, *, pair: bool = False) -> Encoding:
@@ -68,8 +73,9 @@ def random_item(rng: np.random.Generator, *, heads: bool = True) -> Item:
     if heads and rng.random() < 0.5:
         output = _mask_scores(rng, tokens) if rng.random() < 0.6 else PooledLogits(NSP)
         return Item(tokens, output)
-    mode = ("mean", "cls", "max")[rng.integers(3)]
-    return Item(tokens, SentenceVector(mode, int(rng.choice((-1, -2)))))
+    mode = MODES[rng.integers(len(MODES))]
+    skip = int(rng.choice((0, 0, 2, LONGEST)))
+    return Item(tokens, SentenceVector(mode, int(rng.choice((-1, -2))), skip))
 
 
 def classified(rng: np.random.Generator) -> Item:

@@ -38,6 +38,9 @@ def mixed_batch(seed: int) -> list[Item]:
         mean = Item(encoding(rng, 7), SentenceVector("mean", -3))
         items.insert(rng.integers(len(items) + 1), mean)
         items.insert(0, Item(encoding(rng, 4), SentenceVector("max", -3)))
+    for skip in range(rng.integers(3)):  # of a model whose vectors go through modules
+        own = SentenceVector("max+lasttoken", skip=skip, through_modules=True)
+        items.insert(rng.integers(len(items) + 1), Item(encoding(rng, 6), own))
     for _ in range(rng.integers(4)):
         items.insert(rng.integers(len(items) + 1), classified(rng))
     return items
@@ -74,9 +77,18 @@ def read_by(item: Item, rows: list[int]) -> list[int]:
     output = item.output
     if isinstance(output, MaskScores | TokenLogits):
         return [rows[row] for row in output.rows]
-    if isinstance(output, SentenceVector) and output.mode != "cls" and output.layer == -1:
-        return rows
+    if isinstance(output, SentenceVector) and output.layer == -1:
+        left = rows[min(output.skip, len(rows) - 1) :]
+        modes = set(output.mode.split("+"))
+        if not modes <= {"cls", "lasttoken"}:
+            return left
+        return sorted({left[0 if mode == "cls" else -1] for mode in modes})
     return rows[:1]
+
+
+def pooling_of(item: Item) -> SentenceVector | None:
+    """What is pooled of an item, if anything."""
+    return item.output if isinstance(item.output, SentenceVector) else None
 
 
 def layer_values(tokens: int) -> dict[int, NDArray[np.float32]]:
@@ -92,6 +104,11 @@ def word_scores(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows @ np.random.default_rng(9).normal(size=(HIDDEN, WORDS)).astype(np.float32)
 
 
+def made_of(pooled: NDArray[Any]) -> NDArray[Any]:
+    """What made-up modules make of pooled rows laid end to end."""
+    return 1 - 2 * pooled
+
+
 def follow_the_feeds(feeds: Feeds) -> dict[str, NDArray[Any]]:
     """What the graph does after its encoder, written out with the feeds."""
     layers = layer_values(len(feeds["input_ids"]))
@@ -100,9 +117,13 @@ def follow_the_feeds(feeds: Feeds) -> dict[str, NDArray[Any]]:
     rows = np.concatenate([read, *tapped])
     scores = word_scores(read[feeds["mlm_index"]])
     order = np.argsort(-scores, axis=1)[:, : feeds["top_k"][0]]
+    sums = np.einsum("gxs,gsh->gh", feeds["pool_weights"], rows[feeds["pool_index"]])
+    maxima = rows[feeds["max_index"]].max(axis=1)
+    laid = np.concatenate([sums, maxima])[feeds["sentence_index"]]
     return {
-        "pooled": np.einsum("gxs,gsh->gh", feeds["pool_weights"], rows[feeds["pool_index"]]),
-        "pooled_max": rows[feeds["max_index"]].max(axis=1),
+        "pooled": sums,
+        "pooled_max": maxima,
+        "sentence_vectors": made_of(laid.reshape(len(laid), HIDDEN * laid.shape[1])),
         "nsp_logits": read[feeds["pooler_index"]][:, :2],
         "sequence_logits": read[feeds["pooler_index"]][:, 1:],
         "token_logits": read[feeds["token_index"]][:, :3],
@@ -123,13 +144,18 @@ def plainly(item: Item, rows: list[int], layers: dict[int, NDArray[np.float32]])
         own: NDArray[np.float32] = layers[-1][rows][output.rows]
         return own[:, :3] if output.head is TOKEN else own[:, 3:]
     if isinstance(output, SentenceVector):
-        hidden = layers[output.layer][rows]
-        result: NDArray[np.float32] = {
+        hidden = layers[output.layer][rows][min(output.skip, len(rows) - 1) :]
+        places = np.arange(len(rows) - len(hidden), len(rows)) + 1
+        by_mode = {
             "cls": hidden[0],
             "mean": hidden.mean(axis=0),
             "max": hidden.max(axis=0),
-        }[output.mode]
-        return result
+            "mean_sqrt_len_tokens": hidden.sum(axis=0) / np.sqrt(len(hidden)),
+            "weightedmean": np.average(hidden, axis=0, weights=places).astype(np.float32),
+            "lasttoken": hidden[-1],
+        }
+        result: NDArray[np.float32] = np.concatenate([by_mode[m] for m in output.mode.split("+")])
+        return made_of(result) if output.through_modules else result
     scores = word_scores(layers[-1][[rows[row] for row in output.rows]])
     order = np.argsort(-scores, axis=1)[:, : output.top_k]
     targets = np.array([scores[row, token] for row, token in output.targets], np.float32)
@@ -182,7 +208,14 @@ def test_short_groups_never_point_at_rows_of_another_text(seed: int) -> None:
     for name in ("pool_index", "max_index"):
         groups = pool_owner[feeds[name]]
         assert (groups == groups[:, :1]).all()
-        assert len(set(groups[:, 0].tolist())) == len(groups)
+        owners = groups[:, 0].tolist()
+        assert sorted(owners) == sorted(
+            index
+            for index, item in enumerate(items)
+            if (output := pooling_of(item)) is not None
+            for mode in output.mode.split("+")
+            if (mode == "max") == (name == "max_index")
+        )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -211,6 +244,7 @@ def test_results_read_from_the_packed_layout_equal_plain_loops(seed: int) -> Non
 def test_feeds_have_the_types_and_ranks_of_the_graph(seed: int) -> None:
     feeds = Batch(mixed_batch(seed), LAYERS).feeds()
     ranks = {"pad_index": 2, "read_pad_index": 2, "pool_index": 2, "max_index": 2, "targets": 2}
+    ranks["sentence_index"] = 2
     for name, feed in feeds.items():
         assert feed.dtype == (np.float32 if name == "pool_weights" else np.int64), name
         assert feed.ndim == (3 if name == "pool_weights" else ranks.get(name, 1)), name
@@ -228,6 +262,18 @@ def test_pool_weights_average_each_text_and_give_padding_nothing() -> None:
     for line, length in zip(weights, (5, 3, 9), strict=True):
         np.testing.assert_allclose(line[:length], 1 / length, rtol=1e-6)
         assert not line[length:].any()
+
+
+def test_what_is_skipped_of_the_beginning_keeps_the_places_of_the_rest() -> None:
+    item = Item(encoding(np.random.default_rng(0), 6), SentenceVector("weightedmean", skip=3))
+    feeds = Batch([item]).feeds()
+    assert feeds["read_index"].tolist() == [3, 4, 5]
+    np.testing.assert_allclose(feeds["pool_weights"][0, 0], np.array([4, 5, 6]) / 15, rtol=1e-6)
+
+
+def test_the_last_token_is_pooled_whatever_is_skipped() -> None:
+    item = Item(encoding(np.random.default_rng(0), 6), SentenceVector("max+cls", skip=60))
+    assert Batch([item]).feeds()["read_index"].tolist() == [5]
 
 
 def test_top_k_of_a_batch_is_the_largest_and_each_item_gets_its_own() -> None:
@@ -248,7 +294,7 @@ def test_a_batch_without_a_kind_of_output_has_empty_feeds_for_it() -> None:
     assert feeds["token_index"].shape == (0,)
     assert feeds["targets"].shape == (0, 2)
     assert feeds["top_k"].tolist() == [0]
-    assert feeds["max_index"].shape == (0, 1)
+    assert feeds["max_index"].shape == feeds["sentence_index"].shape == (0, 1)
     assert feeds["layer_-2_index"].shape == feeds["layer_-3_index"].shape == (0,)
     assert feeds["read_index"].tolist() == [0]  # a row for [CLS] alone
 
