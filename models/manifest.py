@@ -20,6 +20,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from models import heads as declared
 from models.heads import POOLER, Reads, heads_named
+from models.tokenizer_spec import TokenizerSpec, spec_claims
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"
@@ -30,7 +31,7 @@ POOLING_MODES: Final = ("mean", "cls", "max")
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
-SHORTEST_TEXT, SHORTEST_PAIR = 3, 5  # tokens: one of each text, and the special ones
+SHORTEST_TEXT = 3  # tokens: one, and the special ones around it
 LONGEST = 1 << 16  # tokens
 LARGEST_NUMBER = 1 << 53  # beyond it readers of JSON disagree
 # A tokenizer.json with 250,000 entries takes 10 MB; no JSON of a model comes near this.
@@ -118,6 +119,7 @@ class ModelManifest:
     files: Mapping[str, FileRecord]
     regression: bool = False
     """The classifier gives numbers to be read as they are, not the logits of probabilities."""
+    tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     format: int = FORMAT
 
 
@@ -268,8 +270,10 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     yield bool(manifest.labels) or not classifies, "labels must not be empty with such heads"
     both = manifest.multi_label and manifest.regression
     yield not both, "multi_label and regression must not both be true"
+    yield from spec_claims(manifest.tokenizer)
     most = min(sizes.max_position_embeddings, LONGEST)
-    yield SHORTEST_PAIR <= manifest.max_tokens <= most, f"max_tokens must be 5 to {most}"
+    shortest = manifest.tokenizer.pair_specials + 2
+    yield shortest <= manifest.max_tokens <= most, f"max_tokens must be {shortest} to {most}"
     yield (
         SHORTEST_TEXT <= pooling.max_tokens <= manifest.max_tokens,
         f"pooling.max_tokens must be 3 to {manifest.max_tokens}, which is max_tokens",

@@ -24,6 +24,7 @@ from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, Weights
 from models.heads import MLM, SEQUENCE
 from models.manifest import PoolingSpec
+from models.tokenizer_spec import TokenizerSpec
 
 CONFIG = "config.json"
 
@@ -40,7 +41,9 @@ class Checkpoint:
     heads: tuple[str, ...]  # of `models.heads.HEADS`, those whose weights are there
     weights: Weights
     tokenizer_json: str  # complete, with truncation and padding null
+    tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     ignored: Mapping[str, str] = field(default_factory=dict)  # name of a tensor of no use -> reason
+    notes: tuple[str, ...] = ()  # what no file said and was decided, each with its reason
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,15 @@ class Place:
 
 
 def read_checkpoint(
-    source: str | Path, *, revision: str | None = None, allow_pickle: bool = False
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    lowercase: bool | None = None,
 ) -> Checkpoint:
     """Read a folder, a TensorFlow prefix or a hub id; weights stay on disk until asked for.
+
+    `lowercase` says whether texts are lower-cased, where the files of the tokenizer do not.
 
     Raises:
         ExportError: there is none, or not one that can be served as it was trained.
@@ -77,6 +86,12 @@ def read_checkpoint(
     tied = fields.flag("tie_word_embeddings", default=True)
     found = map_names(stored, config, declared=declared, tied=tied)
     config, card = _with_labels(config, found.labels), place.folder / "README.md"
+    tokenizer = read_tokenizer(
+        folder,
+        rows=config.vocab_size,
+        needs_mask=MLM.name in found.heads,
+        lowercase=lowercase,
+    )
     return Checkpoint(
         name=place.source.rpartition("/")[2],
         source=f"{place.source}@{revision}" if revision else place.source,
@@ -85,10 +100,10 @@ def read_checkpoint(
         pooling=read_pooling(place.folder, modules, config),
         heads=found.heads,
         weights=CheckpointWeights(stored, found.names),
-        tokenizer_json=read_tokenizer(
-            folder, rows=config.vocab_size, needs_mask=MLM.name in found.heads
-        ),
+        tokenizer_json=tokenizer.json,
+        tokenizer=tokenizer.spec,
         ignored=found.ignored,
+        notes=tokenizer.notes,
     )
 
 

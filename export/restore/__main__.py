@@ -62,8 +62,9 @@ def restore(model: Path, out: Path) -> ModelManifest:
             folder = Path(scratch) / "checkpoint"
             folder.mkdir()
             write_weights(folder, weights, config)
-            write_tokenizer(folder, tokenizer_json, max_tokens=manifest.max_tokens)
-            write_config(folder, config, manifest.heads, tied=stored.tied)
+            spec = manifest.tokenizer
+            write_tokenizer(folder, tokenizer_json, spec, max_tokens=manifest.max_tokens)
+            write_config(folder, config, manifest.heads, tied=stored.tied, pad=spec.pad)
             write_pooling(folder, manifest.pooling, config.hidden_size)
             (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")
             folder.rename(out)

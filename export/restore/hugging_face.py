@@ -23,7 +23,7 @@ from export.read.tensors import SINGLE
 from export.read.weight_names import checkpoint_key, module_key
 from export.read.weights import DECODER_BIAS, UNTIED_DECODER
 from models.manifest import POOLING_MODES, TOKENIZER_FILE, PoolingSpec
-from models.tokenizer_file import SPECIAL
+from models.tokenizer_spec import TokenizerSpec
 
 _MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
 
@@ -45,16 +45,16 @@ def write_weights(
 
 
 def write_config(
-    folder: Path, config: EncoderConfig, heads: tuple[str, ...], *, tied: bool
+    folder: Path, config: EncoderConfig, heads: tuple[str, ...], *, tied: bool, pad: str
 ) -> None:
     """config.json, without what a model folder does not know: dropout is the format's default."""
     architecture = architecture_of(config)
-    pad = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).token_to_id("[PAD]")
+    pad_id = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).token_to_id(pad)
     document = {
         "architectures": [class_of(architecture, heads)],
         "model_type": config.model_type,
         **architecture.config_fields(config),
-        "pad_token_id": pad,
+        "pad_token_id": pad_id,
         "tie_word_embeddings": tied,
     }
     if config.labels:
@@ -66,18 +66,25 @@ def write_config(
     _write(folder / "config.json", document)
 
 
-def write_tokenizer(folder: Path, tokenizer_json: str, *, max_tokens: int) -> None:
+def write_tokenizer(
+    folder: Path, tokenizer_json: str, spec: TokenizerSpec, *, max_tokens: int
+) -> None:
     """The tokenizer as it is, and a configuration that leaves it so."""
     (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
     known = Tokenizer.from_str(tokenizer_json)
-    special = [token for token in SPECIAL if known.token_to_id(token) is not None]
+    names = ["input_ids", *(["token_type_ids"] if spec.segments else []), "attention_mask"]
+    spelled = {name: getattr(spec, name) for name in ("pad", "unk", "cls", "sep", "mask")}
     # BertTokenizer would set the normaliser anew, from options; this class takes the file's.
     document: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        **{f"{token[1:-1].lower()}_token": token for token in special},
+        "model_input_names": names,
+        "clean_up_tokenization_spaces": spec.clean_up,
+        **{f"{n}_token": t for n, t in spelled.items() if known.token_to_id(t) is not None},
     }
+    first = json.loads(tokenizer_json)["pre_tokenizer"].get("add_prefix_space")
+    if first is not None:
+        document["add_prefix_space"] = first  # older versions of transformers set it anew too
     _write(folder / "tokenizer_config.json", document)
 
 

@@ -72,6 +72,8 @@ def _fill(
     config = checkpoint.config
     layers = EXTRA_LAYERS if config.num_hidden_layers > 1 else ()
     spec = GraphSpec(config, checkpoint.heads, layers)
+    for note in checkpoint.notes:
+        progress(note)
     progress(f"building the {precision} graph")
     weights = checkpoint.weights
     if precision == "int8":
@@ -141,6 +143,7 @@ def _manifest(
         labels=spec.config.labels,
         multi_label=spec.config.multi_label,
         regression=spec.config.regression,
+        tokenizer=checkpoint.tokenizer,
         max_tokens=architecture_of(spec.config).max_tokens(spec.config),
         precision=precision,
         opset=OPSET,
