@@ -13,8 +13,8 @@ MAX_SPELLING = 64  # characters of a special token
 class TokenizerSpec:
     """Spellings of the special tokens, and what stands around texts.
 
-    >>> TokenizerSpec().text_specials, TokenizerSpec(pair_separators=2).pair_specials
-    (2, 4)
+    >>> TokenizerSpec().pair_specials, TokenizerSpec(pair_separators=2).pair_specials
+    (3, 4)
     """
 
     cls: str = "[CLS]"
@@ -36,11 +36,6 @@ class TokenizerSpec:
     def names(self) -> tuple[str, str, str, str, str]:
         """Every special token once, in BERT's order: pad, unk, cls, sep, mask."""
         return self.pad, self.unk, self.cls, self.sep, self.mask
-
-    @property
-    def text_specials(self) -> int:
-        """Special tokens around one text."""
-        return 2
 
     @property
     def pair_specials(self) -> int:

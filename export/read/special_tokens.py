@@ -46,6 +46,11 @@ class Declared:
     complete: bool
     """Whether `numbered` claims to be all that there are (`added_tokens_decoder`)."""
 
+    @property
+    def names_mask(self) -> bool:
+        """Whether the token for masks is declared, with its flags."""
+        return "mask_token" in self.named
+
     def every(self) -> tuple[Component, ...]:
         """All of them."""
         return (*self.numbered, *self.named.values(), *self.extra)

@@ -81,7 +81,12 @@ def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> 
         parts, notes = build(known, spec, model, saved, config, lowercase)
         if saved:
             parts = dataclasses.replace(parts, added=_added(saved, declared))
-    spec = _with_options(spec, config)
+    if needs_mask and parts.kind == BPE and saved is None and not declared.names_mask:
+        raise ExportError(
+            f"No file says whether {spec.mask} takes the blank before it, and versions of "
+            f"transformers differ: load the tokenizer and save it, which writes {TOKENIZER_FILE}."
+        )
+    spec = _with_options(spec, config, parts.kind)
     parts = _without_blank(with_declared(parts, declared, spec, None if needs_mask else rows), rows)
     parts = _lowered_first(parts, folder)
     text = tokenizer_json(parts, spec, rows=rows, needs_mask=needs_mask)
@@ -157,12 +162,12 @@ def _added(saved: Parts, declared: Declared) -> tuple[Component, ...]:
     return saved.added
 
 
-def _with_options(spec: TokenizerSpec, config: Fields) -> TokenizerSpec:
-    """The spec as tokenizer_config.json changes it."""
+def _with_options(spec: TokenizerSpec, config: Fields, kind: str) -> TokenizerSpec:
+    """The spec as tokenizer_config.json changes it; BPE's texts are never cleaned up."""
     if names := config.texts("model_input_names"):
         spec = dataclasses.replace(spec, segments=spec.segments and "token_type_ids" in names)
     cleans = config.flag("clean_up_tokenization_spaces", default=False)
-    return dataclasses.replace(spec, clean_up=cleans)
+    return dataclasses.replace(spec, clean_up=cleans and kind != BPE)
 
 
 def _without_blank(parts: Parts, rows: int) -> Parts:

@@ -40,6 +40,8 @@ class TokenizerClass:
     """Of the model that it puts together; None where it takes tokenizer.json as it is."""
     spec: TokenizerSpec
     """Its usual special tokens."""
+    unk_id: int | None = None
+    """Of the unknown piece, where the class has it fixed."""
 
 
 _CLASSES: Final = {
@@ -50,7 +52,7 @@ _CLASSES: Final = {
         TokenizerClass("DistilBertTokenizer", WORD_PIECE, TokenizerSpec(segments=False)),
         TokenizerClass("MPNetTokenizer", WORD_PIECE, _MPNET),
         TokenizerClass("RobertaTokenizer", BPE, _ROBERTA),
-        TokenizerClass("XLMRobertaTokenizer", UNIGRAM, _ROBERTA),
+        TokenizerClass("XLMRobertaTokenizer", UNIGRAM, _ROBERTA, unk_id=3),
         TokenizerClass("CamembertTokenizer", UNIGRAM, _ROBERTA),
         TokenizerClass("PreTrainedTokenizerFast", None, _BERT),
         TokenizerClass("TokenizersBackend", None, _BERT),

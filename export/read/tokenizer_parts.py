@@ -6,8 +6,6 @@ to the same, so does Cloze; where they do not, the file is refused and its part 
 them would find other tokens than the model learnt.
 """
 
-from collections.abc import Callable, Mapping
-
 from export.errors import ExportError
 from export.read.documents import Fields
 from export.read.special_tokens import CONFIG
@@ -23,7 +21,7 @@ from models.tokenizer_components import (
     words_and_metaspace,
 )
 from models.tokenizer_json import Frame, Parts
-from models.tokenizer_models import BPE, UNIGRAM, WORD_CHARS, WORD_PIECE, ids_of, unk_of
+from models.tokenizer_models import UNIGRAM, WORD_CHARS, WORD_PIECE, ids_of, unk_of
 from models.tokenizer_spec import TokenizerSpec
 
 LOWERCASE, NO_LOWERCASE = "--lowercase", "--no-lowercase"
@@ -64,12 +62,13 @@ def build(
     """
     if saved and saved.frame:
         _require_frame(saved.frame, spec, known)
-    own = (model, saved, config, spec)
     if known.kind == WORD_PIECE:
-        return _word_piece(*own, lowercase)
-    _require_no_choice(lowercase)
-    builders: Mapping[str | None, Callable[..., Parts]] = {UNIGRAM: _unigram, BPE: _byte_pairs}
-    return builders[known.kind](*own), ()
+        return _word_piece(model, saved, config, spec, lowercase)
+    if lowercase is not None:
+        raise _unused(lowercase, "its own normalizer decides")
+    if known.kind == UNIGRAM and saved:
+        return _unigram(known, saved, config, spec), ()
+    return _byte_pairs(model, saved, config, spec), ()
 
 
 def take(saved: Parts, config: Fields, lowercase: bool | None) -> Built:
@@ -182,9 +181,12 @@ def _option(config: Fields, option: str, usual: bool | None) -> bool | None:
 # --- SentencePiece ----------------------------------------------------------------------------
 
 
-def _unigram(model: Component, saved: Parts, config: Fields, spec: TokenizerSpec) -> Parts:
+def _unigram(known: TokenizerClass, saved: Parts, config: Fields, spec: TokenizerSpec) -> Parts:
+    model = saved.model
     if unk_of(model) != spec.unk:
         raise _disputed(f"the unknown piece {unk_of(model)}", spec.unk)
+    if known.unk_id not in {None, model["unk_id"]}:
+        raise _disputed(f"unk_id {model['unk_id']}", known.unk_id)
     if not config.flag("add_prefix_space", default=True):
         raise _contradicted("add_prefix_space", False, True)
     normalizers = kinds_of(saved.normalizer)
@@ -275,11 +277,6 @@ def _contradicted(option: str, said: object, found: object) -> ExportError:
         f"{CONFIG} sets {option} to {said} and {TOKENIZER_FILE} to {found}; versions of "
         "transformers differ in which of them counts."
     )
-
-
-def _require_no_choice(lowercase: bool | None) -> None:
-    if lowercase is not None:
-        raise _unused(lowercase, "its own normalizer decides")
 
 
 def _unused(lowercase: bool | None, reason: str) -> ExportError:

@@ -112,7 +112,13 @@ def _measure(
     if precision == "fp32":
         return found, {}
     progress(f"measuring what {precision} changed")
-    lost = measure_quantization_error(session, checkpoint.weights, spec, checkpoint.tokenizer_json)
+    lost = measure_quantization_error(
+        session,
+        checkpoint.weights,
+        spec,
+        checkpoint.tokenizer_json,
+        checkpoint.tokenizer.mask,
+    )
     if precision not in parity.TOLERANCES:
         lost |= {f"{name}_max_abs": difference for name, difference in found.items()}
         found = {}
