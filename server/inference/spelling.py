@@ -15,6 +15,8 @@ from tokenizers.models import WordPiece
 
 from models.tokenizer_spec import TokenizerSpec
 
+Ids = Sequence[int]
+
 _MARK = "##"
 _REPLACED_BYTES = 3  # of what stands for a byte that is no text
 _CONTRACTIONS = (
@@ -32,12 +34,7 @@ class Spelling(Protocol):
         """The text of token ids."""
 
     def decode_each(
-        self,
-        before: Sequence[int],
-        candidates: Sequence[Sequence[int]],
-        after: Sequence[int],
-        *,
-        skip_special: bool,
+        self, before: Ids, candidates: Sequence[Ids], after: Ids, *, skip_special: bool
     ) -> list[str]:
         """`decode` of before + candidate + after for each candidate."""
 
@@ -63,12 +60,7 @@ class _Decoder:
         return cleaned(text) if self._cleans else text
 
     def decode_each(
-        self,
-        before: Sequence[int],
-        candidates: Sequence[Sequence[int]],
-        after: Sequence[int],
-        *,
-        skip_special: bool,
+        self, before: Ids, candidates: Sequence[Ids], after: Ids, *, skip_special: bool
     ) -> list[str]:
         return [
             self.decode([*before, *candidate, *after], skip_special=skip_special)
@@ -100,12 +92,7 @@ class _WordPieces:
         return self._finished(self._decode(ids, skip_special=skip_special))
 
     def decode_each(
-        self,
-        before: Sequence[int],
-        candidates: Sequence[Sequence[int]],
-        after: Sequence[int],
-        *,
-        skip_special: bool,
+        self, before: Ids, candidates: Sequence[Ids], after: Ids, *, skip_special: bool
     ) -> list[str]:
         """Both sides are read once."""
         head = self._decode(before, skip_special=skip_special)

@@ -27,7 +27,7 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from models.tokenizer_spec import TokenizerSpec
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
 from server.inference.runtime.packing import Encoding
-from server.inference.spelling import spelling_of
+from server.inference.spelling import Ids, spelling_of
 
 # One thread per call: the cores belong to the inference workers.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -270,12 +270,7 @@ class Tokenizer:
         return self._spelling.decode(ids, skip_special=skip_special)
 
     def decode_each(
-        self,
-        before: Sequence[int],
-        candidates: Sequence[Sequence[int]],
-        after: Sequence[int],
-        *,
-        skip_special: bool,
+        self, before: Ids, candidates: Sequence[Ids], after: Ids, *, skip_special: bool
     ) -> list[str]:
         """`decode` of before + candidate + after for each candidate."""
         return self._spelling.decode_each(before, candidates, after, skip_special=skip_special)

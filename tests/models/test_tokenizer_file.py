@@ -151,3 +151,24 @@ def test_a_huge_file_is_not_read(folder: Path, default_model: Path) -> None:
 def test_a_vocabulary_of_millions_is_refused_in_time(folder: Path, default_model: Path) -> None:
     edit(folder, "model/vocab", {f"w{n}": n for n in range(2_000_000)})
     assert "has ids up to 1999999" in refused(folder, default_model)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mask": "<mask>"}, "lacks <mask>"),
+        ({"pad": "<pad>"}, "lacks <pad>"),
+        ({"unk": "<unk>"}, "unknown token is [UNK]; it must be <unk>"),
+        ({"cls": "the"}, "puts [CLS] and [SEP] around a text"),
+        ({"pair_separators": 2}, "it must be [CLS], [SEP], 2 and 1"),
+        ({"segments": False}, "post_processor is not what the exporter writes"),
+    ],
+)
+def test_a_manifest_that_spells_tokens_otherwise_is_refused(
+    default_model: Path, changes: dict[str, Any], said: str
+) -> None:
+    manifest = load_manifest(default_model)
+    spec = dataclasses.replace(manifest.tokenizer, **changes)
+    with pytest.raises(ManifestError) as error:
+        require_tokenizer(default_model, dataclasses.replace(manifest, tokenizer=spec))
+    assert said in str(error.value)
