@@ -80,7 +80,10 @@ def _export(options: argparse.Namespace) -> ModelManifest:
     _check_destination(options.out, force=options.force)
     notes = read_text(options.notes, may_be_empty=True) if options.notes else ""
     checkpoint = read_checkpoint(
-        options.checkpoint, revision=options.revision, allow_pickle=options.allow_pickle
+        options.checkpoint,
+        revision=options.revision,
+        allow_pickle=options.allow_pickle,
+        lowercase=options.lowercase,
     )
     checkpoint = dataclasses.replace(
         checkpoint,
@@ -138,6 +141,12 @@ def _parser() -> argparse.ArgumentParser:
         "--allow-pickle",
         action="store_true",
         help="read pytorch_model.bin where there are no safetensors (needs torch)",
+    )
+    add(
+        "--lowercase",
+        action=argparse.BooleanOptionalAction,
+        help="whether texts are lower-cased, where no file of the tokenizer says so; default: "
+        "lower-cased unless the vocabulary has capitals",
     )
     add("--force", action="store_true", help="replace OUT if it is a model folder already")
     return parser

@@ -21,6 +21,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from models import heads as declared
 from models.heads import POOLER, SEQUENCE, Reads, heads_named
 from models.pooling import PoolingSpec
+from models.tokenizer_spec import TokenizerSpec, spec_claims
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"
@@ -33,7 +34,7 @@ SIDES: Final = ("left", "right")
 FUNCTIONS: Final = ("softmax", "sigmoid", "none")  # logits -> scores
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
-SHORTEST_TEXT, SHORTEST_PAIR = 3, 5  # tokens: one of each text, and the special ones
+SHORTEST_TEXT = 3  # tokens: one, and the special ones around it
 LONGEST = 1 << 16  # tokens
 LARGEST_NUMBER = 1 << 53  # beyond it readers of JSON disagree
 # A tokenizer.json with 250,000 entries takes 10 MB; no JSON of a model comes near this.
@@ -130,6 +131,7 @@ class ModelManifest:
     its labels."""
     truncation_side: str = "right"
     """The end that is cut off a text that is too long and may be cut."""
+    tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     format: int = FORMAT
 
 
@@ -295,8 +297,10 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     yield bool(manifest.labels) or not classifies, "labels must not be empty with such heads"
     both = manifest.multi_label and manifest.regression
     yield not both, "multi_label and regression must not both be true"
+    yield from spec_claims(manifest.tokenizer)
     most = min(sizes.max_position_embeddings, LONGEST)
-    yield SHORTEST_PAIR <= manifest.max_tokens <= most, f"max_tokens must be 5 to {most}"
+    shortest = manifest.tokenizer.pair_specials + 2
+    yield shortest <= manifest.max_tokens <= most, f"max_tokens must be {shortest} to {most}"
     yield (
         SHORTEST_TEXT <= pooling.max_tokens <= manifest.max_tokens,
         f"pooling.max_tokens must be 3 to {manifest.max_tokens}, which is max_tokens",

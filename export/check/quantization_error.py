@@ -34,10 +34,14 @@ _Best = tuple[NDArray[np.int64], Float32]
 
 
 def measure_quantization_error(
-    session: ort.InferenceSession, weights: Weights, spec: GraphSpec, tokenizer_json: str
+    session: ort.InferenceSession,
+    weights: Weights,
+    spec: GraphSpec,
+    tokenizer_json: str,
+    mask: str = "[MASK]",
 ) -> dict[str, float]:
-    """Agreement in [0, 1], cosines, and absolute differences, by name."""
-    texts, masks = _texts(tokenizer_json, spec)
+    """Agreement in [0, 1], cosines, and absolute differences, by name; `mask` is its spelling."""
+    texts, masks = _texts(tokenizer_json, mask, spec)
     encoded = reference.encode(weights, spec.config, texts)
     best = _best_words(encoded, masks, weights, spec) if MLM.name in spec.heads else []
     found = []
@@ -68,10 +72,12 @@ def _best_words(
     return best
 
 
-def _texts(tokenizer_json: str, spec: GraphSpec) -> tuple[list[Text], list[list[int]]]:
+def _texts(
+    tokenizer_json: str, spelled: str, spec: GraphSpec
+) -> tuple[list[Text], list[list[int]]]:
     """The sentences as texts, with masks where the vocabulary has one, and the masks' rows."""
     tokenizer = Tokenizer.from_str(tokenizer_json)
-    mask = tokenizer.token_to_id("[MASK]")
+    mask = tokenizer.token_to_id(spelled)
     longest = min(LONGEST, architecture_of(spec.config).max_tokens(spec.config))
     texts, masks = [], []
     lines = SENTENCES.read_text(encoding="utf-8").splitlines()

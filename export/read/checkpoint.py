@@ -43,6 +43,7 @@ from export.read.weights import CheckpointWeights, JoinedWeights, Weights
 from export.read.wrapped import unwrapped
 from models.heads import MLM, SEQUENCE
 from models.pooling import PoolingSpec
+from models.tokenizer_spec import TokenizerSpec
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,22 @@ class Checkpoint:
     max_tokens: int  # of a text or pair; `pooling` has its own
     truncation_side: str = "right"  # the end that is cut off what is too long
     activation: str | None = None  # of the classifier's logits, where a file says it
+    tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     # Name of a tensor or setting of no use -> reason.
     ignored: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what no file said and was decided, each with its reason
 
 
 def read_checkpoint(
-    source: str | Path, *, revision: str | None = None, allow_pickle: bool = False
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    lowercase: bool | None = None,
 ) -> Checkpoint:
     """Read a folder, a TensorFlow prefix or a hub id; weights stay on disk until asked for.
+
+    `lowercase` says whether texts are lower-cased, where the files of the tokenizer do not.
 
     Raises:
         ExportError: there is none, or not one that can be served as it was trained.
@@ -103,6 +112,12 @@ def read_checkpoint(
             module.folder, allow_pickle=allow_pickle, what=f"The {module.kind} in {module.path}"
         ),
     )
+    tokenizer = read_tokenizer(
+        folder,
+        rows=config.vocab_size,
+        needs_mask=MLM.name in found.heads,
+        lowercase=lowercase,
+    )
     return Checkpoint(
         name=place.source.rpartition("/")[2],
         source=f"{place.source}@{revision}" if revision else place.source,
@@ -111,13 +126,13 @@ def read_checkpoint(
         pooling=pooled.spec,
         heads=found.heads,
         weights=JoinedWeights((CheckpointWeights(stored, found.names), pooled.weights)),
-        tokenizer_json=read_tokenizer(
-            folder, rows=config.vocab_size, needs_mask=MLM.name in found.heads
-        ),
+        tokenizer_json=tokenizer.json,
+        tokenizer=tokenizer.spec,
         max_tokens=most,
         truncation_side=texts.truncation_side,
         activation=activation,
         ignored={**found.ignored, **unused_settings(fields)},
+        notes=tokenizer.notes,
     )
 
 

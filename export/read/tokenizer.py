@@ -1,100 +1,190 @@
 """The tokenizer files of a checkpoint in, one complete and harmless tokenizer.json out.
 
-The file is never passed on as it came: its parts are checked (`models.tokenizer_json`) and a new
-one is put together from them (`models.tokenizer_file`), without truncation or padding. Knows
-nothing of weights but the number of rows that they have for word pieces.
+THE FLOW: class and options -> vocabulary or tokenizer.json -> what the class makes of it -> added
+tokens -> the file. None is passed on as it came: its parts are checked (`models.tokenizer_json`)
+and a new one put together from them (`models.tokenizer_file`), without truncation or padding.
+Knows nothing of weights but the number of rows that they have for word pieces.
 """
 
 import dataclasses
-import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import ExportError
-from export.read.documents import Fields, read_text
+from export.read.documents import Fields
+from export.read.special_tokens import CONFIG, Declared, read_declared, with_declared
+from export.read.tokenizer_class import read_class
+from export.read.tokenizer_parts import build, take
+from export.read.vocabulary import (
+    BPE_VOCABULARY,
+    MERGES,
+    VOCABULARY,
+    read_byte_pairs,
+    read_vocabulary,
+)
 from models.manifest import TOKENIZER_FILE, ManifestError
+from models.tokenizer_components import Component
 from models.tokenizer_file import tokenizer_json
-from models.tokenizer_json import Parts, bert_normalizer, parse_tokenizer
+from models.tokenizer_json import Parts, parse_tokenizer
+from models.tokenizer_models import BPE, UNIGRAM, WORD_PIECE, bpe, ids_of, unk_of, word_piece
+from models.tokenizer_spec import TokenizerSpec
 
-VOCABULARY = "vocab.txt"
-# Options of tokenizer_config.json -> fields of the normalizer. Where both files speak,
-# transformers follows tokenizer_config.json, and so do we.
-_OPTIONS = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-}
+_SENTENCEPIECE = "*.model"
 
 
-def read_tokenizer(folder: Path, *, rows: int, needs_mask: bool) -> str:
-    """The tokenizer of a checkpoint as the JSON of the tokenizers library.
+@dataclass(frozen=True)
+class ReadTokenizer:
+    """A checkpoint's tokenizer in Cloze's own terms."""
 
-    `rows` is the number of word embeddings.
+    json: str
+    """As the tokenizers library reads it, with truncation and padding null."""
+    spec: TokenizerSpec
+    notes: tuple[str, ...] = ()
+    """What no file said and was decided, each with its reason."""
+
+
+def read_tokenizer(
+    folder: Path, *, rows: int, needs_mask: bool, lowercase: bool | None = None
+) -> ReadTokenizer:
+    """The tokenizer of a checkpoint.
+
+    Args:
+        folder: where its files are.
+        rows: word embeddings that the weights have.
+        needs_mask: whether there is a head that fills masks.
+        lowercase: whether word pieces are lower-cased, where no file says so; None to decide by
+            the vocabulary.
 
     Raises:
-        ExportError: there is none, it is not BERT's, or it does not fit the vocabulary.
+        ExportError: there is none, it is not one that Cloze reads exactly as transformers does, or
+            it does not fit the vocabulary.
     """
     try:
-        parts = _with_options(_read_parts(folder), folder)
-        return tokenizer_json(parts, rows=rows, needs_mask=needs_mask)
+        return _read(folder, rows, needs_mask, lowercase)
     except ManifestError as error:
         raise ExportError(str(error)) from None
 
 
-def _read_parts(folder: Path) -> Parts:
+def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> ReadTokenizer:
+    config = Fields.of(folder / CONFIG, optional=True)
+    known = read_class(folder, config)
+    declared = read_declared(folder, config)
+    spec = declared.spec(known.spec)
+    saved = _saved(folder)
+    if known.kind is None:
+        if saved is None:
+            raise ExportError(f"The checkpoint has no {TOKENIZER_FILE}, which {known.name} takes.")
+        spec = declared.spec(_spec_of(saved))
+        parts, notes = take(saved, config, lowercase)
+    else:
+        model = _model(folder, known.kind, saved, spec)
+        parts, notes = build(known, spec, model, saved, config, lowercase)
+        if saved:
+            parts = dataclasses.replace(parts, added=_added(saved, declared))
+    if needs_mask and parts.kind == BPE and saved is None and not declared.names_mask:
+        raise ExportError(
+            f"No file says whether {spec.mask} takes the blank before it, and versions of "
+            f"transformers differ: load the tokenizer and save it, which writes {TOKENIZER_FILE}."
+        )
+    spec = _with_options(spec, config, parts.kind)
+    parts = _without_blank(with_declared(parts, declared, spec, None if needs_mask else rows), rows)
+    parts = _lowered_first(parts, folder)
+    text = tokenizer_json(parts, spec, rows=rows, needs_mask=needs_mask)
+    return ReadTokenizer(text, spec, notes)
+
+
+def _saved(folder: Path) -> Parts | None:
+    """The tokenizer.json of a checkpoint; None where it has none."""
+    if not (folder / TOKENIZER_FILE).is_file():
+        return None
+    parts = parse_tokenizer(Fields.of(folder / TOKENIZER_FILE))
     vocabulary = folder / VOCABULARY
-    listed = read_vocabulary(vocabulary) if vocabulary.is_file() else None
-    if (folder / TOKENIZER_FILE).is_file():
-        parts = parse_tokenizer(Fields.of(folder / TOKENIZER_FILE))
-        if listed is not None and listed != parts.vocabulary:
-            odd = set(listed.items()) ^ set(parts.vocabulary.items())
+    if parts.kind == WORD_PIECE and vocabulary.is_file():
+        listed, own = _items(read_vocabulary(vocabulary)), _items(ids_of(parts.model))
+        if odd := listed ^ own:
             raise ExportError(
                 f"{TOKENIZER_FILE} and {VOCABULARY} disagree, first about id "
                 f"{min(index for _, index in odd)}; remove the wrong one."
             )
-        return parts
-    if listed is None:
-        raise ExportError(f"The checkpoint has neither {TOKENIZER_FILE} nor {VOCABULARY}.")
-    if set(Fields.of(folder / "added_tokens.json", optional=True).values) - set(listed):
+    return parts
+
+
+def _items(vocabulary: dict[str, int]) -> set[tuple[str, int]]:
+    """Pieces with their ids, but for those of white space, which no text is read as."""
+    return {item for item in vocabulary.items() if item[0].strip()}
+
+
+def _model(folder: Path, kind: str, saved: Parts | None, spec: TokenizerSpec) -> Component:
+    """The vocabulary of a class that puts models of a kind together."""
+    if saved:
+        if saved.kind != kind:
+            raise ExportError(f"{TOKENIZER_FILE} holds a {saved.kind} model; its class a {kind}.")
+        return saved.model
+    if kind == WORD_PIECE and (folder / VOCABULARY).is_file():
+        return word_piece(read_vocabulary(folder / VOCABULARY), spec.unk)
+    if kind == BPE and (folder / BPE_VOCABULARY).is_file() and (folder / MERGES).is_file():
+        return bpe(*read_byte_pairs(folder))
+    files = {WORD_PIECE: VOCABULARY, BPE: f"{BPE_VOCABULARY} with {MERGES}"}
+    if kind == UNIGRAM or any(folder.glob(_SENTENCEPIECE)):
+        found = " ".join(sorted(path.name for path in folder.glob(_SENTENCEPIECE)))
         raise ExportError(
-            f"added_tokens.json adds to {VOCABULARY}; save a {TOKENIZER_FILE} instead."
+            f"The checkpoint has no {TOKENIZER_FILE}{found and f', only {found}'}: load it with "
+            "transformers' AutoTokenizer and save it, which writes one."
         )
-    return Parts(listed, bert_normalizer(lowercase=not looks_cased(listed)))
+    raise ExportError(f"The checkpoint has neither {TOKENIZER_FILE} nor {files[kind]}.")
 
 
-def read_vocabulary(path: Path) -> dict[str, int]:
-    """Word piece -> id. A piece on two lines keeps the later id, as everywhere else.
-
-    Raises:
-        ExportError: the file cannot be read.
-    """
-    # Not splitlines(): vocabularies of many languages hold U+2028 and its like as pieces.
-    lines = read_text(path).removesuffix("\n").split("\n")
-    return {piece: index for index, piece in enumerate(lines)}
-
-
-def looks_cased(vocabulary: dict[str, int]) -> bool:
-    """Whether the pieces keep capital letters; [CLS] and its like do not count.
-
-    >>> looks_cased({"[CLS]": 0, "paris": 1})
-    False
-    >>> looks_cased({"[CLS]": 0, "Paris": 1})
-    True
-    """
-    return any(re.search("[A-Z]", piece) for piece in vocabulary if not re.match(r"\[.+\]$", piece))
+def _spec_of(saved: Parts) -> TokenizerSpec:
+    """What tokenizer.json itself says, and of pad and mask the spelling that its own family has."""
+    usual = TokenizerSpec() if "[MASK]" in saved.ids else TokenizerSpec(pad="<pad>", mask="<mask>")
+    if saved.frame is None:
+        return usual
+    unk = unk_of(saved.model) or ("[UNK]" if "[UNK]" in saved.ids else "<unk>")
+    return dataclasses.replace(
+        usual,
+        cls=saved.frame.cls,
+        sep=saved.frame.sep,
+        unk=unk,
+        pair_separators=saved.frame.pair_separators,
+        segments=saved.frame.segments,
+    )
 
 
-def _with_options(parts: Parts, folder: Path) -> Parts:
-    """The parts as tokenizer_config.json and sentence_bert_config.json would have them."""
-    normalizer = dict(parts.normalizer)
-    options = Fields.of(folder / "tokenizer_config.json", optional=True)
-    if normalizer["type"] == "BertNormalizer":
-        for option, field in _OPTIONS.items():
-            # strip_accents may be null, which means: where lower-casing.
-            if option == "strip_accents" and options.values.get(option, True) is None:
-                normalizer[field] = None
-            elif option in options.values:
-                normalizer[field] = options.flag(option, default=True)
+def _added(saved: Parts, declared: Declared) -> tuple[Component, ...]:
+    """The added tokens of tokenizer.json, which must be among those that claim to be all."""
+    if declared.complete:
+        known = {token["content"] for token in declared.every()}
+        if lost := [one["content"] for one in saved.added if one["content"] not in known]:
+            raise ExportError(
+                f"{TOKENIZER_FILE} adds the token {lost[0]}, which added_tokens_decoder in "
+                f"{CONFIG} lacks; versions of transformers differ in which of them counts."
+            )
+    return saved.added
+
+
+def _with_options(spec: TokenizerSpec, config: Fields, kind: str) -> TokenizerSpec:
+    """The spec as tokenizer_config.json changes it; BPE's texts are never cleaned up."""
+    if names := config.texts("model_input_names"):
+        spec = dataclasses.replace(spec, segments=spec.segments and "token_type_ids" in names)
+    cleans = config.flag("clean_up_tokenization_spaces", default=False)
+    return dataclasses.replace(spec, clean_up=cleans and kind != BPE)
+
+
+def _without_blank(parts: Parts, rows: int) -> Parts:
+    """The parts without an empty piece beyond the weights, of the last lines of a vocab.txt."""
+    vocabulary = parts.model["vocab"]
+    if parts.kind != WORD_PIECE or vocabulary.get("", 0) < rows:
+        return parts
+    kept = {piece: index for piece, index in vocabulary.items() if piece}
+    return dataclasses.replace(parts, model=parts.model | {"vocab": kept})
+
+
+def _lowered_first(parts: Parts, folder: Path) -> Parts:
+    """The parts as sentence_bert_config.json would have them."""
     sentences = Fields.of(folder / "sentence_bert_config.json", optional=True)
-    if sentences.flag("do_lower_case", default=False) and not normalizer.get("lowercase"):
-        normalizer = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, normalizer]}
-    return dataclasses.replace(parts, normalizer=normalizer)
+    normalizer = parts.normalizer or {}
+    if not sentences.flag("do_lower_case", default=False) or normalizer.get("lowercase"):
+        return parts
+    inner = normalizer.get("normalizers", [normalizer] if normalizer else [])
+    chain = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *inner]}
+    return dataclasses.replace(parts, normalizer=chain)

@@ -64,15 +64,22 @@ def restore(model: Path, out: Path) -> ModelManifest:
             folder = Path(scratch) / "checkpoint"
             folder.mkdir()
             write_weights(folder, {name: weights[name] for name in of_encoder}, config)
+            spec = manifest.tokenizer
             write_tokenizer(
                 folder,
                 tokenizer_json,
+                spec,
                 max_tokens=manifest.max_tokens,
                 truncation_side=manifest.truncation_side,
                 segments=config.segments,
             )
             write_config(
-                folder, config, manifest.heads, tied=stored.tied, activation=manifest.activation
+                folder,
+                config,
+                manifest.heads,
+                tied=stored.tied,
+                pad=spec.pad,
+                activation=manifest.activation,
             )
             write_pooling(folder, manifest.pooling, weights, config.hidden_size)
             (folder / CARD_FILE).write_text(_with_origin(card, manifest), encoding="utf-8")

@@ -27,7 +27,7 @@ from export.read.torch_classes import torch_path
 from export.read.weight_names import checkpoint_key, module_key
 from export.read.weights import DECODER_BIAS, UNTIED_DECODER
 from models.manifest import TOKENIZER_FILE
-from models.tokenizer_file import SPECIAL
+from models.tokenizer_spec import TokenizerSpec
 
 
 def write_weights(
@@ -47,6 +47,7 @@ def write_config(
     heads: tuple[str, ...],
     *,
     tied: bool,
+    pad: str,
     activation: str | None = None,
 ) -> None:
     """config.json, without what a model folder does not know: dropout is the format's default.
@@ -54,12 +55,12 @@ def write_config(
     `activation` is what makes scores of a classifier's logits, where the model says it.
     """
     architecture = architecture_of(config)
-    pad = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).token_to_id("[PAD]")
+    pad_id = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).token_to_id(pad)
     document = {
         "architectures": [class_of(architecture, heads)],
         "model_type": config.model_type,
-        "pad_token_id": pad,
         **architecture.config_fields(config),
+        "pad_token_id": pad_id,
         "tie_word_embeddings": tied,
     }
     if config.labels:
@@ -76,6 +77,7 @@ def write_config(
 def write_tokenizer(
     folder: Path,
     tokenizer_json: str,
+    spec: TokenizerSpec,
     *,
     max_tokens: int,
     truncation_side: str = "right",
@@ -87,16 +89,20 @@ def write_tokenizer(
     """
     (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
     known = Tokenizer.from_str(tokenizer_json)
-    special = [token for token in SPECIAL if known.token_to_id(token) is not None]
-    types = ["token_type_ids"] if segments else []
+    types = ["token_type_ids"] if segments and spec.segments else []
+    spelled = {name: getattr(spec, name) for name in ("pad", "unk", "cls", "sep", "mask")}
     # BertTokenizer would set the normaliser anew, from options; this class takes the file's.
     document: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
         "truncation_side": truncation_side,
         "model_input_names": ["input_ids", *types, "attention_mask"],
-        **{f"{token[1:-1].lower()}_token": token for token in special},
+        "clean_up_tokenization_spaces": spec.clean_up,
+        **{f"{n}_token": t for n, t in spelled.items() if known.token_to_id(t) is not None},
     }
+    first = json.loads(tokenizer_json)["pre_tokenizer"].get("add_prefix_space")
+    if first is not None:
+        document["add_prefix_space"] = first  # older versions of transformers set it anew too
     write_json(folder / TOKENIZER_CONFIG, document)
 
 

@@ -72,6 +72,8 @@ def _fill(
 ) -> ModelManifest:
     config = checkpoint.config
     spec = graph_spec(checkpoint, EXTRA_LAYERS if config.num_hidden_layers > 1 else ())
+    for note in checkpoint.notes:
+        progress(note)
     progress(f"building the {precision} graph")
     weights = checkpoint.weights
     if precision == "int8":
@@ -118,7 +120,13 @@ def _measure(
     if precision == "fp32":
         return found, {}
     progress(f"measuring what {precision} changed")
-    lost = measure_quantization_error(session, checkpoint.weights, spec, checkpoint.tokenizer_json)
+    lost = measure_quantization_error(
+        session,
+        checkpoint.weights,
+        spec,
+        checkpoint.tokenizer_json,
+        checkpoint.tokenizer.mask,
+    )
     if precision not in parity.TOLERANCES:
         lost |= {f"{name}_max_abs": difference for name, difference in found.items()}
         found = {}
@@ -163,6 +171,7 @@ def _manifest(
         activation=checkpoint.activation,
         truncation_side=checkpoint.truncation_side,
         max_tokens=checkpoint.max_tokens,
+        tokenizer=checkpoint.tokenizer,
         precision=precision,
         opset=OPSET,
         layers=spec.layers,

@@ -112,7 +112,9 @@ class Pipeline:
         self.device = sessions.usual.device
         """Where the sessions run."""
         self.model = ServedModel(
-            self.manifest, Tokenizer(folder / TOKENIZER_FILE), resources.limits
+            self.manifest,
+            Tokenizer(folder / TOKENIZER_FILE, self.manifest.tokenizer),
+            resources.limits,
         )
         self.cost = by_operations(self.manifest.architecture.hidden_size)
         """What batches are chosen by; measured while warming."""

@@ -1,31 +1,37 @@
-"""Texts in, `Encoding`s out, and word pieces back into text.
+"""Texts in, `Encoding`s out, and token ids back into text.
 
 The Rust tokenizer is never changed after loading (changing truncation while another thread encodes
-raises "Already borrowed"): it yields bare word pieces, and [CLS], [SEP], segment ids and truncation
-are put together here. A word's pieces do not depend on its neighbours, so those of recent words are
-kept: looking them up takes a fraction of the time of finding them. Knows nothing of queues or HTTP.
+raises "Already borrowed"): it yields bare pieces, and the special tokens around them, segment ids
+and truncation are put together here, as the manifest says. Where a word's pieces do not depend on
+its neighbours, those of recent words are kept: looking them up takes a fraction of the time of
+finding them. Knows nothing of queues or HTTP.
 """
 
 import functools
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from tokenizers import Encoding as RustEncoding
 from tokenizers import Tokenizer as RustTokenizer
+from tokenizers.models import Unigram
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
+from models.tokenizer_spec import TokenizerSpec
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
 from server.inference.runtime.packing import Encoding
+from server.inference.spelling import Ids, spelling_of
 
 # One thread per call: the cores belong to the inference workers.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-MASK = "[MASK]"
 CHARACTERS_PER_TOKEN = 32  # English has 4 to 5; beyond this a text is refused or cut unread
 SHORT_CHARACTERS = 2000  # about 2 ms; the interpreter's lock may be held for so long
 CACHED_WORDS = 1 << 15  # of running English nine in ten words are among so many; some 8 MB
@@ -39,10 +45,22 @@ _BLANKS = (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 _WHITE_SPACE = re.compile(f"[ {_BLANKS}]+")
-CONTRACTIONS = (
-    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
-    (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
-)  # fmt: skip
+# Other tokenizers see white space. None of them looks beyond a blank after one of these, which are
+# neither blanks themselves nor joined with what follows (Unicode's Prepend).
+_AFTER_WORD: Final = (
+    "(?<=\\S)(?<=[!-~\u00a1-\u05ff\u0606-\u06dc\u06de-\u070e\u0710-\u088f\u0892-\u08e1\u08e3-\u0d4d"
+    "\u0d4f-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff\ue000-\ufefe])"
+)
+_BLANK_AFTER_WORD = re.compile(_AFTER_WORD + " ")
+_ONE_BLANK_AFTER_WORD = re.compile(_AFTER_WORD + " (?! )")
+# First letters of words that do not join a blank before them, by their category, and what never
+# stands alone: at the end of a word, and at its beginning.
+_STARTS = ("L", "N", "P", "Sc", "Sm", "So")
+_JOINS = re.compile(
+    "\\A[\u0e33\u0eb3\uff9e\uff9f]|["
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\U000110bd\U000110cd\U000111c2\U000111c3"
+    "\U0001193f\U00011941\U00011a3a\U00011a84-\U00011a89\U00011d46\U00011f02]"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,7 @@ class Pieces:
     cut: bool = False
     """Whether the text was cut before tokenising because it was far beyond the limit."""
     rest: str = ""
-    """What was cut off, with so much before it that a [MASK] which the cut went through is seen."""
+    """What was cut off, with so much before it that a mask which the cut went through is seen."""
 
 
 @dataclass(frozen=True)
@@ -91,34 +109,39 @@ class Tokenized:
     special: tuple[bool, ...]
     offsets: tuple[tuple[int, int] | None, ...]
     """Start and end in the text (of a pair: in that token's text), in code points."""
+    texts: tuple[int, ...]
+    """Which text of a pair a token is of; 0 for special ones."""
 
 
 class Tokenizer:
-    """The word-piece tokenizer of one model."""
+    """The tokenizer of one model."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, spec: TokenizerSpec | None = None) -> None:
+        """Load a tokenizer.json whose special tokens are spelled as `spec` says, else as BERT's."""
+        self.spec = spec = spec or TokenizerSpec()
         self._rust = RustTokenizer.from_file(str(path))
         self._rust.no_truncation()
         self._rust.no_padding()
         self.special = SpecialTokens(
-            cls=self._required("[CLS]"),
-            sep=self._required("[SEP]"),
-            unk=self._required("[UNK]"),
-            mask=self._rust.token_to_id("[MASK]"),
-            pad=self._rust.token_to_id("[PAD]"),
+            cls=self._required(spec.cls),
+            sep=self._required(spec.sep),
+            unk=self._required(spec.unk),
+            mask=self._rust.token_to_id(spec.mask),
+            pad=self._rust.token_to_id(spec.pad),
         )
         self.vocab_size = self._rust.get_vocab_size()
         """Number of tokens, added ones included."""
-        self._specials = frozenset(
-            token_id
-            for token_id, added in self._rust.get_added_tokens_decoder().items()
-            if added.special
-        )
-        self._spelling = functools.cache(self._spell)
-        self._spelled_bytes = functools.cache(lambda one: len(self._spell(one)[1].encode()))
-        self._around = self._spelled_bytes(self.special.cls) + self._spelled_bytes(self.special.sep)
+        self._spelling = spelling_of(self._rust, spec)
+        self._around = self._spelling.most_bytes([self.special.cls, self.special.sep])
+        self._squeezes = isinstance(self._rust.pre_tokenizer, BertPreTokenizer)
         self._splits_at_spaces = self._words_are_independent()
-        self._cached_word = functools.lru_cache(CACHED_WORDS)(self.word)
+        self._blank = self._blank_between_stretches()
+        self._cached_word = functools.lru_cache(CACHED_WORDS)(self._word_alone)
+
+    @property
+    def marks_words(self) -> bool:
+        """Whether a piece shows by itself that it goes on with a word, as BERT's do."""
+        return self._squeezes
 
     def token_id(self, token: str) -> int | None:
         """The id of an exact vocabulary entry, such as "paris" or "##s"."""
@@ -130,23 +153,29 @@ class Tokenizer:
         """Tokenise without special tokens.
 
         Cost comes before truncation, so a text of more than 32 characters per allowed token, white
-        space squeezed, is refused with `TooLong`, or cut first when `truncate` is set, at the right
-        end or, with `cut="left"`, at the left. Raises `EmptyText` when nothing is left of the text,
-        `InvalidText` for text that is not Unicode.
+        space squeezed where the tokenizer does not see it, is refused with `TooLong`, or cut first
+        when `truncate` is set, at the right end or, with `cut="left"`, at the left.
+
+        Raises:
+            EmptyText: nothing is left of the text.
+            InvalidText: it is not Unicode.
         """
         require_unicode(text, param)
         limit = max_tokens * CHARACTERS_PER_TOKEN
         if len(text) <= limit:
             return Pieces(self._read(text, param))
-        kept = _leading(text, limit) if cut == "right" else _leading(text[::-1], limit)[::-1]
+        kept = (
+            self._leading(text, limit) if cut == "right" else self._leading(text[::-1], limit)[::-1]
+        )
+        read = squeezed(kept) if self._squeezes else kept
         if len(kept) == len(text):
-            return Pieces(self._read(squeezed(text), param))
+            return Pieces(self._read(read, param))
         if not truncate:
             raise too_many_characters(limit, param)
-        seam = len(MASK) - 1
+        seam = len(self.spec.mask) - 1
         over = len(text) - len(kept) + seam
         rest = text[-over:] if cut == "right" else text[:over]
-        return Pieces(self._read(squeezed(kept), param), cut=True, rest=rest)
+        return Pieces(self._read(read, param), cut=True, rest=rest)
 
     def located(
         self,
@@ -165,7 +194,7 @@ class Tokenizer:
         require_unicode(text, param)
         kept = text
         if max_tokens is not None and len(text) > max_tokens * CHARACTERS_PER_TOKEN:
-            kept = _leading(text, max_tokens * CHARACTERS_PER_TOKEN)
+            kept = self._leading(text, max_tokens * CHARACTERS_PER_TOKEN)
             if len(kept) < len(text) and not truncate:
                 raise too_many_characters(max_tokens * CHARACTERS_PER_TOKEN, param)
         found = Located([], [], [], len(kept) < len(text))
@@ -188,18 +217,20 @@ class Tokenizer:
         begin = 0
         while begin < len(text):
             near, far = begin + STRETCH, begin + LONGEST_STRETCH
-            blank = _WHITE_SPACE.search(text, near, far) if self._splits_at_spaces else None
+            blank = self._blank.search(text, near, far) if self._blank else None
             if blank is None and far < len(text):
-                raise TooLong(
-                    f"The text has over {far - near} characters without a blank; split it.",
-                    param=param,
+                without = (
+                    "without a blank; split it"
+                    if self._blank
+                    else "that this tokenizer reads at once; split it"
                 )
+                raise TooLong(f"The text has over {far - near} characters {without}.", param=param)
             end = len(text) if blank is None else blank.start()
             yield begin, end
             begin = end
 
     def given(self, ids: Sequence[int], param: str) -> Pieces:
-        """Token ids that the client made with this vocabulary; [CLS] and [SEP] around them go."""
+        """Token ids that the client made with this vocabulary; those around a text go."""
         inner = list(ids)
         if inner[:1] == [self.special.cls]:
             inner = inner[1:]
@@ -214,14 +245,16 @@ class Tokenizer:
         return tuple(self._rust.encode(text, add_special_tokens=False).ids)
 
     def assemble(self, first: Sequence[int], second: Sequence[int] | None = None) -> Encoding:
-        """[CLS] first [SEP], or [CLS] first [SEP] second [SEP] with segment ids 0 and 1."""
+        """`cls` first `sep`, or with `sep` second `sep` after it, as the manifest frames pairs."""
         cls, sep = self.special.cls, self.special.sep
         if second is None:
             ids = np.array([cls, *first, sep], np.int64)
             return Encoding(ids, np.zeros(len(ids), np.int64))
-        ids = np.array([cls, *first, sep, *second, sep], np.int64)
+        between = [sep] * self.spec.pair_separators
+        ids = np.array([cls, *first, *between, *second, sep], np.int64)
         type_ids = np.zeros(len(ids), np.int64)
-        type_ids[len(first) + 2 :] = 1
+        if self.spec.segments:
+            type_ids[1 + len(first) + len(between) :] = 1
         return Encoding(ids, type_ids)
 
     def whole(self, first: str, second: str | None, *, special: bool, param: str) -> RustEncoding:
@@ -233,66 +266,26 @@ class Tokenizer:
         return self._encode(first, second, special=special)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Text of word pieces, as the tokenizer's own decoder gives it, piece by cached piece.
-
-        A fill-mask answer shows the whole sentence once per candidate, and a lookup per piece is an
-        order of magnitude cheaper than a call into the decoder.
-        """
-        kept = self._visible(ids) if skip_special else ids
-        if len(kept) == 1:
-            return self._spelling(kept[0])[0]
-        return self._spelling(kept[0])[0] + self._following(kept[1:]) if kept else ""
+        """Text of token ids, as transformers gives it."""
+        return self._spelling.decode(ids, skip_special=skip_special)
 
     def decode_each(
-        self,
-        before: Sequence[int],
-        candidates: Sequence[Sequence[int]],
-        after: Sequence[int],
-        *,
-        skip_special: bool,
+        self, before: Ids, candidates: Sequence[Ids], after: Ids, *, skip_special: bool
     ) -> list[str]:
-        """`decode` of before + candidate + after for each candidate; both sides are read once."""
-        head = self.decode(before, skip_special=skip_special)
-        tail = self._following(self._visible(after) if skip_special else after)
-        inside = 1 if head else 0
-        texts = []
-        for candidate in candidates:
-            if self._specials.isdisjoint(candidate):
-                own = self._spelling(candidate[0])[inside]
-                if len(candidate) > 1:
-                    own += self._following(candidate[1:])
-                texts.append(head + own + tail)
-            else:
-                whole = [*before, *candidate, *after]
-                texts.append(self.decode(whole, skip_special=skip_special))
-        return texts
+        """`decode` of before + candidate + after for each candidate."""
+        return self._spelling.decode_each(before, candidates, after, skip_special=skip_special)
 
     def spelled_bytes(self, ids: Sequence[int]) -> int:
         """How many bytes of UTF-8 `decode` makes of them, with special tokens around, at most."""
-        return sum([self._spelled_bytes(token_id) for token_id in ids]) + self._around
+        return self._spelling.most_bytes(ids) + self._around
 
     def join(self, tokens: Sequence[str]) -> str:
         """Tokens as text: "par", "##is", "." gives "paris."."""
         return str(self._rust.decoder.decode(list(tokens)))
 
     def token(self, token_id: int) -> str:
-        """One token as text by itself: "##s" keeps its marks."""
-        return self._spelling(token_id)[0]
-
-    def _visible(self, ids: Sequence[int]) -> list[int]:
-        return [token_id for token_id in ids if token_id not in self._specials]
-
-    def _following(self, ids: Sequence[int]) -> str:
-        """Pieces as they are written behind another."""
-        return "".join([self._spelling(token_id)[1] for token_id in ids])
-
-    def _spell(self, token_id: int) -> tuple[str, str]:
-        """A piece at the beginning of a text, and one that follows another."""
-        token = self._rust.id_to_token(token_id)
-        if token is None:
-            return "", ""  # a row of the table that the vocabulary leaves out
-        following = token[2:] if token.startswith("##") else f" {token}"
-        return _clean(token), _clean(following)
+        """One token as it stands in the vocabulary: "##s" keeps its marks."""
+        return self._rust.id_to_token(token_id) or ""
 
     def _read(self, text: str, param: str) -> list[int]:
         ids = self._find(text)
@@ -306,20 +299,55 @@ class Tokenizer:
             return self._encode(text, None, special=False).ids
         ids: list[int] = []
         for word in text.split(" "):
-            if len(word) <= LONGEST_CACHED:
-                ids += self._cached_word(word)
-            else:
-                ids += self._encode(word, None, special=False).ids
+            short = len(word) <= LONGEST_CACHED
+            pieces = self._cached_word(word) if short else self._word_alone(word)
+            if pieces is None:
+                return self._encode(text, None, special=False).ids
+            ids += pieces
         return ids
 
+    def _word_alone(self, word: str) -> Sequence[int] | None:
+        """The pieces of a word between blanks; None if it may join one of them.
+
+        SentencePiece's normaliser reads what Unicode takes for one character at once, and a blank
+        is one with a mark after it.
+        """
+        if not self._squeezes and not (word.isascii() or _stands_alone(word)):
+            return None
+        return tuple(self._encode(word, None, special=False).ids)
+
     def _words_are_independent(self) -> bool:
-        """Whether nothing looks beyond a space: neither BERT's own components nor added tokens."""
-        added = self._rust.get_added_tokens_decoder().values()
-        return (
-            isinstance(self._rust.normalizer, BertNormalizer)
-            and isinstance(self._rust.pre_tokenizer, BertPreTokenizer)
-            and not any(character.isspace() for token in added for character in token.content)
+        """Whether nothing looks beyond a space: neither known components nor added tokens."""
+        normalizer, pre_tokenizer = self._rust.normalizer, self._rust.pre_tokenizer
+        words = isinstance(normalizer, BertNormalizer) and isinstance(
+            pre_tokenizer, BertPreTokenizer
         )
+        # With SentencePiece that parts words at blanks first.
+        parted = isinstance(self._rust.model, Unigram) and isinstance(pre_tokenizer, PreTokenizers)
+        return (words or parted) and not self._tokens_hold_blanks()
+
+    def _tokens_hold_blanks(self) -> bool:
+        added = self._rust.get_added_tokens_decoder().values()
+        return any(character.isspace() for token in added for character in token.content)
+
+    def _blank_between_stretches(self) -> re.Pattern[str] | None:
+        """What a long text may be parted before; None where nothing is sure."""
+        if self._squeezes:
+            return _WHITE_SPACE if self._splits_at_spaces else None
+        added = self._rust.get_added_tokens_decoder().values()
+        if any(token.rstrip for token in added):
+            return None
+        if not self._tokens_hold_blanks():
+            return _BLANK_AFTER_WORD
+        # Of ModernBERT's some are runs of blanks.
+        runs = [token.content for token in added if any(map(str.isspace, token.content))]
+        return (
+            _ONE_BLANK_AFTER_WORD if all(len(run) > 1 == len({*run, " "}) for run in runs) else None
+        )
+
+    def _leading(self, text: str, limit: int) -> str:
+        """The start of a text of so many characters, white space squeezed where that is unseen."""
+        return _leading(text, limit) if self._squeezes else text[:limit]
 
     def _encode(self, first: str, second: str | None, *, special: bool) -> RustEncoding:
         """`encode` holds the interpreter's lock, and so the event loop; `encode_batch` does not."""
@@ -331,7 +359,7 @@ class Tokenizer:
     def _required(self, token: str) -> int:
         token_id = self._rust.token_to_id(token)
         if token_id is None:
-            raise ValueError(f"expected {token} in the vocabulary of a BERT tokenizer, found none")
+            raise ValueError(f"expected {token} in the vocabulary of a tokenizer, found none")
         return token_id
 
 
@@ -347,18 +375,18 @@ def tokenized(encoding: RustEncoding) -> Tokenized:
         offsets=tuple(
             None if hidden else span for hidden, span in zip(special, encoding.offsets, strict=True)
         ),
+        texts=tuple(of or 0 for of in encoding.sequence_ids),
     )
 
 
-def _clean(piece: str) -> str:
-    """What the WordPiece decoder's clean-up makes of one piece.
+def _stands_alone(word: str) -> bool:
+    r"""Whether a word joins neither the blank before it nor the one after it.
 
-    >>> _clean(" ."), _clean(" n't"), _clean(" paris")
-    ('.', "n't", ' paris')
+    >>> _stands_alone("caf\u00e9"), _stands_alone("\u0301a"), _stands_alone("a\u0600")
+    (True, False, False)
     """
-    for spaced, joined in CONTRACTIONS:
-        piece = piece.replace(spaced, joined)
-    return piece
+    starts = unicodedata.category(word[0]).startswith(_STARTS)
+    return starts and _JOINS.search(word) is None
 
 
 def require_unicode(text: str, param: str) -> None:

@@ -281,7 +281,7 @@ def test_json_that_is_no_manifest_is_refused(folder: Path, content: bytes) -> No
 
 
 def fields() -> list[str]:
-    optional = {"format", "regression", "activation", "truncation_side"}
+    optional = {"format", "regression", "activation", "truncation_side", "tokenizer"}
     return [name for name in ModelManifest.__dataclass_fields__ if name not in optional]
 
 
@@ -351,6 +351,16 @@ def test_a_missing_size_is_named(folder: Path) -> None:
         ("multi_label", True, "multi_label and regression must not both be true"),
         ("max_tokens", 30, "max_tokens must be 5 to 29"),
         ("max_tokens", 4, "max_tokens must be 5 to 29"),
+        ("tokenizer", "bert", "tokenizer must be an object"),
+        ("tokenizer.mask", "", "tokenizer.mask must be 1 to 64 characters without a blank"),
+        ("tokenizer.cls", "a b", "tokenizer.cls must be 1 to 64 characters without a blank"),
+        ("tokenizer.unk", "x" * 65, "tokenizer.unk must be 1 to 64 characters"),
+        ("tokenizer.pad", None, "tokenizer.pad must be Unicode text"),
+        ("tokenizer.sep", "[CLS]", "tokenizer must not spell two tokens alike"),
+        ("tokenizer.pair_separators", 0, "tokenizer.pair_separators must be 1 or 2"),
+        ("tokenizer.pair_separators", 3, "tokenizer.pair_separators must be 1 or 2"),
+        ("tokenizer.segments", 1, "tokenizer.segments must be true or false"),
+        ("tokenizer.bos", "<s>", "tokenizer.bos is not a field of a manifest"),
         ("precision", "fp64", "precision must be one of fp32, fp16, int8"),
         ("opset", "24", "opset must be a whole number"),
         ("layers", [-1], "layers must be from -3 to -2"),

@@ -75,21 +75,22 @@ def test_white_space_and_order_do_not_matter(folder: Path, default_model: Path) 
         ("pre_tokenizer", None, "pre_tokenizer of en/tokenizer.json is None"),
         ("pre_tokenizer/more", 1, "pre_tokenizer is not what the exporter writes"),
         ("normalizer", {"type": "Replace", "pattern": EVIL, "content": ""}, "is Replace"),
-        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "is Precompiled"),
-        ("normalizer", None, "must hold a JSON object"),
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "damaged or huge"),
+        ("normalizer", None, "not one that word pieces have"),
         ("normalizer/lowercase", 1, "must be true or false"),
         ("decoder", {"type": "ByteLevel"}, "decoder of en/tokenizer.json is ByteLevel"),
         ("decoder", None, "decoder is not what the exporter writes"),
-        ("decoder/cleanup", False, "decoder is not what the exporter writes"),
-        ("decoder/cleanup", 1, "decoder is not what the exporter writes"),
+        ("decoder/cleanup", 1, "must be true or false"),
+        ("decoder/more", False, "decoder is not what the exporter writes"),
         ("truncation", TRUNCATION, "truncation is not what the exporter writes"),
         ("padding", PADDING, "padding is not what the exporter writes"),
         ("post_processor", None, "post_processor is not what the exporter writes"),
         ("post_processor/single", [], "single template"),
         ("post_processor/special_tokens/[CLS]/ids", [5], "post_processor is not what"),
         ("version", "2.0", "version is not what the exporter writes"),
-        ("model/type", "BPE", "has type BPE"),
-        ("model/type", "Unigram", "has type Unigram"),
+        ("model/type", "BPE", "has a continuing_subword_prefix"),
+        ("model/type", "Unigram", "has no pieces"),
+        ("model/type", "WordLevel", "has type WordLevel"),
         ("model", [], "must hold a JSON object"),
         ("model/vocab", {}, "no word pieces"),
         ("model/vocab", {"a": 0}, "an id that is not free"),
@@ -102,7 +103,7 @@ def test_white_space_and_order_do_not_matter(folder: Path, default_model: Path) 
         ("model/extra", 1, "model is not what the exporter writes"),
         ("added_tokens", [], "added_tokens is not what the exporter writes"),
         ("added_tokens/0/id", 9, "id that is not free"),
-        ("added_tokens/0/special", False, "added_tokens is not what the exporter writes"),
+        ("added_tokens/0/special", False, "must be special"),
         ("added_tokens/0/content", "", "is empty"),
         ("added_tokens", {"a": 1}, "at most 10000"),
         ("more", 1, "should not have: more"),
@@ -150,3 +151,24 @@ def test_a_huge_file_is_not_read(folder: Path, default_model: Path) -> None:
 def test_a_vocabulary_of_millions_is_refused_in_time(folder: Path, default_model: Path) -> None:
     edit(folder, "model/vocab", {f"w{n}": n for n in range(2_000_000)})
     assert "has ids up to 1999999" in refused(folder, default_model)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mask": "<mask>"}, "lacks <mask>"),
+        ({"pad": "<pad>"}, "lacks <pad>"),
+        ({"unk": "<unk>"}, "unknown token is [UNK]; it must be <unk>"),
+        ({"cls": "the"}, "puts [CLS] and [SEP] around a text"),
+        ({"pair_separators": 2}, "it must be [CLS], [SEP], 2 and 1"),
+        ({"segments": False}, "post_processor is not what the exporter writes"),
+    ],
+)
+def test_a_manifest_that_spells_tokens_otherwise_is_refused(
+    default_model: Path, changes: dict[str, Any], said: str
+) -> None:
+    manifest = load_manifest(default_model)
+    spec = dataclasses.replace(manifest.tokenizer, **changes)
+    with pytest.raises(ManifestError) as error:
+        require_tokenizer(default_model, dataclasses.replace(manifest, tokenizer=spec))
+    assert said in str(error.value)

@@ -61,7 +61,7 @@ _DEFAULTS: Final = FillMaskParameters()
 
 
 class FillMaskBody(Body):
-    """Texts with `[MASK]` where words are wanted."""
+    """Texts with `[MASK]`, or what the model has for it, where words are wanted."""
 
     inputs: Texts = Field(examples=["Paris is the [MASK] of France."])
     parameters: FillMaskParameters | None = None

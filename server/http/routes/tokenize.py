@@ -47,7 +47,9 @@ class TokenizeBody(Body):
             _shape, **shape_error('a string, {"text", "text_pair"}, or a list of either')
         ),
     ] = Field(examples=["Paris is the [MASK] of France."])
-    add_special_tokens: bool | None = Field(default=True, description="add [CLS] and [SEP]")
+    add_special_tokens: bool | None = Field(
+        default=True, description="add those around a text, such as [CLS] and [SEP]"
+    )
 
 
 class Token(Answer):
@@ -85,7 +87,7 @@ def _tokens(texts: TextOrPair, result: Tokenized) -> list[dict[str, Any]]:
     return [
         {
             "id": result.ids[index],
-            "text": result.tokens[index] if span is None else (texts[segment] or "")[slice(*span)],
+            "text": result.tokens[index] if span is None else (texts[of] or "")[slice(*span)],
             "special": result.special[index],
             "start": None if span is None else span[0],
             "stop": None if span is None else span[1],
@@ -93,7 +95,7 @@ def _tokens(texts: TextOrPair, result: Tokenized) -> list[dict[str, Any]]:
             "token_type_id": segment,
             "position": result.positions[index],
         }
-        for index, (span, segment) in enumerate(
-            zip(result.offsets, result.token_type_ids, strict=True)
+        for index, (span, segment, of) in enumerate(
+            zip(result.offsets, result.token_type_ids, result.texts, strict=True)
         )
     ]

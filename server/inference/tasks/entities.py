@@ -95,7 +95,11 @@ def find_entities(
         else:
             named = [(_name(run[0].label), run) for run in _runs(tagged)]
         found.append(
-            [_entity(tokens, run, name, join) for name, run in named if name not in ignore]
+            [
+                _entity(tokens, run, name, _spelled(tokens, run, strategy, join))
+                for name, run in named
+                if name not in ignore
+            ]
         )
     return found
 
@@ -123,6 +127,23 @@ def word_sizes(words: Sequence[int]) -> list[int]:
     """
     begins = [at for at, word in enumerate(words) if at == 0 or word != words[at - 1]]
     return [after - begin for begin, after in pairwise([*begins, len(words)])]
+
+
+def words_between_blanks(
+    text: str, spans: Sequence[tuple[int, int]], unknown: Sequence[bool]
+) -> list[int]:
+    """The word of each token whose spelling does not show it, as transformers guesses: by blanks.
+
+    A token that the vocabulary lacks begins a word.
+
+    >>> words_between_blanks("in Rome.", [(0, 2), (3, 7), (7, 8)], [False, False, False])
+    [1, 2, 2]
+    """
+    begins = [
+        lacks or start == 0 or " " in text[start - 1 : start + 1]
+        for (start, _), lacks in zip(spans, unknown, strict=True)
+    ]
+    return list(accumulate(map(int, begins)))
 
 
 def _weight(entity: Entity) -> tuple[int, float]:
@@ -174,14 +195,27 @@ def _name(label: str) -> str:
     return label.split("-", 1)[-1]
 
 
-def _entity(
-    tokens: Tokens, run: Sequence[_Tagged], label: str, join: Callable[[Sequence[str]], str]
-) -> Entity:
+def _spelled(
+    tokens: Tokens,
+    run: Sequence[_Tagged],
+    strategy: Strategy,
+    join: Callable[[Sequence[str]], str],
+) -> str:
+    """What transformers shows of a run: a token as it stands, tokens joined, or words of tokens."""
+    if strategy == "none":
+        return tokens.texts[run[0].first]
+    parts = [tokens.texts[one.first : one.last + 1] for one in run]
+    if strategy == "simple":
+        return join(list(chain.from_iterable(parts)))
+    return join([join(part) for part in parts])
+
+
+def _entity(tokens: Tokens, run: Sequence[_Tagged], label: str, word: str) -> Entity:
     first, last = run[0].first, run[-1].last
     return Entity(
         label=label,
         score=sum(one.score for one in run) / len(run),
-        word=join(tokens.texts[first : last + 1]),
+        word=word,
         start=tokens.spans[first][0],
         end=tokens.spans[last][1],
         first=first,

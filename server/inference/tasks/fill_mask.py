@@ -1,4 +1,4 @@
-"""Texts with [MASK] in, the words that probably stood there out.
+"""Texts with masks in, the words that probably stood there out.
 
 A candidate of one word piece is scored by the masked language model directly. A target of n pieces
 is scored as a whole word: the mask becomes n masks and the pieces are filled in from left to right,
@@ -27,7 +27,7 @@ from server.errors import (
 from server.inference.runtime.packing import Item, MaskResult, MaskScores, Results, results_as
 from server.inference.tasks.pairs import TEXT_SPECIALS
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_each
-from server.inference.tokenizer import MASK, Tokenizer, require_unicode, too_long
+from server.inference.tokenizer import Tokenizer, require_unicode, too_long
 
 DEFAULT_TOP_K: Final = 5
 # Memory of one candidate while an answer is put together, beside its sequence; measured at 10⁵.
@@ -122,12 +122,12 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
 
     def price(self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel) -> Price:
         """One item a text, at least; what words of several pieces add only their pieces tell."""
-        lists = options.targets or ()
+        lists, mask = options.targets or (), model.manifest.tokenizer.mask
         size = 0
         for index, text in enumerate(inputs):
             own = options.of(index)
             shown = _shown(0 if own is None else len(lists[own]), options)
-            size += _answer_bytes(text.count(MASK), shown, len(text))
+            size += _answer_bytes(text.count(mask), shown, len(text))
         lengths = [len(text) for text in inputs]
         price = Price.estimate(lengths, model.manifest.max_tokens, size)
         if not lists:
@@ -255,7 +255,7 @@ def _mask_id(tokenizer: Tokenizer) -> int:
     mask_id = tokenizer.special.mask
     if mask_id is None:
         raise ValueError(
-            "expected [MASK] in the vocabulary of a model with an MLM head, found none"
+            f"expected {tokenizer.spec.mask} in the vocabulary of a model with an MLM head"
         )
     return mask_id
 
@@ -273,12 +273,13 @@ def _read(
         raise too_long(most, param)
     kept = pieces.ids[:room]
     masks = [position for position, token in enumerate(kept) if token == mask_id]
-    if mask_id in pieces.ids[room:] or MASK in pieces.rest:
+    mask = model.tokenizer.spec.mask
+    if mask_id in pieces.ids[room:] or mask in pieces.rest:
         raise MaskTruncated(
             f"A mask beyond {most} tokens would be cut off; shorten the text.", param=param
         )
     if not masks:
-        raise NoMask("The text holds no [MASK]; write [MASK] where a word is wanted.", param=param)
+        raise NoMask(f"The text holds no {mask}; write {mask} where a word is wanted.", param=param)
     if len(kept) + longest - 1 > room:
         raise too_long(most, param)
     return _Text(

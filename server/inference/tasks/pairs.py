@@ -1,4 +1,7 @@
-"""A text or a pair in, its encoding out: `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, cut to fit."""
+"""A text or a pair in, its encoding out, with special tokens around it and cut to fit.
+
+That is `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]` with BERT's tokens; the manifest says which.
+"""
 
 from typing import Final, Literal, NamedTuple
 
@@ -10,8 +13,7 @@ from server.inference.tokenizer import too_long
 Direction = Literal["left", "right"]
 TextOrPair = tuple[str, str | None]
 
-TEXT_SPECIALS: Final = 2  # [CLS] a [SEP]
-PAIR_SPECIALS: Final = 3  # and b [SEP]
+TEXT_SPECIALS: Final = 2  # around one text, whatever the tokenizer
 
 
 class Cut(NamedTuple):
@@ -46,7 +48,7 @@ def read_pair(
         tokenizer.pieces(text, most, truncate=cut.truncate, cut=end, param=param) for text in texts
     ]
     paired = len(parts) > 1
-    room = most - (PAIR_SPECIALS if paired else TEXT_SPECIALS)
+    room = most - (tokenizer.spec.pair_specials if paired else TEXT_SPECIALS)
     counts = [len(part.ids) for part in parts]
     over = sum(counts) > room
     if over and not cut.truncate:

@@ -22,7 +22,6 @@ from models.probabilities import Float64, softmax
 from models.spans import best_spans
 from server.errors import InvalidParameter, TooLong
 from server.inference.runtime.packing import Float32, Item, Results, TokenLogits, results_as
-from server.inference.tasks.pairs import PAIR_SPECIALS
 from server.inference.tasks.task import (
     CHARACTER_BYTES,
     CHARACTERS_PER_TOKEN,
@@ -87,6 +86,8 @@ class _Context:
     room: int
     """Tokens of a part."""
     overlap: int
+    around: int
+    """Special tokens of question and part together."""
     truncated: bool
 
     @property
@@ -200,11 +201,11 @@ def _read(
     question = tokenizer.pieces(
         asked.question, readable, truncate=most is not None, param=f"{param}.question"
     )
-    kept = question.ids[:most]
+    kept, around = question.ids[:most], tokenizer.spec.pair_specials
     context = tokenizer.located(
         asked.context, None, truncate=False, param=f"{param}.context", so_far=so_far
     )
-    room = (options.max_tokens or min(USUAL_TOKENS, readable)) - PAIR_SPECIALS - len(kept)
+    room = (options.max_tokens or min(USUAL_TOKENS, readable)) - around - len(kept)
     if room < 1:
         raise TooLong(
             "The question leaves the context no room; shorten it, or set max_question_len.",
@@ -217,18 +218,18 @@ def _read(
             param="parameters.doc_stride",
         )
     truncated = question.cut or kept != question.ids
-    return _Context(asked.context, kept, context, room, overlap, truncated)
+    return _Context(asked.context, kept, context, room, overlap, around, truncated)
 
 
 def _price(context: _Context) -> Price:
-    around = len(context.question) + PAIR_SPECIALS
+    around = len(context.question) + context.around
     return Price(0, count_tokens(len(context.pieces.ids), context.room, context.overlap, around), 0)
 
 
 def _item(tokenizer: Tokenizer, context: _Context, part: Window) -> Item:
     start, end = part
-    first = len(context.question) + 2
-    rows = np.array([0, *range(first, first + end - start)])  # [CLS] and the context
+    first = len(context.question) + context.around - 1  # all but the last stand before it
+    rows = np.array([0, *range(first, first + end - start)])  # the first token and the context
     encoding = tokenizer.assemble(context.question, context.pieces.ids[start:end])
     return Item(encoding, TokenLogits(QA, rows))
 

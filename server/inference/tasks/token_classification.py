@@ -22,6 +22,7 @@ from server.inference.tasks.entities import (
     Tokens,
     find_entities,
     without_overlaps,
+    words_between_blanks,
 )
 from server.inference.tasks.pairs import TEXT_SPECIALS
 from server.inference.tasks.task import (
@@ -198,7 +199,11 @@ def _tokens(tokenizer: Tokenizer, text: _Text, part: Window) -> Tokens:
         text.text[slice(*span)] if token_id == tokenizer.special.unk else tokenizer.token(token_id)
         for token_id, span in zip(ids, spans, strict=True)
     ]
-    return Tokens(shown, spans, text.pieces.words[slice(*part)])
+    words = text.pieces.words[slice(*part)]
+    if not tokenizer.marks_words:
+        unknown = [token_id == tokenizer.special.unk for token_id in ids]
+        words = words_between_blanks(text.text, spans, unknown)
+    return Tokens(shown, spans, words)
 
 
 def _of_text(parts: Sequence[list[Entity]]) -> list[Entity]:

@@ -1,5 +1,6 @@
 """Texts or pairs in, their tokens out as the model would see them; nothing is computed or cut."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -25,7 +26,7 @@ _TOKEN_BYTES: Final = 1000  # of one token's row, as Python's objects and as JSO
 
 
 class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
-    """Everything BERT adds up for each token; the option is whether to add [CLS] and [SEP]."""
+    """Everything BERT adds up for each token; the option is whether to add special tokens."""
 
     name = "tokenize"
     title = "tokens"
@@ -53,13 +54,19 @@ class Tokenization(Task[TextOrPair, bool, list[Tokenized]]):
         shown_bytes = sum(map(length_of, inputs)) * CHARACTER_BYTES
 
         def answer(_: Results) -> list[Tokenized]:
-            return [tokenized(encoding) for encoding in encodings]
+            return [_shown(model, encoding) for encoding in encodings]
 
         return Plan.of([], answer, [False] * len(inputs), price.answer_bytes + shown_bytes)
 
 
 def _read(model: ServedModel, special: bool, pair: TextOrPair, param: str) -> Encoding:
     return model.tokenizer.whole(*pair, special=special, param=param)
+
+
+def _shown(model: ServedModel, encoding: Encoding) -> Tokenized:
+    """With tokens as the vocabulary has them; the library shows what it read of the text."""
+    tokens = tuple([model.tokenizer.token(token_id) for token_id in encoding.ids])
+    return dataclasses.replace(tokenized(encoding), tokens=tokens)
 
 
 def _price(encoding: Encoding) -> Price:

@@ -14,6 +14,7 @@ from export.read.documents import Fields
 from export.read.sentence_settings import ModelSettings, read_transformer_settings
 from export.read.tokenizer import read_tokenizer
 from export.restore.hugging_face import write_config, write_tokenizer
+from models.tokenizer_spec import TokenizerSpec
 from tests.export.conftest import PIECES
 from tests.export.read.test_tokenizer import TEXTS
 
@@ -24,19 +25,19 @@ def tokenizer_json(folder: Path, **options: object) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(options))
-    return read_tokenizer(folder, rows=67, needs_mask=True)
+    return read_tokenizer(folder, rows=67, needs_mask=True).json
 
 
 def with_config(folder: Path, config: EncoderConfig, heads: tuple[str, ...]) -> dict[str, object]:
     (folder / "tokenizer.json").write_text(tokenizer_json(folder / "source"), encoding="utf-8")
-    write_config(folder, config, heads, tied=True)
+    write_config(folder, config, heads, tied=True, pad="[PAD]")
     return transformers.BertConfig.from_pretrained(folder).to_dict()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_transformers_reads_the_tokenizer_as_it_is(tmp_path: Path, *, lower: bool) -> None:
     text = tokenizer_json(tmp_path / "source", do_lower_case=lower, strip_accents=False)
-    write_tokenizer(tmp_path, text, max_tokens=29)
+    write_tokenizer(tmp_path, text, TokenizerSpec(), max_tokens=29)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     theirs, ours = transformers.AutoTokenizer.from_pretrained(tmp_path), Tokenizer.from_str(text)
     for first in TEXTS:

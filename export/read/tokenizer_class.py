@@ -1,0 +1,132 @@
+"""The files that name a tokenizer's class in, what that class makes of the others out.
+
+A tokenizer.json does not say all: most of transformers' classes put a tokenizer together anew, from
+its vocabulary and the options in tokenizer_config.json. Classes that are known here are read as
+they do; every other class and option that could change a token is refused by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from export.errors import ExportError
+from export.read.documents import Fields
+from export.read.special_tokens import CONFIG
+from models.tokenizer_models import BPE, UNIGRAM, WORD_PIECE
+from models.tokenizer_spec import TokenizerSpec
+
+_BERT: Final = TokenizerSpec()
+_ROBERTA: Final = TokenizerSpec(
+    cls="<s>",
+    sep="</s>",
+    unk="<unk>",
+    pad="<pad>",
+    mask="<mask>",
+    pair_separators=2,
+    segments=False,
+)
+_MPNET: Final = TokenizerSpec(
+    cls="<s>", sep="</s>", pad="<pad>", mask="<mask>", pair_separators=2, segments=False
+)
+
+
+@dataclass(frozen=True)
+class TokenizerClass:
+    """A class of transformers."""
+
+    name: str
+    kind: str | None
+    """Of the model that it puts together; None where it takes tokenizer.json as it is."""
+    spec: TokenizerSpec
+    """Its usual special tokens."""
+    unk_id: int | None = None
+    """Of the unknown piece, where the class has it fixed."""
+
+
+_CLASSES: Final = {
+    one.name: one
+    for one in (
+        TokenizerClass("BertTokenizer", WORD_PIECE, _BERT),
+        TokenizerClass("ElectraTokenizer", WORD_PIECE, _BERT),
+        TokenizerClass("DistilBertTokenizer", WORD_PIECE, TokenizerSpec(segments=False)),
+        TokenizerClass("MPNetTokenizer", WORD_PIECE, _MPNET),
+        TokenizerClass("RobertaTokenizer", BPE, _ROBERTA),
+        TokenizerClass("XLMRobertaTokenizer", UNIGRAM, _ROBERTA, unk_id=3),
+        TokenizerClass("CamembertTokenizer", UNIGRAM, _ROBERTA),
+        TokenizerClass("PreTrainedTokenizerFast", None, _BERT),
+        TokenizerClass("TokenizersBackend", None, _BERT),
+    )
+}
+# model_type -> the class where no file names one; BERT's where the type is not among these.
+_OF_MODEL: Final = {
+    "distilbert": "DistilBertTokenizer",
+    "mpnet": "MPNetTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "camembert": "CamembertTokenizer",
+    "modernbert": "TokenizersBackend",
+}
+_FAST: Final = "Fast"
+# Options that would change tokens, or where a text is cut -> the values that change nothing.
+_REFUSED: Final[Mapping[str, tuple[object, ...]]] = {
+    "do_basic_tokenize": (True,),
+    "never_split": ([],),
+    "do_word_tokenize": (True,),
+    "do_subword_tokenize": (True,),
+    "word_tokenizer_type": ("basic",),
+    "subword_tokenizer_type": ("wordpiece",),
+    "mecab_kwargs": (),
+    "sudachi_kwargs": (),
+    "jumanpp_kwargs": (),
+    "tokenizer_type": (),
+    "split_special_tokens": (False,),
+    "padding_side": ("right",),
+    "fast_tokenizer_files": ([],),
+    "sp_model_kwargs": ({},),
+    "errors": ("replace",),
+}
+
+
+def read_class(folder: Path, config: Fields) -> TokenizerClass:
+    """The class that tokenizer_config.json names, or config.json, or else the model's own.
+
+    Raises:
+        ExportError: it is another one, or an option is set that would change a token.
+    """
+    model = Fields.of(folder / "config.json", optional=True)
+    _require_no_code(config)
+    for option, harmless in _REFUSED.items():
+        value = config.values.get(option)
+        if value is not None and not any(_same(value, one) for one in harmless):
+            raise ExportError(
+                f"{CONFIG} sets {option} to {_shown(value)}, which Cloze cannot do as transformers "
+                "does."
+            )
+    file = config if config.values.get("tokenizer_class") is not None else model
+    usual = _OF_MODEL.get(model.text("model_type", "bert"), "BertTokenizer")
+    name = file.text("tokenizer_class", usual)
+    known = _CLASSES.get(name) or _CLASSES.get(name.removesuffix(_FAST))
+    if known is None:
+        raise ExportError(
+            f"{file.file} names the tokenizer class {_shown(name)}; Cloze knows "
+            f"{', '.join(_CLASSES)}."
+        )
+    return known
+
+
+def _require_no_code(config: Fields) -> None:
+    """Refuse a tokenizer that brings its own code; older files list it without a key."""
+    code = config.values.get("auto_map")
+    if isinstance(code, dict):
+        code = code.get("AutoTokenizer")
+    if code:
+        raise ExportError(f"{CONFIG} asks for a tokenizer of its own code (auto_map), never run.")
+
+
+def _same(value: object, harmless: object) -> bool:
+    return type(value) is type(harmless) and value == harmless
+
+
+def _shown(value: object) -> str:
+    return ascii(value)[:60]

@@ -1,0 +1,284 @@
+"""A class of transformers, a vocabulary and options in, the parts of the tokenizer they make out.
+
+Version 5 of transformers puts most tokenizers together anew and takes only the vocabulary from a
+tokenizer.json; version 4 takes all of that file and then changes what options say. Where both come
+to the same, so does Cloze; where they do not, the file is refused and its part named, as one of
+them would find other tokens than the model learnt.
+"""
+
+from export.errors import ExportError
+from export.read.documents import Fields
+from export.read.special_tokens import CONFIG
+from export.read.tokenizer_class import TokenizerClass
+from export.read.vocabulary import VOCABULARY, capitals, looks_cased
+from models.manifest import TOKENIZER_FILE
+from models.tokenizer_components import (
+    Component,
+    bert_normalizer,
+    byte_level,
+    kinds_of,
+    metaspace,
+    words_and_metaspace,
+)
+from models.tokenizer_json import Frame, Parts
+from models.tokenizer_models import UNIGRAM, WORD_CHARS, WORD_PIECE, ids_of, unk_of
+from models.tokenizer_spec import TokenizerSpec
+
+LOWERCASE, NO_LOWERCASE = "--lowercase", "--no-lowercase"
+_AS_IT_IS = "set tokenizer_class to PreTrainedTokenizerFast there if the file is right"
+# Options of tokenizer_config.json -> fields of the normalizer, and what the class takes without.
+_NORMALIZER = {
+    "strip_accents": ("strip_accents", None),
+    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+}
+_BYTES = 256
+# What version 4 writes around SentencePiece's table; words between blanks make it idle.
+_IDLE = {"Precompiled", "Replace", "Strip"}
+
+Built = tuple[Parts, tuple[str, ...]]
+"""Parts, and what was decided that no file says."""
+
+
+def build(
+    known: TokenizerClass,
+    spec: TokenizerSpec,
+    model: Component,
+    saved: Parts | None,
+    config: Fields,
+    lowercase: bool | None,
+) -> Built:
+    """The tokenizer as its class puts it together.
+
+    Args:
+        known: the class.
+        spec: how the special tokens are spelled.
+        model: the vocabulary.
+        saved: a tokenizer.json where there is one.
+        config: tokenizer_config.json.
+        lowercase: what the person who exports has chosen.
+
+    Raises:
+        ExportError: versions of transformers would make different tokenizers of the files.
+    """
+    if saved and saved.frame:
+        _require_frame(saved.frame, spec, known)
+    if known.kind == WORD_PIECE:
+        return _word_piece(model, saved, config, spec, lowercase)
+    if lowercase is not None:
+        raise _unused(lowercase, "its own normalizer decides")
+    if known.kind == UNIGRAM and saved:
+        return _unigram(known, saved, config, spec), ()
+    return _byte_pairs(model, saved, config, spec), ()
+
+
+def take(saved: Parts, config: Fields, lowercase: bool | None) -> Built:
+    """A tokenizer.json as it is, of a class that takes it so.
+
+    Raises:
+        ExportError: it puts no special tokens around texts, or an option contradicts it.
+    """
+    if saved.frame is None:
+        raise ExportError(
+            f"{TOKENIZER_FILE} has no post_processor, so that transformers puts no special tokens "
+            "around a text; Cloze serves encoders that were trained with them."
+        )
+    first = saved.pre_tokenizer.get("add_prefix_space")
+    if first is not None and config.flag("add_prefix_space", default=first) != first:
+        raise _contradicted("add_prefix_space", config.values["add_prefix_space"], first)
+    normalizer = saved.normalizer or {}
+    if lowercase is not None and normalizer.get("lowercase", not lowercase) != lowercase:
+        raise _unused(lowercase, f"{TOKENIZER_FILE} is taken as it is")
+    return saved, ()
+
+
+# --- word pieces ------------------------------------------------------------------------------
+
+
+def _word_piece(
+    model: Component,
+    saved: Parts | None,
+    config: Fields,
+    spec: TokenizerSpec,
+    lowercase: bool | None,
+) -> Built:
+    file = _file_normalizer(saved)
+    lowers, notes = _lowercase(ids_of(model), file, config, lowercase)
+    normalizer = bert_normalizer(lowercase=lowers)
+    for option, (field, usual) in _NORMALIZER.items():
+        normalizer[field] = _option(config, option, usual)
+        if file and option not in config.values and file[field] != usual:
+            raise _disputed(f"{field} {file[field]}", usual, option)
+    if saved:
+        _require_usual(saved, file)
+    longest = model["max_input_chars_per_word"]
+    if longest != WORD_CHARS:
+        raise _disputed(f"max_input_chars_per_word {longest}", WORD_CHARS)
+    parts = Parts(
+        model,
+        normalizer,
+        {"type": "BertPreTokenizer"},
+        {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        _frame(spec, saved),
+    )
+    return parts, notes
+
+
+def _file_normalizer(saved: Parts | None) -> Component | None:
+    if saved is None:
+        return None
+    file = saved.normalizer or {}
+    if file.get("type") != "BertNormalizer":
+        kinds = " + ".join(kinds_of(saved.normalizer))
+        raise _disputed(f"the normalizer {kinds}", "BertNormalizer")
+    return file
+
+
+def _require_usual(saved: Parts, file: Component | None) -> None:
+    if file and not file["clean_text"]:
+        raise _disputed("clean_text False", True)
+    if saved.decoder and not saved.decoder["cleanup"]:
+        raise _disputed("a decoder with cleanup False", True)
+
+
+def _lowercase(
+    vocabulary: dict[str, int], file: Component | None, config: Fields, chosen: bool | None
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether to lower-case, and why, where no file says so.
+
+    What tokenizer_config.json says counts. Without that, transformers lower-cases whatever the
+    vocabulary; a tokenizer.json that says otherwise is one word against another.
+    """
+    if config.values.get("do_lower_case") is not None:
+        said = config.flag("do_lower_case", default=True)
+        if chosen not in {None, said}:
+            raise _unused(chosen, f"{CONFIG} sets do_lower_case to {said}")
+        return said, ()
+    if chosen is not None:
+        return chosen, ()
+    if file is not None:
+        if not file["lowercase"]:
+            raise ExportError(
+                f"{TOKENIZER_FILE} does not lower-case and transformers would, as {CONFIG} does "
+                f"not set do_lower_case: choose {LOWERCASE} or {NO_LOWERCASE}."
+            )
+        return True, ()
+    cased, lettered = capitals(vocabulary)
+    lowers = not looks_cased(vocabulary)
+    note = (
+        f"texts are {'' if lowers else 'not '}lower-cased: {cased} of the {lettered} pieces of "
+        f"{VOCABULARY} with letters have a capital, and no file sets do_lower_case "
+        f"({NO_LOWERCASE if lowers else LOWERCASE} decides otherwise)"
+    )
+    return lowers, (note,)
+
+
+def _option(config: Fields, option: str, usual: bool | None) -> bool | None:
+    if config.values.get(option) is None:
+        return None if option in config.values and usual is None else usual
+    return config.flag(option, default=True)
+
+
+# --- SentencePiece ----------------------------------------------------------------------------
+
+
+def _unigram(known: TokenizerClass, saved: Parts, config: Fields, spec: TokenizerSpec) -> Parts:
+    model = saved.model
+    if unk_of(model) != spec.unk:
+        raise _disputed(f"the unknown piece {unk_of(model)}", spec.unk)
+    if known.unk_id not in {None, model["unk_id"]}:
+        raise _disputed(f"unk_id {model['unk_id']}", known.unk_id)
+    if not config.flag("add_prefix_space", default=True):
+        raise _contradicted("add_prefix_space", False, True)
+    normalizers = kinds_of(saved.normalizer)
+    if set(normalizers) - _IDLE or "Precompiled" in normalizers[1:]:
+        raise _disputed(f"the normalizer {' + '.join(normalizers)}", "the table alone")
+    last = saved.pre_tokenizer.get("pretokenizers", [saved.pre_tokenizer])[-1]
+    if last != metaspace() or saved.decoder != metaspace():
+        raise _disputed("a Metaspace without a mark before each word", "one with it")
+    return Parts(
+        model,
+        _table(saved.normalizer),
+        words_and_metaspace(),
+        metaspace(),
+        _frame(spec, None),
+    )
+
+
+def _table(normalizer: Component | None) -> Component | None:
+    """The table of a normalizer, without what stands around it."""
+    members = (normalizer or {}).get("normalizers", [normalizer])
+    tables = [one for one in members if one and one["type"] == "Precompiled"]
+    return tables[0] if tables else None
+
+
+# --- byte-level BPE ---------------------------------------------------------------------------
+
+
+def _byte_pairs(
+    model: Component, saved: Parts | None, config: Fields, spec: TokenizerSpec
+) -> Parts:
+    first = config.flag("add_prefix_space", default=False)
+    trim = config.flag("trim_offsets", default=True)
+    if saved and saved.normalizer:
+        raise _disputed(f"the normalizer {' + '.join(kinds_of(saved.normalizer))}", "none")
+    if saved and not saved.pre_tokenizer["use_regex"]:
+        raise _disputed("a pre_tokenizer with use_regex False", True)
+    if model["ignore_merges"]:
+        raise _disputed("ignore_merges True", False)
+    spelled = sum(len(piece) == 1 for piece in model["vocab"])
+    if (model["unk_token"] is not None or model["fuse_unk"]) and spelled < _BYTES:
+        raise _disputed(f"the unknown token {model['unk_token']}", "none")
+    plain = {"unk_token": None, "fuse_unk": False, "continuing_subword_prefix": ""}
+    frame = Frame(spec.cls, spec.sep, 2, segments=False, trim=(trim, first))
+    level = byte_level(add_prefix_space=first)
+    return Parts(
+        model | plain | {"end_of_word_suffix": ""},
+        None,
+        level,
+        byte_level(add_prefix_space=True),
+        frame,
+    )
+
+
+# --- what they share --------------------------------------------------------------------------
+
+
+def _frame(spec: TokenizerSpec, saved: Parts | None) -> Frame:
+    """The class's frame; the file's where that says more of offsets."""
+    trim = saved.frame.trim if saved and saved.frame else None
+    return Frame(spec.cls, spec.sep, spec.pair_separators, spec.segments, trim)
+
+
+def _require_frame(frame: Frame, spec: TokenizerSpec, known: TokenizerClass) -> None:
+    theirs = (frame.cls, frame.sep, frame.pair_separators)
+    ours = (spec.cls, spec.sep, spec.pair_separators)
+    if theirs != ours or (spec.segments and not frame.segments):
+        raise ExportError(
+            f"The post_processor of {TOKENIZER_FILE} puts {_framed(*theirs, frame.segments)}, and "
+            f"{known.name} puts {_framed(*ours, spec.segments)}."
+        )
+
+
+def _framed(cls: str, sep: str, separators: int, segments: bool) -> str:
+    other = "in segment 1" if segments else "in segment 0"
+    return f"{cls} a {' '.join([sep] * separators)} b {sep} around a pair, with b {other}"
+
+
+def _disputed(found: str, usual: object, option: str | None = None) -> ExportError:
+    set_it = f"set {option} in {CONFIG}" if option else f"in {CONFIG}, {_AS_IT_IS}"
+    return ExportError(
+        f"{TOKENIZER_FILE} has {found}, where one version of transformers takes that and another "
+        f"{usual}: {set_it}."
+    )
+
+
+def _contradicted(option: str, said: object, found: object) -> ExportError:
+    return ExportError(
+        f"{CONFIG} sets {option} to {said} and {TOKENIZER_FILE} to {found}; versions of "
+        "transformers differ in which of them counts."
+    )
+
+
+def _unused(lowercase: bool | None, reason: str) -> ExportError:
+    option = LOWERCASE if lowercase else NO_LOWERCASE
+    return ExportError(f"{option} cannot be followed with this tokenizer: {reason}.")
