@@ -148,8 +148,8 @@ def test_a_text_without_a_mask_is_told_its_spelling(served: Any) -> None:
     other = "[MASK]" if mask == "<mask>" else "<mask>"
     with pytest.raises(NoMask, match=re.escape(f"no {mask}; write {mask} where")):
         value_of(pipeline, FILL_MASK, [f"It is the {other}."], FillMaskOptions())
+    long = "word " * (LONGEST * 40) + mask
     with pytest.raises(MaskTruncated):
-        long = "word " * (LONGEST * 40) + mask
         value_of(pipeline, FILL_MASK, [long], FillMaskOptions(truncate=True))
 
 
