@@ -49,6 +49,8 @@ class TokenizerClass:
     """Its usual `bos_token` and `eos_token`."""
     mask_strips: bool = False
     """Whether its mask takes the blank before it, where no file says so."""
+    trim: tuple[bool, bool] | None = None
+    """Of the frame that it puts around word pieces (`Frame.trim`)."""
     extra: tuple[str, ...] = ()
     """More special tokens, where no file lists any."""
 
@@ -59,7 +61,9 @@ _CLASSES: Final = {
         TokenizerClass("BertTokenizer", WORD_PIECE, _BERT),
         TokenizerClass("ElectraTokenizer", WORD_PIECE, _BERT),
         TokenizerClass("DistilBertTokenizer", WORD_PIECE, TokenizerSpec(segments=False)),
-        TokenizerClass("MPNetTokenizer", WORD_PIECE, _MPNET, ends=_ENDS, mask_strips=True),
+        TokenizerClass(
+            "MPNetTokenizer", WORD_PIECE, _MPNET, ends=_ENDS, mask_strips=True, trim=(True, False)
+        ),
         TokenizerClass("RobertaTokenizer", BPE, _ROBERTA, ends=_ENDS),
         TokenizerClass("XLMRobertaTokenizer", UNIGRAM, _ROBERTA, unk_id=3, ends=_ENDS),
         TokenizerClass(

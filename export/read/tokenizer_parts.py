@@ -62,7 +62,7 @@ def build(
     if saved and saved.frame:
         _require_frame(saved.frame, spec, known)
     if known.kind == WORD_PIECE:
-        return _word_piece(model, saved, config, spec, lowercase)
+        return _word_piece(known, model, saved, config, spec, lowercase)
     if lowercase is not None:
         raise _unused(lowercase, "its own normalizer decides")
     if known.kind == UNIGRAM and saved:
@@ -94,6 +94,7 @@ def take(saved: Parts, config: Fields, lowercase: bool | None) -> Built:
 
 
 def _word_piece(
+    known: TokenizerClass,
     model: Component,
     saved: Parts | None,
     config: Fields,
@@ -117,7 +118,7 @@ def _word_piece(
         normalizer,
         {"type": "BertPreTokenizer"},
         {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        _frame(spec, saved),
+        _frame(spec, known.trim),
     )
     return parts, notes
 
@@ -204,7 +205,7 @@ def _unigram(known: TokenizerClass, saved: Parts, config: Fields, spec: Tokenize
         _table(saved.normalizer),
         words_and_metaspace(),
         metaspace(),
-        _frame(spec, None),
+        _frame(spec),
     )
 
 
@@ -247,9 +248,7 @@ def _byte_pairs(
 # --- what they share --------------------------------------------------------------------------
 
 
-def _frame(spec: TokenizerSpec, saved: Parts | None) -> Frame:
-    """The class's frame; the file's where that says more of offsets."""
-    trim = saved.frame.trim if saved and saved.frame else None
+def _frame(spec: TokenizerSpec, trim: tuple[bool, bool] | None = None) -> Frame:
     return Frame(spec.cls, spec.sep, spec.pair_separators, spec.segments, trim)
 
 

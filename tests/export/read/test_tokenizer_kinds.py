@@ -355,7 +355,8 @@ def test_two_lists_of_special_tokens_must_be_one(tmp_path: Path) -> None:
 
 def test_two_tokens_spelled_alike_are_refused(tmp_path: Path) -> None:
     save_roberta(tmp_path)
-    change(tmp_path / "tokenizer_config.json", **{"pad_token": "<mask>"})
+    alike: dict[str, Any] = {"pad_token": "<mask>"}
+    change(tmp_path / "tokenizer_config.json", **alike)
     with pytest.raises(ExportError, match="are spelled alike"):
         read(tmp_path)
 
