@@ -7,18 +7,18 @@ text, before words are looked for.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import ExportError
 from export.read.documents import Fields
+from export.read.tokenizer_class import TokenizerClass
 from models.tokenizer_components import Component
 from models.tokenizer_json import ADDED_FLAGS, Parts, added_token
 from models.tokenizer_models import ids_of
 from models.tokenizer_spec import TokenizerSpec
 
-CONFIG = "tokenizer_config.json"
 # Options that name a token -> the field of a spec; in the order in which transformers adds them.
 _NAMED: Mapping[str, str | None] = {
     "bos_token": None,
@@ -29,6 +29,7 @@ _NAMED: Mapping[str, str | None] = {
     "cls_token": "cls",
     "mask_token": "mask",
 }
+_MASK = "mask_token"
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
 _PLAIN = dict.fromkeys(ADDED_FLAGS, False)
 
@@ -39,6 +40,8 @@ class Declared:
 
     named: Mapping[str, Component]
     """Option -> its token, without an id."""
+    usual: Mapping[str, Component]
+    """The same of the class's own tokens, where no file declares another."""
     numbered: tuple[Component, ...]
     """Tokens with ids, in their order."""
     extra: tuple[Component, ...]
@@ -49,7 +52,7 @@ class Declared:
     @property
     def names_mask(self) -> bool:
         """Whether the token for masks is declared, with its flags."""
-        return "mask_token" in self.named
+        return _MASK in self.named
 
     def every(self) -> tuple[Component, ...]:
         """All of them."""
@@ -65,32 +68,56 @@ class Declared:
         return dataclasses.replace(usual, **spelled)
 
 
-def read_declared(folder: Path, config: Fields) -> Declared:
+def read_declared(folder: Path, config: Fields, known: TokenizerClass) -> Declared:
     """The tokens that the files of `folder` declare beside tokenizer.json; `config` is one of them.
 
     Raises:
-        ExportError: a token is not written as transformers writes one.
+        ExportError: a token is not written as transformers writes one, or two files contradict
+            each other.
     """
+    # What special_tokens_map.json says wins over tokenizer_config.json, as in transformers.
+    old = Fields.of(folder / "special_tokens_map.json", optional=True)
     if config.values.get("added_tokens_decoder") is not None:
         decoder = _object(config, "added_tokens_decoder")
         numbered = [_token(token, config.file) | {"id": _id(n, config)} for n, token in decoder]
-        numbered.sort(key=lambda token: int(token["id"]))
-        return Declared(_named(config), tuple(numbered), _extra(config, *_LISTS), complete=True)
-    # What special_tokens_map.json says wins over tokenizer_config.json, as in transformers.
-    old = Fields.of(folder / "special_tokens_map.json", optional=True)
-    named = _named(config) | _named(old)
-    extra = (*_extra(config, *_LISTS), *_extra(old, *_LISTS))
-    # Tokens of added_tokens.json that special_tokens_map.json lists by the older name are special
-    # to version 4 of transformers, not to version 5. Their ids are the same.
-    known = (*named.values(), *_extra(config, *_LISTS), *_extra(old, _LISTS[-1]))
-    special = {token["content"] for token in known}
+        files: tuple[Fields, ...] = (config,)
+    else:
+        numbered = _added(folder, config, old)
+        files = (config, old)
+    numbered.sort(key=lambda token: int(token["id"]))
+    _require_same(files)
+    named: dict[str, Component] = {}
+    for file in files:
+        named |= _named(file, known)
+    return Declared(
+        named,
+        _usual(known),
+        tuple(numbered),
+        next(filter(None, (_extra(file, *_LISTS) for file in files)), ()),
+        complete=len(files) == 1,
+    )
+
+
+def _added(folder: Path, config: Fields, old: Fields) -> list[Component]:
+    """Tokens of added_tokens.json.
+
+    Those that special_tokens_map.json lists by the older name are special to version 4 of
+    transformers, not to version 5. Their ids are the same.
+    """
+    special = {
+        token["content"]
+        for token in (
+            *_named(config).values(),
+            *_named(old).values(),
+            *_extra(config, *_LISTS),
+            *_extra(old, _LISTS[-1]),
+        )
+    }
     file = Fields.of(folder / "added_tokens.json", optional=True)
-    added = [
+    return [
         _spelled(content, special=content in special) | {"id": file.integer(content, least=0)}
         for content in file.values
     ]
-    added.sort(key=lambda token: int(token["id"]))
-    return Declared(named, tuple(added), extra, complete=False)
 
 
 def with_declared(parts: Parts, declared: Declared, spec: TokenizerSpec, rows: int | None) -> Parts:
@@ -103,6 +130,7 @@ def with_declared(parts: Parts, declared: Declared, spec: TokenizerSpec, rows: i
         ExportError: configuration says another id.
     """
     own = {token["content"]: token for token in parts.added}
+    _require_one_way(declared, {*own, *(token["content"] for token in declared.numbered)})
     pieces = ids_of(parts.model)
     for token in _in_order(declared, spec):
         content = token["content"]
@@ -116,7 +144,7 @@ def with_declared(parts: Parts, declared: Declared, spec: TokenizerSpec, rows: i
         if content in own and not (declared.complete and "id" in token):
             continue  # the flags of tokenizer.json stand
         lacks = content not in pieces and not _is_declared(content, declared)
-        if lacks and not (content == spec.mask and rows is not None and index < rows):
+        if lacks and (content in spec.names[:-1] or rows is None or index >= rows):
             continue
         own[content] = {"id": index} | token | {"id": index}
     return dataclasses.replace(parts, added=tuple(own.values()))
@@ -128,20 +156,54 @@ def _in_order(declared: Declared, spec: TokenizerSpec) -> Iterator[Component]:
     for option, field in _NAMED.items():
         if option in declared.named:
             yield declared.named[option]
+        elif option in declared.usual:
+            yield declared.usual[option]
         elif field is not None:
             yield _spelled(getattr(spec, field), special=True)
-    yield from declared.extra
+    yield from declared.extra or [one for n, one in declared.usual.items() if n not in _NAMED]
 
 
 def _is_declared(content: str, declared: Declared) -> bool:
     return any(token["content"] == content for token in declared.every())
 
 
-def _named(fields: Fields) -> dict[str, Component]:
+def _usual(known: TokenizerClass) -> dict[str, Component]:
+    ends = zip(("bos_token", "eos_token"), known.ends or (), strict=False)
+    every = dict(ends) | {token: token for token in known.extra}
+    usual = {name: _spelled(token, special=True) for name, token in every.items()}
+    if known.mask_strips:
+        usual[_MASK] = _spelled(known.spec.mask, special=True) | {"lstrip": True}
+    return usual
+
+
+def _require_same(files: Sequence[Fields]) -> None:
+    """Refuse lists of special tokens that differ: versions of transformers take different ones."""
+    lists = [
+        [token["content"] for token in _extra(file, name)] for file in files for name in _LISTS
+    ]
+    if len({frozenset(contents) for contents in lists if contents}) > 1:
+        raise ExportError(
+            f"{' or '.join(file.file for file in files)} lists special tokens twice, and not the "
+            f"same ({' and '.join(_LISTS)})."
+        )
+
+
+def _require_one_way(declared: Declared, settled: Iterable[str]) -> None:
+    """Refuse tokens that are declared twice, with different flags; some are settled elsewhere."""
+    seen: dict[str, Component] = {}
+    for token in (*declared.named.values(), *declared.extra):
+        content = token["content"]
+        if content not in settled and seen.setdefault(content, token) != token:
+            raise ExportError(f"The token {content} is declared twice and not in the same way.")
+
+
+def _named(fields: Fields, known: TokenizerClass | None = None) -> dict[str, Component]:
     found = {}
     for option in _NAMED:
         if (value := fields.values.get(option)) is not None:
             found[option] = _token(value, fields.file) | {"special": True}
+            if option == _MASK and isinstance(value, str) and known:
+                found[option]["lstrip"] = known.mask_strips
     return found
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from export.errors import ExportError
 from export.read.documents import Fields
-from export.read.special_tokens import CONFIG, Declared, read_declared, with_declared
-from export.read.tokenizer_class import read_class
+from export.read.special_tokens import Declared, read_declared, with_declared
+from export.read.tokenizer_class import CONFIG, TokenizerClass, read_class
 from export.read.tokenizer_parts import build, take
 from export.read.vocabulary import (
     BPE_VOCABULARY,
@@ -68,7 +68,7 @@ def read_tokenizer(
 def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> ReadTokenizer:
     config = Fields.of(folder / CONFIG, optional=True)
     known = read_class(folder, config)
-    declared = read_declared(folder, config)
+    declared = read_declared(folder, config, known)
     spec = declared.spec(known.spec)
     saved = _saved(folder)
     if known.kind is None:
@@ -86,6 +86,7 @@ def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> 
             f"No file says whether {spec.mask} takes the blank before it, and versions of "
             f"transformers differ: load the tokenizer and save it, which writes {TOKENIZER_FILE}."
         )
+    _require_apart(spec, declared, known)
     spec = _with_options(spec, config, parts.kind)
     parts = _without_blank(with_declared(parts, declared, spec, None if needs_mask else rows), rows)
     parts = _lowered_first(parts, folder)
@@ -97,7 +98,15 @@ def _saved(folder: Path) -> Parts | None:
     """The tokenizer.json of a checkpoint; None where it has none."""
     if not (folder / TOKENIZER_FILE).is_file():
         return None
-    parts = parse_tokenizer(Fields.of(folder / TOKENIZER_FILE))
+    document = Fields.of(folder / TOKENIZER_FILE)
+    for section in ("truncation", "padding"):
+        value = document.values.get(section)
+        if isinstance(value, dict) and value.get("direction", "Right") != "Right":
+            raise ExportError(
+                f"The {section} of {TOKENIZER_FILE} is on the left, which Cloze cannot do as "
+                "transformers does."
+            )
+    parts = parse_tokenizer(document)
     vocabulary = folder / VOCABULARY
     if parts.kind == WORD_PIECE and vocabulary.is_file():
         listed, own = _items(read_vocabulary(vocabulary)), _items(ids_of(parts.model))
@@ -160,6 +169,22 @@ def _added(saved: Parts, declared: Declared) -> tuple[Component, ...]:
                 f"{CONFIG} lacks; versions of transformers differ in which of them counts."
             )
     return saved.added
+
+
+def _require_apart(spec: TokenizerSpec, declared: Declared, known: TokenizerClass) -> None:
+    """Each special token has its own spelling, and begins and ends what it is said to."""
+    if len(set(spec.names)) < len(spec.names):
+        raise ExportError(f"Two of the special tokens {', '.join(spec.names)} are spelled alike.")
+    if known.kind != UNIGRAM:
+        return
+    # Classes of SentencePiece frame texts with these instead of cls_token and sep_token.
+    tokens = {**declared.usual, **declared.named}
+    ends = tokens["bos_token"]["content"], tokens["eos_token"]["content"]
+    if ends != (spec.cls, spec.sep):
+        raise ExportError(
+            f"{known.name} puts bos_token and eos_token around texts, here {' and '.join(ends)}, "
+            f"and cls_token and sep_token are {spec.cls} and {spec.sep}."
+        )
 
 
 def _with_options(spec: TokenizerSpec, config: Fields, kind: str) -> TokenizerSpec:

@@ -12,9 +12,10 @@ from typing import Final
 
 from export.errors import ExportError
 from export.read.documents import Fields
-from export.read.special_tokens import CONFIG
 from models.tokenizer_models import BPE, UNIGRAM, WORD_PIECE
 from models.tokenizer_spec import TokenizerSpec
+
+CONFIG: Final = "tokenizer_config.json"
 
 _BERT: Final = TokenizerSpec()
 _ROBERTA: Final = TokenizerSpec(
@@ -29,6 +30,8 @@ _ROBERTA: Final = TokenizerSpec(
 _MPNET: Final = TokenizerSpec(
     cls="<s>", sep="</s>", pad="<pad>", mask="<mask>", pair_separators=2, segments=False
 )
+_ENDS: Final = ("<s>", "</s>")
+_NOT_USED: Final = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class TokenizerClass:
     """Its usual special tokens."""
     unk_id: int | None = None
     """Of the unknown piece, where the class has it fixed."""
+    ends: tuple[str, str] | None = None
+    """Its usual `bos_token` and `eos_token`."""
+    mask_strips: bool = False
+    """Whether its mask takes the blank before it, where no file says so."""
+    trim: tuple[bool, bool] | None = None
+    """Of the frame that it puts around word pieces (`Frame.trim`)."""
+    extra: tuple[str, ...] = ()
+    """More special tokens, where no file lists any."""
 
 
 _CLASSES: Final = {
@@ -50,10 +61,14 @@ _CLASSES: Final = {
         TokenizerClass("BertTokenizer", WORD_PIECE, _BERT),
         TokenizerClass("ElectraTokenizer", WORD_PIECE, _BERT),
         TokenizerClass("DistilBertTokenizer", WORD_PIECE, TokenizerSpec(segments=False)),
-        TokenizerClass("MPNetTokenizer", WORD_PIECE, _MPNET),
-        TokenizerClass("RobertaTokenizer", BPE, _ROBERTA),
-        TokenizerClass("XLMRobertaTokenizer", UNIGRAM, _ROBERTA, unk_id=3),
-        TokenizerClass("CamembertTokenizer", UNIGRAM, _ROBERTA),
+        TokenizerClass(
+            "MPNetTokenizer", WORD_PIECE, _MPNET, ends=_ENDS, mask_strips=True, trim=(True, False)
+        ),
+        TokenizerClass("RobertaTokenizer", BPE, _ROBERTA, ends=_ENDS),
+        TokenizerClass("XLMRobertaTokenizer", UNIGRAM, _ROBERTA, unk_id=3, ends=_ENDS),
+        TokenizerClass(
+            "CamembertTokenizer", UNIGRAM, _ROBERTA, ends=_ENDS, mask_strips=True, extra=_NOT_USED
+        ),
         TokenizerClass("PreTrainedTokenizerFast", None, _BERT),
         TokenizerClass("TokenizersBackend", None, _BERT),
     )
@@ -67,6 +82,8 @@ _OF_MODEL: Final = {
     "camembert": "CamembertTokenizer",
     "modernbert": "TokenizersBackend",
 }
+# For which version 5 of transformers takes tokenizer.json as it is, whatever the class.
+_AS_IT_IS: Final = frozenset({"modernbert"})
 _FAST: Final = "Fast"
 # Options that would change tokens, or where a text is cut -> the values that change nothing.
 _REFUSED: Final[Mapping[str, tuple[object, ...]]] = {
@@ -104,13 +121,18 @@ def read_class(folder: Path, config: Fields) -> TokenizerClass:
                 "does."
             )
     file = config if config.values.get("tokenizer_class") is not None else model
-    usual = _OF_MODEL.get(model.text("model_type", "bert"), "BertTokenizer")
-    name = file.text("tokenizer_class", usual)
+    family = model.text("model_type", "bert")
+    name = file.text("tokenizer_class", _OF_MODEL.get(family, "BertTokenizer"))
     known = _CLASSES.get(name) or _CLASSES.get(name.removesuffix(_FAST))
     if known is None:
         raise ExportError(
             f"{file.file} names the tokenizer class {_shown(name)}; Cloze knows "
             f"{', '.join(_CLASSES)}."
+        )
+    if family in _AS_IT_IS and known.kind is not None:
+        raise ExportError(
+            f"{file.file} names the tokenizer class {name}; of a {family} versions of transformers "
+            "differ in whether that counts."
         )
     return known
 

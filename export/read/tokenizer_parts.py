@@ -8,8 +8,7 @@ them would find other tokens than the model learnt.
 
 from export.errors import ExportError
 from export.read.documents import Fields
-from export.read.special_tokens import CONFIG
-from export.read.tokenizer_class import TokenizerClass
+from export.read.tokenizer_class import CONFIG, TokenizerClass
 from export.read.vocabulary import VOCABULARY, capitals, looks_cased
 from models.manifest import TOKENIZER_FILE
 from models.tokenizer_components import (
@@ -63,7 +62,7 @@ def build(
     if saved and saved.frame:
         _require_frame(saved.frame, spec, known)
     if known.kind == WORD_PIECE:
-        return _word_piece(model, saved, config, spec, lowercase)
+        return _word_piece(known, model, saved, config, spec, lowercase)
     if lowercase is not None:
         raise _unused(lowercase, "its own normalizer decides")
     if known.kind == UNIGRAM and saved:
@@ -83,7 +82,7 @@ def take(saved: Parts, config: Fields, lowercase: bool | None) -> Built:
             "around a text; Cloze serves encoders that were trained with them."
         )
     first = saved.pre_tokenizer.get("add_prefix_space")
-    if first is not None and config.flag("add_prefix_space", default=first) != first:
+    if first is not None and _truth(config, "add_prefix_space", usual=first) != first:
         raise _contradicted("add_prefix_space", config.values["add_prefix_space"], first)
     normalizer = saved.normalizer or {}
     if lowercase is not None and normalizer.get("lowercase", not lowercase) != lowercase:
@@ -95,6 +94,7 @@ def take(saved: Parts, config: Fields, lowercase: bool | None) -> Built:
 
 
 def _word_piece(
+    known: TokenizerClass,
     model: Component,
     saved: Parts | None,
     config: Fields,
@@ -118,7 +118,7 @@ def _word_piece(
         normalizer,
         {"type": "BertPreTokenizer"},
         {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        _frame(spec, saved),
+        _frame(spec, known.trim),
     )
     return parts, notes
 
@@ -178,6 +178,11 @@ def _option(config: Fields, option: str, usual: bool | None) -> bool | None:
     return config.flag(option, default=True)
 
 
+def _truth(config: Fields, option: str, *, usual: bool) -> bool:
+    """A flag that Python reads: null is false."""
+    return config.flag(option, default=option not in config.values and usual)
+
+
 # --- SentencePiece ----------------------------------------------------------------------------
 
 
@@ -187,7 +192,7 @@ def _unigram(known: TokenizerClass, saved: Parts, config: Fields, spec: Tokenize
         raise _disputed(f"the unknown piece {unk_of(model)}", spec.unk)
     if known.unk_id not in {None, model["unk_id"]}:
         raise _disputed(f"unk_id {model['unk_id']}", known.unk_id)
-    if not config.flag("add_prefix_space", default=True):
+    if not _truth(config, "add_prefix_space", usual=True):
         raise _contradicted("add_prefix_space", False, True)
     normalizers = kinds_of(saved.normalizer)
     if set(normalizers) - _IDLE or "Precompiled" in normalizers[1:]:
@@ -200,7 +205,7 @@ def _unigram(known: TokenizerClass, saved: Parts, config: Fields, spec: Tokenize
         _table(saved.normalizer),
         words_and_metaspace(),
         metaspace(),
-        _frame(spec, None),
+        _frame(spec),
     )
 
 
@@ -217,8 +222,8 @@ def _table(normalizer: Component | None) -> Component | None:
 def _byte_pairs(
     model: Component, saved: Parts | None, config: Fields, spec: TokenizerSpec
 ) -> Parts:
-    first = config.flag("add_prefix_space", default=False)
-    trim = config.flag("trim_offsets", default=True)
+    first = _truth(config, "add_prefix_space", usual=False)
+    trim = _truth(config, "trim_offsets", usual=True)
     if saved and saved.normalizer:
         raise _disputed(f"the normalizer {' + '.join(kinds_of(saved.normalizer))}", "none")
     if saved and not saved.pre_tokenizer["use_regex"]:
@@ -243,9 +248,7 @@ def _byte_pairs(
 # --- what they share --------------------------------------------------------------------------
 
 
-def _frame(spec: TokenizerSpec, saved: Parts | None) -> Frame:
-    """The class's frame; the file's where that says more of offsets."""
-    trim = saved.frame.trim if saved and saved.frame else None
+def _frame(spec: TokenizerSpec, trim: tuple[bool, bool] | None = None) -> Frame:
     return Frame(spec.cls, spec.sep, spec.pair_separators, spec.segments, trim)
 
 

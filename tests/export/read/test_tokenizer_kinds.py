@@ -21,6 +21,7 @@ from tests.small_tokenizers import (
     save_multilingual,
     save_roberta,
     save_xlm_roberta,
+    word_pieces,
     write_roberta,
 )
 from tests.tokenizer_agreement import ROWS, differences, read, write_json
@@ -289,3 +290,113 @@ def test_a_table_cut_short_or_with_a_leaf_beside_its_text_is_seen() -> None:
     # Every leaf one byte further: some lie within a character then.
     assert not is_sound(encoded(table[: 4 + size] + texts[1:]))
     assert is_sound(encoded(table[: 4 + size] + texts + b"more"))
+
+
+# --- what versions of transformers, or two files, say differently -------------------------------
+
+
+@pytest.mark.parametrize("save", [save_xlm_roberta, save_camembert])
+@pytest.mark.parametrize("value", [None, False])
+def test_words_without_a_mark_before_them_are_refused(
+    tmp_path: Path, save: Save, value: bool | None
+) -> None:
+    save(tmp_path)
+    change(tmp_path / "tokenizer_config.json", add_prefix_space=value)
+    with pytest.raises(ExportError, match="sets add_prefix_space to False"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("eos_token", "<mask>"), ("bos_token", "</s>"), ("sep_token", "the")]
+)
+def test_sentencepieces_ends_are_those_of_the_frame(
+    tmp_path: Path, option: str, value: str
+) -> None:
+    save_xlm_roberta(tmp_path)
+    change(tmp_path / "tokenizer_config.json", **{option: value})
+    with pytest.raises(ExportError, match="puts"):
+        read(tmp_path)
+
+
+def test_tokens_that_only_the_class_knows_are_found_whole(tmp_path: Path) -> None:
+    """CamemBERT's <unk>NOTUSED, and RoBERTa's </s> where sep_token is another."""
+    save_camembert(tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    kept = [one for one in document["added_tokens"] if "NOTUSED" not in one["content"]]
+    change(tmp_path / "tokenizer.json", added_tokens=kept)
+    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "CamembertTokenizer"})
+    write_json(tmp_path / "config.json", {"model_type": "camembert"})
+    assert "NOTUSED" in "".join(read(tmp_path).encode("<unk>NOTUSED").tokens)
+    assert differences(tmp_path) == []
+
+
+def test_another_separator_leaves_robertas_own_whole(tmp_path: Path) -> None:
+    write_roberta(tmp_path)
+    write_json(tmp_path / "tokenizer_config.json", {"sep_token": "the", "mask_token": "<mask>"})
+    write_json(tmp_path / "config.json", {"model_type": "roberta"})
+    assert differences(tmp_path, rows=500) == []
+
+
+def test_two_lists_of_special_tokens_must_be_one(tmp_path: Path) -> None:
+    save_roberta(tmp_path, additional_special_tokens=["new york"])
+    write_json(tmp_path / "config.json", {"model_type": "roberta"})
+    assert differences(tmp_path) == []
+    change(tmp_path / "tokenizer_config.json", additional_special_tokens=["new york", "the"])
+    with pytest.raises(ExportError, match="lists special tokens twice, and not the same"):
+        read(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config["additional_special_tokens"] = config["extra_special_tokens"]
+    write_json(tmp_path / "tokenizer_config.json", config)
+    assert differences(tmp_path) == []
+    write_json(tmp_path / "special_tokens_map.json", {"additional_special_tokens": ["the"]})
+    with pytest.raises(ExportError, match="lists special tokens twice, and not the same"):
+        read(tmp_path)
+
+
+def test_two_tokens_spelled_alike_are_refused(tmp_path: Path) -> None:
+    save_roberta(tmp_path)
+    alike: dict[str, Any] = {"pad_token": "<mask>"}
+    change(tmp_path / "tokenizer_config.json", **alike)
+    with pytest.raises(ExportError, match="are spelled alike"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("section", ["truncation", "padding"])
+def test_a_tokenizer_of_the_left_side_is_refused(tmp_path: Path, section: str) -> None:
+    save_roberta(tmp_path)
+    change(tmp_path / "tokenizer.json", **{section: {"direction": "Left"}})
+    with pytest.raises(ExportError, match=f"The {section} of tokenizer.json is on the left"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("strips", [True, False])
+def test_a_token_declared_twice_is_refused_unless_in_the_same_way(
+    tmp_path: Path, *, strips: bool
+) -> None:
+    write_roberta(tmp_path)
+    flags = {"lstrip": strips, "rstrip": False, "single_word": False, "normalized": False}
+    listed = [{"__type": "AddedToken", "content": "the"} | flags | {"special": True}]
+    write_json(tmp_path / "tokenizer_config.json", {"additional_special_tokens": listed})
+    write_json(tmp_path / "special_tokens_map.json", {"bos_token": "the"})
+    write_json(tmp_path / "config.json", {"model_type": "roberta"})
+    if not strips:
+        assert differences(tmp_path, rows=500) == []
+        return
+    with pytest.raises(ExportError, match="The token the is declared twice"):
+        read(tmp_path)
+
+
+def test_mpnets_mask_takes_the_blank_before_it(tmp_path: Path) -> None:
+    vocabulary = word_pieces("<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>")
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    write_json(tmp_path / "config.json", {"model_type": "mpnet"})
+    assert differences(tmp_path, lowercase=True, needs_mask=True) == []
+
+
+@pytest.mark.parametrize("name", ["BertTokenizer", "RobertaTokenizerFast"])
+def test_modernberts_class_is_none_of_the_others(tmp_path: Path, name: str) -> None:
+    save_modern_bert(tmp_path)
+    write_json(tmp_path / "config.json", {"model_type": "modernbert"})
+    change(tmp_path / "tokenizer_config.json", tokenizer_class=name)
+    with pytest.raises(ExportError, match=f"{name}; of a modernbert versions of transformers"):
+        read(tmp_path)
