@@ -12,7 +12,7 @@ from pathlib import Path
 
 from export.architectures.registry import architecture_of, count_parameters
 from export.check import parity
-from export.check.quantization_error import measure_quantization_error
+from export.check.quantization_error import measure_quantization_error, texts_for
 from export.errors import ExportError
 from export.graph.builder import OPSET, GraphBuilder
 from export.graph.encoder import build_encoder
@@ -25,6 +25,8 @@ from export.read.weights import UNTIED_DECODER
 from models.heads import heads_named
 from models.manifest import (
     CARD_FILE,
+    ON_RANDOM_TOKENS,
+    ON_SENTENCES,
     TOKENIZER_FILE,
     Architecture,
     ModelManifest,
@@ -155,6 +157,7 @@ def _manifest(
         parameters=count_parameters(spec.config, spec.heads, tied=tied),
         parity=found,
         quantization_error=lost,
+        quantization_texts=texts_for(checkpoint.tokenizer_json) if lost else ON_SENTENCES,
         files={},
     )
 
@@ -165,7 +168,10 @@ def model_card(manifest: ModelManifest, notes: str = "") -> str:
     tasks = ["embed", *(head.task for head in heads_named(manifest.heads) if head.task is not None)]
     normalised = "normalised" if manifest.pooling.normalize else "not normalised"
     measured = _table("Largest difference from the NumPy reference", manifest.parity)
-    measured += _table("Against the checkpoint in float32", manifest.quantization_error)
+    random = manifest.quantization_texts == ON_RANDOM_TOKENS
+    on = ", on random tokens: most words of the exporter's sentences are unknown to it"
+    title = f"Against the checkpoint in float32{on if random else ''}"
+    measured += _table(title, manifest.quantization_error)
     if notes:
         measured += f"{notes.strip()}\n\n"
     return f"""\
