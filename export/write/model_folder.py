@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
+import numpy as np
+
 from export.architectures.registry import architecture_of, count_parameters
 from export.check import parity
 from export.check.quantization_error import measure_quantization_error, texts_for
@@ -61,7 +63,9 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        manifest = _fill(folder, checkpoint, precision, progress, notes)
+        # What overflows comes out as a difference that is no finite number, which ends the export.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            manifest = _fill(folder, checkpoint, precision, progress, notes)
         if replace and out.exists():
             out.rename(Path(scratch) / "old")
         folder.rename(out)
@@ -121,6 +125,11 @@ def _measure(
 def _require_parity(differences: Mapping[str, parity.Difference], precision: str) -> None:
     """Stop where an output is further from the reference than rounding can explain."""
     for name, difference in differences.items():
+        if not isfinite(difference.scaled):
+            instead = "" if precision == "fp32" else "export in fp32 instead; "
+            raise ExportError(
+                f"In {precision} the {name} are not finite; {instead}nothing was written."
+            )
         if not difference.explained(precision):
             raise ExportError(
                 f"The graph's {name} differ from the reference by {difference.scaled:.2g}, counted "
