@@ -18,6 +18,7 @@ from export.write.model_folder import LINEARS, export_model
 from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+LONGEST_LINE = 1000  # characters: a checkpoint's names may be of any length
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     try:
         manifest = _export(options)
-    except (ExportError, OSError) as error:  # the latter of a place that cannot be looked into
-        print(f"export: {error}", file=sys.stderr)
+    except ExportError as error:
+        _progress(f"export: {error}")
+        return BAD_INPUT
+    except OSError as error:  # of a place that cannot be looked into
+        _progress(f"export: {error.filename} cannot be read: {error.strerror or error}.")
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -68,6 +72,16 @@ def parameter_table(counts: Mapping[str, int]) -> str:
     left = max(map(len, labels.values()))
     right = max(len(f"{count:,}") for count in counts.values())
     return "\n".join(f"{labels[n]:<{left}}  {count:>{right},}" for n, count in counts.items())
+
+
+def one_line(text: str) -> str:
+    r"""The text as a terminal may show it: names of files and tensors may hold anything.
+
+    >>> print(one_line("a\nb\x1b[31m"))
+    a\nb\x1b[31m
+    """
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]} …"
 
 
 def _export(options: argparse.Namespace) -> ModelManifest:
@@ -115,7 +129,7 @@ def _check_destination(out: Path, *, force: bool) -> None:
 
 
 def _progress(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,6 +32,8 @@ CLASSIFIER_POOLINGS: Final = ("cls", "mean")
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 SIDES: Final = ("left", "right")
 FUNCTIONS: Final = ("softmax", "sigmoid", "none")  # logits -> scores
+# What a quantization error may be measured on; the latter where a model cannot read the sentences.
+ON_SENTENCES, ON_RANDOM_TOKENS = "sentences", "random tokens"
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
 SHORTEST_TEXT = 3  # tokens: one, and the special ones around it
@@ -124,6 +126,8 @@ class ModelManifest:
     quantization_error: Mapping[str, float]
     """What int8 or float16 changed, as agreement and cosine against float32; empty in float32."""
     files: Mapping[str, FileRecord]
+    quantization_texts: str = ON_SENTENCES
+    """What `quantization_error` was measured on: "sentences" in English, or "random tokens"."""
     regression: bool = False
     """The classifier gives numbers to be read as they are, not the logits of probabilities."""
     activation: str | None = None
@@ -315,6 +319,11 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     sided = manifest.truncation_side in SIDES
     yield sided, f"truncation_side must be one of {', '.join(SIDES)}"
     yield manifest.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"
+    texts = (ON_SENTENCES, ON_RANDOM_TOKENS)
+    yield (
+        manifest.quantization_texts in texts,
+        f"quantization_texts must be one of {', '.join(texts)}",
+    )
     inner = all(-sizes.num_hidden_layers <= layer < -1 for layer in layers)
     yield inner, f"layers must be from -{sizes.num_hidden_layers} to -2"
     yield len(set(layers)) == len(layers), "layers must not name one twice"

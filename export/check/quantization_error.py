@@ -1,9 +1,11 @@
 """An int8 or float16 graph and its checkpoint in, what rounding changed out, on real sentences.
 
-Measured on the sentences of `data/sentences.txt`, tokenised as the server would: agreement of the
-best word at masks, cosine of the mean-pooled vectors, and the largest change of a logit or score.
+Measured on the sentences of `data/sentences.txt`, tokenised as the server would, or on random
+tokens where most of their words are unknown to the model: agreement of the best word at masks,
+cosine of the mean-pooled vectors, and the mean change of a logit or score.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ from export.graph.packed import GraphSpec
 from export.read.config import EncoderConfig
 from export.read.weights import Float32, Weights
 from models.heads import MLM, heads_named
+from models.manifest import ON_RANDOM_TOKENS, ON_SENTENCES
 
 SENTENCES = Path(__file__).parent / "data" / "sentences.txt"
+MOST_UNKNOWN = 0.5  # of the sentences' tokens
 MASK_EVERY = 6  # tokens; about the 15 % of pre-training
 OFFSETS = (1, 3, 5)  # each sentence is seen three times, with other tokens masked
 LONGEST = 64  # tokens of one sentence
@@ -31,6 +35,7 @@ TYPICAL = 16  # tokens of one sentence, to say what it costs
 OPERATIONS = 1.3e12
 TEXTS_AT_ONCE = 32  # whose scores of the whole vocabulary are in memory
 _Best = tuple[NDArray[np.int64], Float32]
+_Sentence = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 
 def measure_quantization_error(
@@ -72,6 +77,18 @@ def _best_words(
     return best
 
 
+def texts_for(tokenizer_json: str) -> str:
+    """What a model of this tokenizer is measured on: the sentences, where it can read them.
+
+    They are English. A model of another language may have few of their words, and what rounding
+    changes of rows that are nearly all [UNK] says nothing about the rows that it will compute.
+    """
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    words = [np.array(ids)[inner] for ids, inner in _sentences(tokenizer)]
+    share = (np.concatenate(words) == _unknown(tokenizer_json, tokenizer)).mean()
+    return ON_RANDOM_TOKENS if share > MOST_UNKNOWN else ON_SENTENCES
+
+
 def _texts(
     tokenizer_json: str, spelled: str, spec: GraphSpec
 ) -> tuple[list[Text], list[list[int]]]:
@@ -79,17 +96,44 @@ def _texts(
     tokenizer = Tokenizer.from_str(tokenizer_json)
     mask = tokenizer.token_to_id(spelled)
     longest = min(LONGEST, architecture_of(spec.config).max_tokens(spec.config))
+    sentences = _sentences(tokenizer)[: _affordable(spec.config)]
+    if texts_for(tokenizer_json) == ON_RANDOM_TOKENS:
+        sentences = _with_random_tokens(sentences, tokenizer)
     texts, masks = [], []
-    lines = SENTENCES.read_text(encoding="utf-8").splitlines()
-    for line in lines[: _affordable(spec.config)]:
-        original = tokenizer.encode(line).ids[:longest]
+    for original, _ in sentences:
         for offset in OFFSETS if mask is not None else OFFSETS[:1]:
-            ids = np.array(original, np.int64)
+            ids = np.array(original[:longest], np.int64)
             rows = [] if mask is None else list(range(offset, len(ids) - 1, MASK_EVERY))
             ids[rows] = mask or 0
             texts.append(Text(ids, np.zeros(len(ids), np.int64)))
             masks.append(rows)
     return texts, masks
+
+
+def _sentences(tokenizer: Tokenizer) -> list[_Sentence]:
+    """Each sentence's ids, and which of them are not special tokens."""
+    encodings = tokenizer.encode_batch(SENTENCES.read_text(encoding="utf-8").splitlines())
+    return [(np.array(each.ids), np.array(each.special_tokens_mask) == 0) for each in encodings]
+
+
+def _with_random_tokens(sentences: Sequence[_Sentence], tokenizer: Tokenizer) -> list[_Sentence]:
+    """Sentences of the same lengths, of any tokens of the vocabulary but those that were added."""
+    added = tokenizer.get_added_tokens_decoder().keys()
+    pool = sorted(set(tokenizer.get_vocab().values()) - added)
+    random = np.random.default_rng(parity.SEED)
+    changed = []
+    for ids, inner in sentences:
+        other = ids.copy()
+        other[inner] = random.choice(pool, inner.sum())
+        changed.append((other, inner))
+    return changed
+
+
+def _unknown(tokenizer_json: str, tokenizer: Tokenizer) -> int:
+    """The id of what stands for words that a vocabulary lacks; -1 where it lacks none."""
+    model = json.loads(tokenizer_json)["model"]
+    found = tokenizer.token_to_id(model.get("unk_token") or "")
+    return int(model.get("unk_id", -1) if found is None else found)
 
 
 def _affordable(config: EncoderConfig) -> int:

@@ -25,6 +25,7 @@ _KINDS = {
     "weights for Core ML": ("*.mlmodel", "*.mlpackage"),
     "weights for TensorFlow Lite": ("*.tflite",),
     "weights for Rust": ("*.ot",),
+    "a TensorFlow checkpoint": ("*.ckpt*.index",),
     PICKLED: ("pytorch_model*.bin",),
     "safetensors of another name": ("*.safetensors",),
     "a pickle of another name": ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.pkl"),

@@ -14,7 +14,7 @@ from export.errors import ExportError
 from export.read.documents import Fields
 from export.read.files import MODULES
 from export.read.modules import Module, is_unset, require_known
-from models.manifest import SHORTEST_PAIR, SHORTEST_TEXT, SIDES, TOKENIZER_FILE
+from models.manifest import SHORTEST_TEXT, SIDES, TOKENIZER_FILE
 from models.pooling import SIMILARITIES
 
 MODEL_FILE: Final = "config_sentence_transformers.json"

@@ -56,8 +56,8 @@ def wrapping(keys: Collection[str], own: str) -> str:
     prefix = ""
     while keys:
         rest = [key.removeprefix(prefix) for key in keys]
-        owns = (each for each in (own, "encoder.") if any(k.startswith(each * 2) for k in rest))
-        wrappers = (*WRAPPERS, *owns)
+        twice = [each for each in (own, "encoder.") if any(k.startswith(each * 2) for k in rest)]
+        wrappers = filter(None, (*WRAPPERS, *twice))  # a family's own beginning may be none
         found = next((each for each in wrappers if all(k.startswith(each) for k in rest)), None)
         if found is None:
             break

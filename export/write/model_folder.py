@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
+import numpy as np
+
 from export.architectures.registry import count_parameters
 from export.check import parity
-from export.check.quantization_error import measure_quantization_error
+from export.check.quantization_error import measure_quantization_error, texts_for
 from export.errors import ExportError
 from export.graph.builder import OPSET, GraphBuilder
 from export.graph.encoder import build_encoder
@@ -25,6 +27,8 @@ from export.read.weights import UNTIED_DECODER
 from models.heads import heads_named
 from models.manifest import (
     CARD_FILE,
+    ON_RANDOM_TOKENS,
+    ON_SENTENCES,
     TOKENIZER_FILE,
     Architecture,
     ModelManifest,
@@ -60,7 +64,9 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        manifest = _fill(folder, checkpoint, precision, progress, notes)
+        # What overflows comes out as a difference that is no finite number, which ends the export.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            manifest = _fill(folder, checkpoint, precision, progress, notes)
         if replace and out.exists():
             out.rename(Path(scratch) / "old")
         folder.rename(out)
@@ -139,6 +145,11 @@ def _measure(
 def _require_parity(differences: Mapping[str, parity.Difference], precision: str) -> None:
     """Stop where an output is further from the reference than rounding can explain."""
     for name, difference in differences.items():
+        if not isfinite(difference.scaled):
+            instead = "" if precision == "fp32" else "export in fp32 instead; "
+            raise ExportError(
+                f"In {precision} the {name} are not finite; {instead}nothing was written."
+            )
         if not difference.explained(precision):
             raise ExportError(
                 f"The graph's {name} differ from the reference by {difference.scaled:.2g}, counted "
@@ -183,6 +194,7 @@ def _manifest(
         ),
         parity=found,
         quantization_error=lost,
+        quantization_texts=texts_for(checkpoint.tokenizer_json) if lost else ON_SENTENCES,
         files={},
     )
 
@@ -192,7 +204,10 @@ def model_card(manifest: ModelManifest, notes: str = "") -> str:
     sizes = manifest.architecture
     tasks = ["embed", *(head.task for head in heads_named(manifest.heads) if head.task is not None)]
     measured = _table("Largest difference from the NumPy reference", manifest.parity)
-    measured += _table("Against the checkpoint in float32", manifest.quantization_error)
+    random = manifest.quantization_texts == ON_RANDOM_TOKENS
+    on = ", on random tokens: most words of the exporter's sentences are unknown to it"
+    title = f"Against the checkpoint in float32{on if random else ''}"
+    measured += _table(title, manifest.quantization_error)
     if notes:
         measured += f"{notes.strip()}\n\n"
     return f"""\

@@ -181,6 +181,14 @@ def test_weights_that_may_not_be_read_are_named(bert: Path, out: Path) -> None:
     assert list(out.parent.iterdir()) == []
 
 
+def test_folder_that_may_not_be_looked_into_is_named(bert: Path, out: Path) -> None:
+    bert.chmod(0)
+    child = export_apart(bert, out, preexec_fn=without_privileges)
+    bert.chmod(0o755)
+    assert_refused(child, f"{bert} cannot be read: Permission denied.")
+    assert list(out.parent.iterdir()) == []
+
+
 def test_file_in_the_place_of_a_folder_is_named(bert: Path, out: Path) -> None:
     out.parent.rmdir()
     out.parent.write_text("precious")

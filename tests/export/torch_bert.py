@@ -27,6 +27,8 @@ LOGITS = {
     "BertForQuestionAnswering": {"start": "start_logits", "end": "end_logits"},
 }
 ARCHITECTURES = tuple(LOGITS)
+# Without a decoder's mask, as it is with `is_decoder` false, it is one for masked words.
+LM_HEAD = "BertLMHeadModel"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class TorchBert:
     def __init__(self, folder: Path, architecture: str) -> None:
         model_class = getattr(transformers, architecture)
         self._model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
-        self._logits = LOGITS[architecture]
+        self._logits = {"mlm": "logits"} if architecture == LM_HEAD else LOGITS[architecture]
 
     def __call__(self, text: Text) -> TorchOutputs:
         """Run one text alone: no padding, no mask."""

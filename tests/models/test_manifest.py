@@ -281,7 +281,7 @@ def test_json_that_is_no_manifest_is_refused(folder: Path, content: bytes) -> No
 
 
 def fields() -> list[str]:
-    optional = {"format", "regression", "activation", "truncation_side", "tokenizer"}
+    optional = {"format", "quantization_texts", "regression", "activation", "truncation_side", "tokenizer"}
     return [name for name in ModelManifest.__dataclass_fields__ if name not in optional]
 
 
@@ -307,6 +307,8 @@ def test_a_missing_size_is_named(folder: Path) -> None:
         ("architecture.hidden_size", 13, "hidden_size must be a multiple of num_attention_heads"),
         ("architecture.num_attention_heads", 0, "num_attention_heads must be 1 or more"),
         ("architecture.hidden_act", None, "hidden_act must be Unicode text"),
+        ("quantization_texts", "poems", "must be one of sentences, random tokens"),
+        ("quantization_texts", None, "quantization_texts must be Unicode text"),
         ("pooling", [], "pooling must be an object"),
         ("pooling.mode", "sum", "pooling.mode must be one of mean, cls, max"),
         ("pooling.mode", "cls+sum", "pooling.mode must be one of mean, cls, max"),

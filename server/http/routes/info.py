@@ -51,6 +51,7 @@ class InfoAnswer(Answer):
     )
     parity: dict[str, float] = Field(description="largest differences from the reference")
     quantization_error: dict[str, float] = Field(description="what the precision cost")
+    quantization_texts: str = Field(description="measured on these: sentences or random tokens")
     processes: int = Field(description="that share the work")
     limits: dict[str, float] = Field(description="of one request")
     versions: dict[str, str]
@@ -89,6 +90,7 @@ async def info(call: Call) -> Response:
             "parameters": dict(manifest.parameters),
             "parity": dict(manifest.parity),
             "quantization_error": dict(manifest.quantization_error),
+            "quantization_texts": manifest.quantization_texts,
             "processes": service.settings.processes,
             "limits": {
                 **service.settings.model_dump(include=set(Limits.model_fields)),

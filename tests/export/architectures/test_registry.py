@@ -61,6 +61,46 @@ def test_what_cannot_be_served_is_one_sentence(changes: dict[str, Any], sentence
     assert str(caught.value).endswith(".")
 
 
+NAMES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"),
+    *("intermediate_size", "max_position_embeddings", "type_vocab_size", "layer_norm_eps"),
+    *("model_type", "architectures", "is_decoder", "add_cross_attention", "auto_map"),
+    *("quantization_config", "position_embedding_type", "is_encoder_decoder"),
+)
+ODD = (
+    None,
+    True,
+    0,
+    -1,
+    2,
+    10**30,
+    0.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    [],
+    [1],
+    [[]],
+    {},
+    {"a": []},
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_value_of_any_field_is_taken_or_one_sentence(name: str) -> None:
+    refused = []
+    for value in ODD:
+        try:
+            config = read_config(fields(**{name: value}))
+        except ExportError as error:
+            refused.append(str(error))
+        else:
+            assert config.hidden_size % config.num_attention_heads == 0
+    assert len(refused) > len(ODD) / 3
+    assert all(sentence.endswith(".") and "\n" not in sentence for sentence in refused)
+
+
 def test_file_that_names_no_family_is_berts() -> None:
     assert read_config(fields()).model_type == "bert"
 

@@ -1,11 +1,14 @@
 """What is measured of an int8 graph, on graphs whose drift is known: none, or one that was made."""
 
 import dataclasses
+import string
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, Model, Unigram, WordPiece
 
 from export.check.quantization_error import (
     LONGEST,
@@ -14,12 +17,16 @@ from export.check.quantization_error import (
     SENTENCES,
     _affordable,
     _texts,
+    _unknown,
     measure_quantization_error,
+    texts_for,
 )
 from export.graph.packed import GraphSpec
 from export.graph.quantize import Int8Linear
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.config import EncoderConfig
+from export.write.model_folder import export_model
+from models.manifest import ON_RANDOM_TOKENS, ON_SENTENCES, load_manifest
 from tests.export.built_graph import BuiltGraph, MemoryWeights, build_graph
 
 ENOUGH_MASKS = 1000  # an agreement of 0.97 then has an interval of a point to either side
@@ -104,7 +111,7 @@ def test_without_heads_only_vectors_are_compared(save: Save, tmp_path: Path) -> 
 
 def test_masks_stand_where_words_were(minilm_checkpoint: Path) -> None:
     checkpoint = read_checkpoint(minilm_checkpoint)
-    texts, masks = _texts(checkpoint.tokenizer_json, GraphSpec(checkpoint.config, ("mlm",)))
+    texts, masks = _texts(checkpoint.tokenizer_json, "[MASK]", GraphSpec(checkpoint.config, ("mlm",)))
     sentences = SENTENCES.read_text(encoding="utf-8").splitlines()
     assert len(texts) == len(masks) == len(sentences) * len(OFFSETS)
     for text, rows in zip(texts, masks, strict=True):
@@ -114,6 +121,80 @@ def test_masks_stand_where_words_were(minilm_checkpoint: Path) -> None:
         assert set(np.diff(rows)) <= {MASK_EVERY}
         assert (text.ids[0], text.ids[-1], len(text.ids) <= LONGEST) == (101, 102, True)
     assert sum(map(len, masks)) >= ENOUGH_MASKS
+
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LATIN = [piece for letter in string.ascii_lowercase for piece in (letter, f"##{letter}")]
+# Japanese, Hindi and Russian models, whose vocabularies have none of English.
+OTHERS = [chr(code) for start in (0x3041, 0x905, 0x430) for code in range(start, start + 20)]
+
+
+def written(folder: Path, vocabulary: list[str]) -> Path:
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "texts"),
+    [
+        (SPECIAL + LATIN, ON_SENTENCES),
+        (SPECIAL + OTHERS + LATIN, ON_SENTENCES),
+        (SPECIAL + OTHERS, ON_RANDOM_TOKENS),
+        # Full stops and commas are tokens that it has, most are words.
+        (SPECIAL + OTHERS + list(".,-0123456789"), ON_RANDOM_TOKENS),
+        (SPECIAL + OTHERS + ["the", "a", "of"], ON_RANDOM_TOKENS),
+    ],
+    ids=["English", "letters too", "none of English", "marks and digits", "few words"],
+)
+def test_sentences_are_used_where_most_of_their_tokens_are_known(
+    save: Save, vocabulary: list[str], texts: str
+) -> None:
+    folder = written(save("BertForMaskedLM", vocab_size=200), vocabulary)
+    assert texts_for(read_checkpoint(folder).tokenizer_json) == texts
+
+
+def test_random_tokens_stand_where_the_sentences_tokens_did(save: Save, tmp_path: Path) -> None:
+    vocabulary = SPECIAL + OTHERS
+    folder = written(save("BertForMaskedLM", vocab_size=200), vocabulary)
+    checkpoint = read_checkpoint(folder)
+    spec = GraphSpec(checkpoint.config, checkpoint.heads)
+    texts, masks = _texts(checkpoint.tokenizer_json, spec)
+    assert len(texts) == len(SENTENCES.read_text(encoding="utf-8").splitlines()) * len(OFFSETS)
+    inner = np.concatenate([text.ids[1:-1] for text in texts if len(text.ids) < 29])
+    assert set(inner) == {4, *range(5, len(vocabulary))}, "all tokens, masks, and no [UNK]"
+    assert {(text.ids[0], len(text.ids) <= 29) for text in texts} == {(2, True)}
+    assert all((text.ids[rows] == 4).all() for text, rows in zip(texts, masks, strict=True))
+    again, _ = _texts(checkpoint.tokenizer_json, spec)
+    assert all((one.ids == two.ids).all() for one, two in zip(texts, again, strict=True))
+
+
+def test_manifest_and_card_say_what_was_measured_on(save: Save, tmp_path: Path) -> None:
+    for name, vocabulary, texts in (
+        ("known", SPECIAL + LATIN, ON_SENTENCES),
+        ("unknown", SPECIAL + OTHERS, ON_RANDOM_TOKENS),
+    ):
+        folder = written(save("BertModel", vocab_size=200), vocabulary)
+        checkpoint = dataclasses.replace(read_checkpoint(folder), name="tiny")
+        manifest = export_model(
+            checkpoint, tmp_path / name, precision="int8", progress=lambda _: None
+        )
+        assert manifest.quantization_texts == texts
+        assert load_manifest(tmp_path / name) == manifest
+        card = (tmp_path / name / "README.md").read_text(encoding="utf-8")
+        assert ("on random tokens" in card) == (texts == ON_RANDOM_TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("model", "unknown"),
+    [
+        (WordPiece({"?": 0, "b": 7}, unk_token="?"), 0),  # noqa: S106 (no password)
+        (Unigram([("a", 0.0), ("<unk>", 0.0)], unk_id=1), 1),
+        (BPE({"a": 0}, []), -1),  # of bytes: knows every text
+    ],
+)
+def test_unknown_token_is_the_models_own(model: Model, unknown: int) -> None:
+    tokenizer = Tokenizer(model)
+    assert _unknown(tokenizer.to_str(), tokenizer) == unknown
 
 
 def test_larger_encoders_are_measured_on_fewer_sentences() -> None:

@@ -13,7 +13,7 @@ from export.check.layers import Text
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.config import ACTIVATIONS
 from tests.export.built_graph import MemoryWeights, difference
-from tests.export.torch_bert import ARCHITECTURES, TorchBert, real_texts, tiny_texts
+from tests.export.torch_bert import ARCHITECTURES, LM_HEAD, TorchBert, real_texts, tiny_texts
 
 TINY_HIDDEN = 2e-5  # absolute, hidden states of the tiny random models
 TINY_LOGITS = 1e-4  # absolute, their log-probabilities and logits, which reach -20
@@ -47,7 +47,7 @@ def assert_outputs(
             assert difference(ours, wanted) <= logits, output
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, LM_HEAD])
 def test_tiny_models_compute_what_transformers_does(save: Save, architecture: str) -> None:
     folder = save(architecture, num_labels=2 if "Question" in architecture else 5)
     checkpoint, torch_bert = read_checkpoint(folder), TorchBert(folder, architecture)

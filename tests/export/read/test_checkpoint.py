@@ -95,6 +95,19 @@ def test_every_architecture_is_read_as_transformers_reads_it(
     assert_same(checkpoint, expected_weights(folder, architecture))
 
 
+@pytest.mark.parametrize("name", ["TFBertForMaskedLM", "FlaxBertForMaskedLM", "BertLMHeadModel"])
+def test_class_of_another_name_over_the_same_weights_is_the_same(
+    save: Save, edit: Edit, name: str
+) -> None:
+    folder = save("BertForMaskedLM")
+    own = {"AutoModel": "modeling_own.OwnModel"}
+    edit(folder / "config.json", architectures=[name], auto_map=own)
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint.heads == ("mlm",)
+    assert list(checkpoint.ignored) == ["auto_map"]
+    assert_same(checkpoint, expected_weights(folder, "BertForMaskedLM"))
+
+
 def test_sharded_files_are_read_as_one(save: Save) -> None:
     folder = save("BertForPreTraining", shard="6KB")
     assert len(list(folder.glob("model-*.safetensors"))) > 2

@@ -36,6 +36,8 @@ from export.read.foreign import describe, lacking, names_in
             "weights (model.safetensors) and safetensors of another name (x.safetensors)",
         ),
         (["flax_model.msgpack"], "weights for Flax (flax_model.msgpack)"),
+        (["bert_model.ckpt.index"], "a TensorFlow checkpoint (bert_model.ckpt.index)"),
+        (["model.ckpt-20.index"], "a TensorFlow checkpoint (model.ckpt-20.index)"),
         (["bert.safetensors"], "safetensors of another name (bert.safetensors)"),
         (["best.pt", "last.ckpt"], "a pickle of another name (best.pt)"),
     ],

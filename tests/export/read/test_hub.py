@@ -162,6 +162,75 @@ def test_pickle_is_fetched_only_on_demand(hub: type[Hub], read: Read, bert: Path
     assert "pytorch_model.bin" in hub.fetched
 
 
+def unlike(*names: str) -> dict[str, bytes]:
+    """Files of these names, each with a content of its own: the same is fetched only once."""
+    return {name: json.dumps({"name": name}).encode() for name in names}
+
+
+def test_every_modules_and_every_tokenizers_files_are_fetched(hub: type[Hub], read: Read) -> None:
+    wanted = unlike(
+        "config_sentence_transformers.json",
+        "sentence_roberta_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+        "sentencepiece.bpe.model",
+        "1_Pooling/config.json",
+        "2_Dense [old]/config.json",
+        "2_Dense [old]/model.safetensors",
+    )
+    unwanted = unlike("checkpoint-9/model.safetensors", "2_Dense [old]/x.bin", "3_/config.json")
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Dense [old]": "Dense", "../3_": "Dense"}
+    modules = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"}
+        for path, kind in kinds.items()
+    ]
+    hub.files |= wanted | unwanted | {"modules.json": json.dumps(modules).encode()}
+    read({"source": REPOSITORY})  # refused, for the folder outside: what is tested is what came
+    assert set(hub.fetched) >= wanted.keys()
+    assert not set(hub.fetched) & unwanted.keys()
+
+
+def test_pickle_comes_into_the_folder_that_has_no_safetensors(hub: type[Hub], read: Read) -> None:
+    names = ("2_Dense/pytorch_model.bin", "0_Transformer/model.safetensors")
+    hub.files |= unlike(*names, "0_Transformer/pytorch_model.bin")
+    modules = [{"path": name.partition("/")[0], "type": "x.y"} for name in names]
+    hub.files["modules.json"] = json.dumps(modules).encode()
+    read({"source": REPOSITORY, "allow_pickle": True})
+    assert set(hub.fetched) >= set(names)
+    assert "0_Transformer/pytorch_model.bin" not in hub.fetched
+
+
+@pytest.mark.parametrize("modules", [b"[", b"{}", b"[1]", b'[{"path": 3}]', b"\xff"])
+def test_modules_that_are_odd_are_told_as_in_a_folder(
+    hub: type[Hub], read: Read, modules: bytes
+) -> None:
+    hub.files["modules.json"] = modules
+    (refused,) = read({"source": REPOSITORY})
+    assert "modules.json" in refused
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["onnx/model_O4.onnx"], "but an ONNX graph (onnx/model_O4.onnx)."),
+        (["adapter_config.json", "adapter_model.bin"], "but an adapter (adapter_config.json)."),
+        (["bert.gguf", "flax_model.msgpack"], "weights for Flax (flax_model.msgpack) and a GGUF"),
+        (["pytorch_model.bin"], "are read only with --allow-pickle."),
+        ([], "The checkpoint has no model.safetensors, which Cloze needs."),
+    ],
+)
+def test_what_the_hub_has_instead_of_weights_is_said(
+    hub: type[Hub], read: Read, names: list[str], sentence: str
+) -> None:
+    files = {name: hub.files[name] for name in ("config.json", "vocab.txt")}
+    hub.files = files | unlike(*names)
+    (refused,) = read({"source": REPOSITORY})
+    assert sentence in refused
+    assert set(hub.fetched) <= {*files, "adapter_config.json"}
+
+
 def test_what_the_hub_does_not_give_is_one_sentence(read: Read) -> None:
     other, mine, gated, version = read(
         {"source": "someone/else"},

@@ -69,3 +69,9 @@ def test_beginning_that_is_no_wrappers_is_refused(save: Save, new: Callable[[str
 def test_encoder_of_berts_own_is_no_wrapper() -> None:
     assert wrapping(["encoder.layer.0.output.dense.bias"], "bert.") == ""
     assert wrapping([], "bert.") == ""
+
+
+def test_family_whose_names_begin_with_nothing_or_as_a_wrapper_does() -> None:
+    assert wrapping(["layers.0.bias", "norm.bias"], "") == ""
+    assert wrapping(["module.layers.0.bias", "module.norm.bias"], "") == "module."
+    assert wrapping(["model.norm.bias", "head.norm.bias"], "model.") == ""

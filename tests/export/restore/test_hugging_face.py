@@ -80,14 +80,14 @@ def test_labels_and_their_kind_are_kept(
 def test_scores_are_made_as_they_were(tmp_path: Path, function: str) -> None:
     (tmp_path / "tokenizer.json").write_text(tokenizer_json(tmp_path / "source"))
     config = replace(SMALL, labels=("a", "b"))
-    write_config(tmp_path, config, ("pooler", "sequence"), tied=True, activation=function)
+    write_config(tmp_path, config, ("pooler", "sequence"), tied=True, pad="[PAD]", activation=function)
     found = Fields.of(tmp_path / "config.json")
     assert read_activation(ModelSettings(), found) == function
 
 
 def test_the_end_that_is_cut_is_written(tmp_path: Path) -> None:
     text = tokenizer_json(tmp_path / "source")
-    write_tokenizer(tmp_path, text, max_tokens=29, truncation_side="left")
+    write_tokenizer(tmp_path, text, TokenizerSpec(), max_tokens=29, truncation_side="left")
     assert read_transformer_settings(tmp_path, None).truncation_side == "left"
     loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert (loaded.truncation_side, loaded.model_max_length) == ("left", 29)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from export.write.model_folder import model_card
-from models.manifest import Architecture, ModelManifest
+from models.manifest import ON_RANDOM_TOKENS, ON_SENTENCES, Architecture, ModelManifest
 from models.pooling import PoolingSpec
 
 MANIFEST = ModelManifest(
@@ -73,6 +73,18 @@ def test_nothing_measured_leaves_no_table() -> None:
     assert "Against the checkpoint in float32" not in float32
     assert "NumPy reference" not in int8
     assert "| mlm_masks | 214 |" in int8.splitlines()
+
+
+def test_random_tokens_are_said_to_be_measured_on() -> None:
+    cards = [
+        model_card(
+            dataclasses.replace(
+                MANIFEST, quantization_error={"mlm_masks": 214.0}, quantization_texts=texts
+            )
+        )
+        for texts in (ON_SENTENCES, ON_RANDOM_TOKENS)
+    ]
+    assert ["on random tokens" in card for card in cards] == [False, True]
 
 
 def test_plain_vectors_are_said_to_be_plain() -> None:

@@ -57,6 +57,13 @@ def test_flipped_bit_of_the_index_is_noticed_or_changes_nothing(prefix: Path) ->
     assert noticed > 0.9 * tried
 
 
+@pytest.mark.parametrize("name", [INDEX, DATA])
+def test_git_lfs_pointer_is_called_one(prefix: Path, name: str) -> None:
+    prefix.with_name(name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(ExportError, match=f"{name} is a Git LFS pointer"):
+        Bundle(prefix).read("bert/pooler/dense/bias")
+
+
 @pytest.mark.parametrize("size", [0, 40, 47, 700, -1])
 def test_truncated_index_is_refused(prefix: Path, size: int) -> None:
     index = prefix.with_name(INDEX)

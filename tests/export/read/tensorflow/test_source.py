@@ -9,6 +9,7 @@ import pytest
 
 from export.errors import ExportError
 from export.read.checkpoint import read_checkpoint
+from export.read.tensorflow.bundle import FOOTER, MAGIC, Bundle, _table, checksum
 from export.read.tensorflow.source import find_prefix, torch_name
 
 Edit = Callable[..., None]
@@ -74,6 +75,49 @@ def test_kernels_are_turned_and_all_else_is_not(tiny_tf: Path) -> None:
         ):
             np.testing.assert_array_equal(weights[name], stored[google], err_msg=name)
     assert weights["layers.1.intermediate.weight"].shape == (20, 12)
+
+
+def test_norms_that_keras_numbered_are_read(tiny_tf: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_tf, tmp_path / "keras"))
+    scopes: dict[str, int] = {}
+
+    def renamed(name: str) -> str:
+        scope, found, rest = name.partition("/LayerNorm/")
+        order = scopes.setdefault(scope, len(scopes)) if found else 0
+        keras = f"layer_normalization_{order}" if order else "layer_normalization"
+        return f"{scope}/{keras}/{rest}" if found else name
+
+    rename_tensors(folder / "bert_model.ckpt.index", renamed)
+    names = Bundle(folder / "bert_model.ckpt").entries
+    assert "bert/encoder/layer_1/output/layer_normalization_4/gamma" in names
+    found, wanted = (read_checkpoint(place) for place in (folder, tiny_tf))
+    for name in wanted.weights:
+        np.testing.assert_array_equal(found.weights[name], wanted.weights[name], err_msg=name)
+
+
+def rename_tensors(index: Path, renamed: Callable[[str], str]) -> None:
+    """Write the index of a checkpoint anew: one block of entries, and one that points to it."""
+    entries = sorted((renamed(name), value) for name, value in _table(index.read_bytes()))
+    first, end = block([(name.encode(), value) for name, value in entries], at=0)
+    second, last = block([(entries[-1][0].encode(), end)], at=len(first))
+    footer = (bytes(2) + last).ljust(FOOTER - 8, b"\0") + MAGIC.to_bytes(8, "little")
+    index.write_bytes(first + second + footer)
+
+
+def block(entries: list[tuple[bytes, bytes]], *, at: int) -> tuple[bytes, bytes]:
+    """A block of a LevelDB table that will stand at a byte, and the handle that points to it."""
+    data = b"".join(
+        number(0) + number(len(key)) + number(len(value)) + key + value for key, value in entries
+    )
+    data += (0).to_bytes(4, "little") + (1).to_bytes(4, "little")  # the one place to start from
+    plain = data + b"\0"  # not compressed
+    return plain + checksum(plain).to_bytes(4, "little"), number(at) + number(len(data))
+
+
+def number(value: int) -> bytes:
+    """Seven bits to a byte, the highest bit says that another one follows."""
+    more = [value >> shift & 0x7F for shift in range(0, max(value.bit_length(), 1), 7)]
+    return bytes([*(byte | 0x80 for byte in more[:-1]), more[-1]])
 
 
 def test_vocabulary_of_an_uncased_checkpoint_lower_cases(tiny_tf: Path) -> None:
