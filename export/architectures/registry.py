@@ -14,6 +14,7 @@ from export.architectures.distilbert import DISTILBERT
 from export.architectures.electra import ELECTRA
 from export.architectures.modernbert import MODERNBERT
 from export.architectures.mpnet import MPNET
+from export.architectures.nomicbert import NOMICBERT
 from export.architectures.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 from export.errors import ExportError
 from export.read.config import EncoderConfig
@@ -33,7 +34,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "electra": ELECTRA,
     "modernbert": MODERNBERT,
     "albert": ALBERT,
+    "nomic_bert": NOMICBERT,
 }
+# Families whose first checkpoints name code of their own (auto_map), which transformers has by now.
+NATIVE = {"nomic_bert"}
 
 
 def architecture_of(config: EncoderConfig) -> Architecture:
@@ -57,7 +61,7 @@ def read_config(fields: Fields) -> EncoderConfig:
         if name not in known_classes:
             known = ", ".join(known_classes)
             raise ExportError(f"The architecture {name} is not one that Cloze serves: {known}.")
-    if "auto_map" in fields.values:
+    if "auto_map" in fields.values and family not in NATIVE:
         raise ExportError(f"{fields.file} asks for its own code (auto_map), which is never run.")
     for flag in ("is_decoder", "add_cross_attention", "is_encoder_decoder"):
         if fields.flag(flag, default=False):

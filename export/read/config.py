@@ -21,6 +21,7 @@ ACTIVATIONS = {
     "gelu_new": "gelu_new",
     "gelu_pytorch_tanh": "gelu_pytorch_tanh",
     "relu": "relu",
+    "silu": "silu",
 }
 
 

@@ -154,6 +154,9 @@ FAMILIES |= {
         "ModernBertConfig", USUAL[2:3], MODERN | EVERY_BIAS | {"classifier_pooling": "mean"}
     ),
 }
+FAMILIES |= {
+    "nomicbert": Family("NomicBertConfig", USUAL[:-1], {"pad_token_id": 0}),
+}
 MODELS = [(name, kind) for name, family in FAMILIES.items() for kind in family.classes]
 # Of each family, the one that has the most to quantise.
 CHOSEN = [

@@ -54,7 +54,7 @@ def test_tiny_models_compute_what_transformers_does(save: Save, architecture: st
     assert_outputs(checkpoint, torch_bert, tiny_texts(), TINY_HIDDEN, TINY_LOGITS)
 
 
-@pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "relu"])
+@pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "relu", "silu"])
 def test_every_activation_computes_what_transformers_does(save: Save, activation: str) -> None:
     folder = save("BertForPreTraining", hidden_act=activation)
     checkpoint, torch_bert = read_checkpoint(folder), TorchBert(folder, "BertForPreTraining")
@@ -128,6 +128,7 @@ def test_activation_is_torchs(name: str) -> None:
         "gelu_new": tanh,
         "gelu_pytorch_tanh": tanh,
         "relu": torch.relu(values),
+        "silu": torch.nn.functional.silu(values),
     }[name]
     assert difference(layers.activation(name, x), wanted.numpy()) <= 2e-6
 
