@@ -287,6 +287,10 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
         sizes.hidden_size % sizes.num_attention_heads == 0,
         "architecture.hidden_size must be a multiple of num_attention_heads",
     )
+    yield (
+        (sizes.stored_layers or 0) <= sizes.num_hidden_layers,
+        "architecture.stored_layers must be at most num_hidden_layers",
+    )
     modes = ", ".join(CLASSIFIER_POOLINGS)
     yield (
         sizes.classifier_pooling in CLASSIFIER_POOLINGS,
