@@ -302,7 +302,7 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     yield len(found) == len(heads), "heads must not name one twice"
     pooled = any(head.reads is Reads.POOLED for head in found)
     yield not pooled or POOLER.name in heads, "heads must have the pooler that another one reads"
-    classifies = any(head.is_product and head.width is None for head in found)
+    classifies = any(head.by_label for head in found)
     yield bool(manifest.labels) or not classifies, "labels must not be empty with such heads"
     both = manifest.multi_label and manifest.regression
     yield not both, "multi_label and regression must not both be true"

@@ -322,7 +322,9 @@ def test_a_task_and_its_head_are_added_in_five_files(
 ) -> None:
     copy.insert("models/heads.py", "\n# In the order in which they are listed everywhere.", HEAD)
     heads = (copy.folder / "models/heads.py").read_text()
-    (copy.folder / "models/heads.py").write_text(heads.replace("TOKEN, QA)", "TOKEN, QA, TONE)"))
+    (copy.folder / "models/heads.py").write_text(
+        heads.replace("MULTI_VECTOR)\n", "MULTI_VECTOR, TONE)\n")
+    )
     copy.write("server/inference/tasks/tone.py", TASK)
     tasks = "server/inference/tasks/__init__.py"
     copy.insert(tasks, "\nTASKS: Final", "from server.inference.tasks.tone import TONE_TASK\n")

@@ -16,6 +16,7 @@ from export.read import hub, pickled, tensors
 from export.read.config import EncoderConfig
 from export.read.documents import Fields, read_text
 from export.read.fused import Separated
+from export.read.head_files import unread_heads, with_head_files
 from export.read.pooling import read_modules, read_pooling
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import find_prefix, open_tensorflow
@@ -71,6 +72,7 @@ def read_checkpoint(
         declared = frozenset({SEQUENCE.name})
     else:
         stored = _open(folder, allow_pickle=allow_pickle)
+        stored = with_head_files(stored, folder, allow_pickle=allow_pickle)
         classes = classes_of(architecture_of(config))
         declared = frozenset[str]().union(
             *(classes[name] for name in fields.texts("architectures"))
@@ -90,7 +92,7 @@ def read_checkpoint(
         tokenizer_json=read_tokenizer(
             folder, rows=config.vocab_size, needs_mask=MLM.name in found.heads
         ),
-        ignored=found.ignored,
+        ignored={**found.ignored, **unread_heads(folder, allow_pickle=allow_pickle)},
     )
 
 

@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from export.errors import ExportError
+from export.read.head_files import FILES as HEAD_FILES
 from export.read.pickled import PICKLES
 from export.read.pooling import MODULES
 from export.read.tensors import INDEX, SINGLE
@@ -48,14 +49,15 @@ def is_hub_id(text: str) -> bool:
 def download(repository: str, *, revision: str | None, allow_pickle: bool) -> Path:
     """Fetch what is needed, or find it in the cache.
 
-    Pickles come only on demand, and only where there are no safetensors.
+    Pickles come only on demand, and those of the encoder only where there are no safetensors.
 
     Raises:
         ExportError: there is no such model or revision, or the hub cannot be reached.
     """
     folder = _fetch(repository, revision, (*_everywhere(_MODEL_FILES), *_FOLDER_FILES))
-    if allow_pickle and not any(folder.rglob("*.safetensors")):
-        _fetch(repository, revision, _everywhere(PICKLES))
+    if allow_pickle:
+        weights = () if any(folder.rglob("*.safetensors")) else PICKLES
+        _fetch(repository, revision, _everywhere((*weights, *HEAD_FILES)))
     return folder
 
 
