@@ -50,6 +50,8 @@ class GraphFile:
     shapes: dict[str, Shape] = field(default_factory=dict)
     """Of the tensors, by name without the type that they were rounded to."""
     precision: str = "fp32"
+    attentions: int = 0
+    """Nodes that attend, one in each layer."""
 
 
 def require_graph(folder: Path, manifest: ModelManifest) -> None:
@@ -76,6 +78,7 @@ def _claims(manifest: ModelManifest, graph: GraphFile) -> Iterator[tuple[str, ob
     yield "precision", manifest.precision, graph.precision
     yield "opset", manifest.opset, graph.opset
     depth = {int(found[1]) for name in shapes if (found := _LAYER.match(name))}
+    yield "architecture.num_hidden_layers", sizes.num_hidden_layers, graph.attentions
     stored = "num_hidden_layers" if sizes.stored_layers is None else "stored_layers"
     yield f"architecture.{stored}", getattr(sizes, stored), len(depth)
     tables = {"embeddings.word": ("vocab_size", sizes.vocab_size)}
@@ -143,6 +146,8 @@ def _read_graph(
             for part, content in _fields(value):
                 if part == 7:
                     _require_domain(content.decode())
+                elif part == 4:
+                    graph.attentions += content == b"Attention"
                 elif part == 5:
                     dict(_fields(content, _ATTRIBUTE_FIELDS))
         elif number == 5:

@@ -31,10 +31,12 @@ class Head:
     title: str
     """For people, as in "the model has no next-sentence head"."""
     task: str | None
-    """The task that it answers, which is also the path of its route; None for what others read."""
+    """The task that it answers, also the path of its route; None for what no route answers yet."""
     reads: Reads
     width: int | None = None
-    """Numbers that it gives for each row; None for one per label."""
+    """Numbers that it gives for each row; None for one per label, or as `of_width` says."""
+    of_width: bool = False
+    """It gives as many numbers as a row of the encoder has."""
     modules: Mapping[str, str] = field(default_factory=dict)
     """Weight name -> the same module in a BERT of transformers, each with weight and bias."""
     architectures: tuple[str, ...] = ()
@@ -49,6 +51,21 @@ class Head:
     def is_product(self) -> bool:
         """Whether the head is one product with a bias."""
         return self.name not in {MLM.name, POOLER.name}
+
+    @property
+    def by_label(self) -> bool:
+        """Whether it gives one number per label."""
+        return self.is_product and self.width is None and not self.of_width
+
+    def numbers(self, *, hidden: int, labels: int) -> int:
+        """How many it gives for each row, of a head that is one product.
+
+        >>> SEQUENCE.numbers(hidden=768, labels=3), MULTI_VECTOR.numbers(hidden=768, labels=3)
+        (3, 768)
+        """
+        if self.of_width:
+            return hidden
+        return labels if self.width is None else self.width
 
     @property
     def layer(self) -> str:
@@ -74,7 +91,7 @@ class Head:
             return transform | norm | {"mlm.decoder.bias": (vocabulary,)}
         if self.name == POOLER.name:
             return product_shapes(self.layer, hidden, hidden)
-        return product_shapes(self.name, labels if self.width is None else self.width, hidden)
+        return product_shapes(self.name, self.numbers(hidden=hidden, labels=labels), hidden)
 
 
 def product_shapes(name: str, out: int, in_: int) -> Shapes:
@@ -140,9 +157,26 @@ QA: Final = Head(
     modules={"qa": "qa_outputs"},
     architectures=("BertForQuestionAnswering",),
 )
+# Of BGE-M3 (Chen et al. 2024, arXiv:2402.03216), which keeps each in a file of its own.
+SPARSE: Final = Head(
+    name="sparse",
+    title="sparse-embedding",
+    task=None,
+    reads=Reads.TOKENS,
+    width=1,
+    modules={"sparse": "sparse_linear"},
+)
+MULTI_VECTOR: Final = Head(
+    name="multi_vector",
+    title="multi-vector",
+    task=None,
+    reads=Reads.TOKENS,
+    of_width=True,
+    modules={"multi_vector": "colbert_linear"},
+)
 
 # In the order in which they are listed everywhere.
-HEADS: Final = (MLM, NSP, POOLER, SEQUENCE, TOKEN, QA)
+HEADS: Final = (MLM, NSP, POOLER, SEQUENCE, TOKEN, QA, SPARSE, MULTI_VECTOR)
 
 
 def heads_named(names: Collection[str]) -> tuple[Head, ...]:

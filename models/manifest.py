@@ -286,6 +286,10 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
         sizes.hidden_size % sizes.num_attention_heads == 0,
         "architecture.hidden_size must be a multiple of num_attention_heads",
     )
+    yield (
+        (sizes.stored_layers or 0) <= sizes.num_hidden_layers,
+        "architecture.stored_layers must be at most num_hidden_layers",
+    )
     modes = ", ".join(CLASSIFIER_POOLINGS)
     yield (
         sizes.classifier_pooling in CLASSIFIER_POOLINGS,
@@ -297,7 +301,7 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     yield len(found) == len(heads), "heads must not name one twice"
     pooled = any(head.reads is Reads.POOLED for head in found)
     yield not pooled or POOLER.name in heads, "heads must have the pooler that another one reads"
-    classifies = any(head.is_product and head.width is None for head in found)
+    classifies = any(head.by_label for head in found)
     yield bool(manifest.labels) or not classifies, "labels must not be empty with such heads"
     both = manifest.multi_label and manifest.regression
     yield not both, "multi_label and regression must not both be true"

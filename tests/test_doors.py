@@ -1,7 +1,7 @@
-"""A new route, task and head are added to a copy of the code by the doors of CONTRIBUTING.md alone.
+"""A new route, task, head and family are added to a copy of the code by CONTRIBUTING.md's doors.
 
-The copy then exports a checkpoint that has the head and serves it: what the route answers is what
-NumPy computes from the checkpoint's own weights.
+The copy then exports a checkpoint that has the head, or is of the family, and serves it: what the
+route answers is what NumPy or transformers computes from the checkpoint's own weights.
 """
 
 from __future__ import annotations
@@ -132,6 +132,55 @@ async def not_next(body: NotNextBody, call: Call) -> Response:
     shape = lambda read: [1 - probability for probability in read.value]
     return await call.run(NEXT_SENTENCE, pairs, Cut(), shape, many=True)
 '''
+# An encoder whose tokens do not see those that stand far away.
+FAMILY = '''"""Near: BERT whose tokens see three others to either side, and no token types."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from export.architectures.architecture import Architecture
+from export.architectures.bert import BERT, Bert
+from export.check import layers
+from export.check.layers import NumpyEncoder
+from export.read.config import EncoderConfig
+from export.read.documents import Fields
+from export.read.weights import Float32
+from models.heads import NSP, Shapes
+
+if TYPE_CHECKING:
+    from export.graph.packed import PackedEncoder
+
+FARTHEST = 3
+
+
+class Near(Bert):
+    """BERT with windows."""
+
+    class_prefix = "Near"
+    lacks = frozenset({NSP.name})
+    weight_names = replace(BERT.weight_names, prefix="near.", layer="blocks.")
+
+    def read_config(self, fields: Fields) -> EncoderConfig:
+        """BERT's sizes."""
+        return replace(super().read_config(fields), type_vocab_size=1, segments=False)
+
+    def embedding_shapes(self, config: EncoderConfig) -> Shapes:
+        """Two tables and a norm."""
+        shapes = super().embedding_shapes(config)
+        del shapes["embeddings.token_type"]
+        return shapes
+
+    def attention(self, encoder: "PackedEncoder", index: int, rows: str) -> tuple[str, str]:
+        """Within the window."""
+        return encoder.attention(index, rows, scores=encoder.places.within(FARTHEST))
+
+    def reference_attention(self, encoder: NumpyEncoder, index: int, rows: Float32) -> Float32:
+        """The same in NumPy."""
+        return encoder.attention(index, rows, scores=layers.within(FARTHEST))
+
+
+NEAR: Final[Architecture] = Near()
+'''
 
 
 class Copy:
@@ -211,6 +260,49 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def near_checkpoint(checkpoint: Path) -> Path:
+    """The same weights without token types and with the names of the made-up family."""
+    weights = load_file(checkpoint / "model.safetensors")
+    kept = {
+        f"near.{name.replace('encoder.layer.', 'blocks.')}": value
+        for name, value in weights.items()
+        if not name.startswith(("embeddings.token_type", "tone_head"))
+    }
+    save_file(kept, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    document = json.loads((checkpoint / "config.json").read_text())
+    document |= {"architectures": ["NearModel"], "model_type": "near"}
+    (checkpoint / "config.json").write_text(json.dumps(document))
+    return checkpoint
+
+
+def near_vectors(checkpoint: Path) -> np.ndarray:
+    """The normalised means of `TEXTS` with a mask for what stands farther: float32 (texts, H)."""
+    tokenizer = transformers.BertTokenizer.from_pretrained(str(checkpoint))
+    config = json.loads((checkpoint / "config.json").read_text())
+    sizes = transformers.BertConfig(**{**config, "model_type": "bert"})
+    model = transformers.BertModel(sizes, add_pooling_layer=False).eval()
+    weights = load_file(checkpoint / "model.safetensors")
+    state = {
+        name.removeprefix("near.").replace("blocks.", "encoder.layer."): torch.from_numpy(value)
+        for name, value in weights.items()
+        if "pooler" not in name
+    }
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert (missing, unexpected) == (["embeddings.token_type_embeddings.weight"], [])
+    torch.nn.init.zeros_(model.embeddings.token_type_embeddings.weight)
+    vectors = []
+    for text in TEXTS:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        place = torch.arange(ids.shape[1])
+        near = (place[:, None] - place).abs() <= 3
+        with torch.no_grad():
+            rows = model(input_ids=ids, attention_mask=near[None, None]).last_hidden_state[0]
+        mean = rows.mean(dim=0).numpy()
+        vectors.append(mean / np.linalg.norm(mean))
+    return np.stack(vectors)
+
+
 def wanted(checkpoint: Path) -> np.ndarray:
     """What the head gives for `TEXTS`: float64 (texts, tones)."""
     tokenizer = transformers.BertTokenizer.from_pretrained(str(checkpoint))
@@ -230,7 +322,9 @@ def test_a_task_and_its_head_are_added_in_five_files(
 ) -> None:
     copy.insert("models/heads.py", "\n# In the order in which they are listed everywhere.", HEAD)
     heads = (copy.folder / "models/heads.py").read_text()
-    (copy.folder / "models/heads.py").write_text(heads.replace("TOKEN, QA)", "TOKEN, QA, TONE)"))
+    (copy.folder / "models/heads.py").write_text(
+        heads.replace("MULTI_VECTOR)\n", "MULTI_VECTOR, TONE)\n")
+    )
     copy.write("server/inference/tasks/tone.py", TASK)
     tasks = "server/inference/tasks/__init__.py"
     copy.insert(tasks, "\nTASKS: Final", "from server.inference.tasks.tone import TONE_TASK\n")
@@ -275,5 +369,28 @@ def test_a_route_on_a_head_that_is_there_is_one_file_and_one_line(
         unlikely = server.post("/not-next", {"inputs": [pair]}).json()[0]
         likely = server.post("/nsp", {"inputs": pair}).json()["probability"]
         assert abs(unlikely + likely - 1) <= TOLERANCE
+    finally:
+        server.kill()
+
+
+def test_a_family_is_one_file_and_its_lines_in_the_table(
+    copy: Copy, near_checkpoint: Path, tmp_path: Path
+) -> None:
+    copy.write("export/architectures/near.py", FAMILY)
+    registry = "export/architectures/registry.py"
+    copy.insert(
+        registry,
+        "from export.architectures.nomicbert",
+        "from export.architectures.near import NEAR\n",
+    )
+    copy.insert(registry, '    "nomic_bert": NOMICBERT,\n', '    "near": NEAR,\n')
+    assert len(copy.touched) == 2
+
+    copy.run("-m", "export", near_checkpoint, tmp_path / "models" / "near")
+    server = copy.serve(tmp_path / "models")
+    try:
+        answered = server.post("/embed", {"inputs": TEXTS})
+        assert answered.status_code == 200, answered.text
+        assert np.abs(np.array(answered.json()) - near_vectors(near_checkpoint)).max() <= TOLERANCE
     finally:
         server.kill()

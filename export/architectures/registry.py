@@ -15,6 +15,7 @@ from export.architectures.distilbert import DISTILBERT
 from export.architectures.electra import ELECTRA
 from export.architectures.modernbert import MODERNBERT
 from export.architectures.mpnet import MPNET
+from export.architectures.nomicbert import NOMICBERT
 from export.architectures.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 from export.errors import ExportError
 from export.read.config import EncoderConfig
@@ -34,6 +35,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "electra": ELECTRA,
     "modernbert": MODERNBERT,
     "albert": ALBERT,
+    "nomic_bert": NOMICBERT,
 }
 
 

@@ -144,9 +144,9 @@ def within(farthest: int) -> Scores:
 
 
 def activation(name: str, x: Float32) -> Float32:
-    """A non-linearity: exact GELU, its tanh approximation, ReLU, or the tanh of poolers.
+    """A non-linearity: exact GELU, its tanh approximation, ReLU, SiLU, or the tanh of poolers.
 
-    Hendrycks and Gimpel 2016, arXiv:1606.08415.
+    GELU and SiLU: Hendrycks and Gimpel 2016, arXiv:1606.08415.
     """
     match name:
         case "gelu":
@@ -158,6 +158,10 @@ def activation(name: str, x: Float32) -> Float32:
         case "relu":
             positive: Float32 = np.maximum(x, np.float32(0))
             return positive
+        case "silu":
+            half = np.float32(0.5)
+            sigmoid: Float32 = half * (1 + np.tanh(x * half))
+            return x * sigmoid
         case "tanh":
             bounded: Float32 = np.tanh(x)
             return bounded

@@ -61,7 +61,8 @@ def _products(encoder: PackedEncoder, spec: GraphSpec, reads: Reads, rows: str, 
     """The heads that are one product of these rows: float32 (N, H) -> (N, width) each."""
     for head in products_of(spec.heads, reads):
         with encoder.graph.scope(head.name):
-            width = head.width or len(spec.config.labels)
+            labels = len(spec.config.labels)
+            width = head.numbers(hidden=spec.config.hidden_size, labels=labels)
             logits = encoder.linear.exact(_head_layer(encoder, head, rows), head.name)
             encoder.graph.output(logits, head.output, FLOAT, [count, width])
 

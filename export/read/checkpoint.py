@@ -23,6 +23,7 @@ from export.read.documents import Fields
 from export.read.files import called, is_there
 from export.read.foreign import ADAPTER, lacking, names_in
 from export.read.fused import Separated
+from export.read.head_files import unread_heads, with_head_files
 from export.read.labels import with_labels
 from export.read.modules import read_modules
 from export.read.place import CONFIG, locate
@@ -94,6 +95,7 @@ def read_checkpoint(
     else:
         prefix = architecture_of(config).weight_names.prefix
         stored = unwrapped(_open(folder, allow_pickle=allow_pickle), prefix)
+        stored = with_head_files(stored, folder, allow_pickle=allow_pickle)
         declared = declared_heads(fields, architecture_of(config))
     stored = Separated(stored, architecture_of(config).weight_names.fused)
     tied = fields.flag("tie_word_embeddings", default=True)
@@ -102,7 +104,17 @@ def read_checkpoint(
     activation = read_activation(settings, fields)
     if SEQUENCE.name not in found.heads and (settings.kind == PAIRS or activation is not None):
         raise ExportError(f"The checkpoint is a {PAIRS} by its settings, but has no classifier.")
-    most = _max_tokens(config, texts, classifies=SEQUENCE.name in found.heads)
+    tokenizer = read_tokenizer(
+        folder,
+        rows=config.vocab_size,
+        needs_mask=MLM.name in found.heads,
+        lowercase=lowercase,
+    )
+    most = _max_tokens(
+        config,
+        texts,
+        pair_specials=tokenizer.spec.pair_specials if SEQUENCE.name in found.heads else None,
+    )
     pooled = read_pooling(
         modules,
         settings,
@@ -111,12 +123,6 @@ def read_checkpoint(
         open_module=lambda module: _open(
             module.folder, allow_pickle=allow_pickle, what=f"The {module.kind} in {module.path}"
         ),
-    )
-    tokenizer = read_tokenizer(
-        folder,
-        rows=config.vocab_size,
-        needs_mask=MLM.name in found.heads,
-        lowercase=lowercase,
     )
     return Checkpoint(
         name=place.source.rpartition("/")[2],
@@ -131,17 +137,26 @@ def read_checkpoint(
         max_tokens=most,
         truncation_side=texts.truncation_side,
         activation=activation,
-        ignored={**found.ignored, **unused_settings(fields)},
+        ignored={
+            **found.ignored,
+            **unused_settings(fields),
+            **unread_heads(folder, allow_pickle=allow_pickle),
+        },
         notes=tokenizer.notes,
     )
 
 
-def _max_tokens(config: EncoderConfig, texts: TransformerSettings, *, classifies: bool) -> int:
-    """The longest text or pair: as many tokens as positions, fewer where a classifier says so."""
+def _max_tokens(
+    config: EncoderConfig, texts: TransformerSettings, *, pair_specials: int | None
+) -> int:
+    """The longest text or pair: as many tokens as positions, fewer where a classifier says so.
+
+    `pair_specials` are the special tokens of a pair, None where nothing classifies.
+    """
     longest = architecture_of(config).max_tokens(config)
-    if not classifies or texts.max_pair_tokens is None:
+    if pair_specials is None or texts.max_pair_tokens is None:
         return longest
-    require_pairs(texts.max_pair_tokens)
+    require_pairs(texts.max_pair_tokens, pair_specials)
     return min(longest, texts.max_pair_tokens)
 
 

@@ -24,6 +24,7 @@ ACTIVATIONS = {
     "gelu_python_tanh": "gelu_new",
     "gelu_pytorch_tanh": "gelu_pytorch_tanh",
     "relu": "relu",
+    "silu": "silu",
 }
 
 

@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 from export.errors import ExportError
 from export.read.files import MODULES
 from export.read.foreign import ADAPTER, lacking
+from export.read.head_files import FILES as HEAD_FILES
 from export.read.pickled import PICKLES
 from export.read.tensors import INDEX, SINGLE
 
@@ -61,7 +62,8 @@ def is_hub_id(text: str) -> bool:
 def download(repository: str, *, revision: str | None, allow_pickle: bool) -> Path:
     """Fetch what is needed, or find it in the cache.
 
-    Pickles come only on demand, and only into folders where there are no safetensors.
+    Pickles come only on demand, and those of an encoder or a module only where there are no
+    safetensors.
 
     Raises:
         ExportError: there is no such model or revision, it has no weights that Cloze reads, or the
@@ -73,6 +75,8 @@ def download(repository: str, *, revision: str | None, allow_pickle: bool) -> Pa
         root = _fetch(repository, revision, _within(inner, _MODEL_FILES))
     if allow_pickle and (bare := [at for at in ("", *inner) if not _has_weights(root / at)]):
         _fetch(repository, revision, _within(bare, PICKLES))
+    if allow_pickle:
+        _fetch(repository, revision, _within(["", *inner], HEAD_FILES))
     if not any(root.rglob("*.safetensors")) and not any(root.rglob("pytorch_model*.bin")):
         raise ExportError(lacking(_names(repository, revision), allow_pickle=allow_pickle))
     return root

@@ -32,10 +32,15 @@ def open_pickles(folder: Path) -> SafetensorsSource | None:
     paths = [single] if is_there(single) else shard_paths(index)
     # The open files outlive their names: nothing is left behind, however the export ends.
     with TemporaryDirectory(prefix="cloze-export-") as scratch:
-        return open_safetensors([_convert(path, Path(scratch)) for path in paths])
+        return open_safetensors([convert(path, Path(scratch)) for path in paths])
 
 
-def _convert(pickle: Path, folder: Path) -> Path:
+def convert(pickle: Path, folder: Path) -> Path:
+    """A pickle's tensors, as safetensors in `folder`.
+
+    Raises:
+        ExportError: as `open_pickles`.
+    """
     check_file(pickle)
     converted = folder / f"{pickle.name}.safetensors"
     # -I: nothing from the environment or the working directory is imported.

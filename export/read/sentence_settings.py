@@ -167,13 +167,13 @@ def _require_room(tokens: int | None, least: int, what: str) -> None:
         )
 
 
-def require_pairs(tokens: int) -> None:
-    """Refuse a limit that leaves no room for a pair.
+def require_pairs(tokens: int, special: int) -> None:
+    """Refuse a limit that leaves no room for a pair, which has so many `special` tokens.
 
     Raises:
         ExportError: it is too low.
     """
-    _require_room(tokens, SHORTEST_PAIR, "pair")
+    _require_room(tokens, special + 2, "pair")
 
 
 def _prompts(fields: Fields) -> tuple[dict[str, str], str | None]:

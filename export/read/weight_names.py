@@ -71,7 +71,7 @@ def map_names(
         if tied:
             ignored[names.pop(UNTIED_DECODER)] = "the same numbers as the word embeddings: tied"
     present = _heads(names)
-    products = [f"{h.name}.weight" for h in heads_named(present) if h.is_product and not h.width]
+    products = [f"{h.name}.weight" for h in heads_named(present) if h.by_label]
     labels = max((source.shapes[names[key]][0] for key in products if key in names), default=0)
     _compare(source, names, canonical_shapes(config, present, labels=labels, tied=tied))
     return NameMap(names, ignored, present, labels)

@@ -112,6 +112,34 @@ def test_sizes_are_those_of_the_weights(folder: Path, size: str, change: int, sa
 
 
 @pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"segments": False}, "has True where the manifest's architecture.segments say False"),
+        ({"classifier_pooling": "mean"}, "has False where the manifest's architecture.classifier"),
+        ({"embedding_size": 35}, "vocab_size and embedding_size"),
+        ({"stored_layers": 1}, "stored_layers"),
+        ({"stored_layers": 2, "num_hidden_layers": 3}, "num_hidden_layers say 3"),
+    ],
+)
+def test_choices_are_those_of_the_graph(
+    folder: Path, choices: dict[str, object], said: str
+) -> None:
+    manifest = load_manifest(folder)
+    sizes = dataclasses.replace(manifest.architecture, **choices)  # type: ignore[arg-type]
+    assert said in refused(folder, dataclasses.replace(manifest, architecture=sizes))
+
+
+@pytest.mark.parametrize("size", ["intermediate_size", "num_hidden_layers"])
+def test_sizes_of_an_int8_graph_are_those_of_the_weights(default_model: Path, size: str) -> None:
+    manifest = load_manifest(default_model)
+    sizes = dataclasses.replace(
+        manifest.architecture, **{size: getattr(manifest.architecture, size) + 1}
+    )
+    with pytest.raises(ManifestError, match=size):
+        require_graph(default_model, dataclasses.replace(manifest, architecture=sizes))
+
+
+@pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"labels": ("one", "two")}, "sequence.weight"),

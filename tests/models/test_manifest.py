@@ -281,7 +281,14 @@ def test_json_that_is_no_manifest_is_refused(folder: Path, content: bytes) -> No
 
 
 def fields() -> list[str]:
-    optional = {"format", "quantization_texts", "regression", "activation", "truncation_side", "tokenizer"}
+    optional = {
+        "format",
+        "quantization_texts",
+        "regression",
+        "activation",
+        "truncation_side",
+        "tokenizer",
+    }
     return [name for name in ModelManifest.__dataclass_fields__ if name not in optional]
 
 
@@ -309,6 +316,13 @@ def test_a_missing_size_is_named(folder: Path) -> None:
         ("architecture.hidden_act", None, "hidden_act must be Unicode text"),
         ("quantization_texts", "poems", "must be one of sentences, random tokens"),
         ("quantization_texts", None, "quantization_texts must be Unicode text"),
+        ("architecture.embedding_size", 0, "embedding_size must be 1 or more"),
+        ("architecture.embedding_size", "8", "must be a whole number that JSON carries or null"),
+        ("architecture.stored_layers", 4, "stored_layers must be at most num_hidden_layers"),
+        ("architecture.segments", 0, "segments must be true or false"),
+        ("architecture.classifier_pooling", "max", "must be one of cls, mean"),
+        ("architecture.choices", [], "choices must be an object"),
+        ("architecture.choices", {"x": None}, "choices.x must be Unicode text or true or false"),
         ("pooling", [], "pooling must be an object"),
         ("pooling.mode", "sum", "pooling.mode must be one of mean, cls, max"),
         ("pooling.mode", "cls+sum", "pooling.mode must be one of mean, cls, max"),

@@ -393,9 +393,9 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector
         case MaskScores(rows=rows, top_k=top_k):
             shape: tuple[int, ...] = len(rows), top_k
         case TokenLogits(head=head, rows=rows):
-            shape = len(rows), head.width or labels
+            shape = len(rows), head.numbers(hidden=hidden, labels=labels)
         case PooledLogits(head=head):
-            shape = (head.width or labels,)
+            shape = (head.numbers(hidden=hidden, labels=labels),)
         case SentenceVector(through_modules=True):
             shape = (vector,)
         case _:

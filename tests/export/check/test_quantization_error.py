@@ -111,7 +111,9 @@ def test_without_heads_only_vectors_are_compared(save: Save, tmp_path: Path) -> 
 
 def test_masks_stand_where_words_were(minilm_checkpoint: Path) -> None:
     checkpoint = read_checkpoint(minilm_checkpoint)
-    texts, masks = _texts(checkpoint.tokenizer_json, "[MASK]", GraphSpec(checkpoint.config, ("mlm",)))
+    texts, masks = _texts(
+        checkpoint.tokenizer_json, "[MASK]", GraphSpec(checkpoint.config, ("mlm",))
+    )
     sentences = SENTENCES.read_text(encoding="utf-8").splitlines()
     assert len(texts) == len(masks) == len(sentences) * len(OFFSETS)
     for text, rows in zip(texts, masks, strict=True):

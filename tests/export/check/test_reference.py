@@ -128,6 +128,7 @@ def test_activation_is_torchs(name: str) -> None:
         "gelu_new": tanh,
         "gelu_pytorch_tanh": tanh,
         "relu": torch.relu(values),
+        "silu": torch.nn.functional.silu(values),
     }[name]
     assert difference(layers.activation(name, x), wanted.numpy()) <= 2e-6
 

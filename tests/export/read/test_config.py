@@ -51,7 +51,7 @@ def test_configuration_that_transformers_saves_is_read(save: Save) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"hidden_act": "silu"}, "activation silu"),
+        ({"hidden_act": "selu"}, "activation selu"),
         ({"hidden_size": 13}, "13 .* does not divide into 2"),
         ({"hidden_size": None}, "lacks hidden_size"),
         ({"hidden_size": "12"}, "hidden_size .* must be a whole number"),

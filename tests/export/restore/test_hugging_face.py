@@ -80,7 +80,9 @@ def test_labels_and_their_kind_are_kept(
 def test_scores_are_made_as_they_were(tmp_path: Path, function: str) -> None:
     (tmp_path / "tokenizer.json").write_text(tokenizer_json(tmp_path / "source"))
     config = replace(SMALL, labels=("a", "b"))
-    write_config(tmp_path, config, ("pooler", "sequence"), tied=True, pad="[PAD]", activation=function)
+    write_config(
+        tmp_path, config, ("pooler", "sequence"), tied=True, pad="[PAD]", activation=function
+    )
     found = Fields.of(tmp_path / "config.json")
     assert read_activation(ModelSettings(), found) == function
 

@@ -276,6 +276,22 @@ def test_the_last_token_is_pooled_whatever_is_skipped() -> None:
     assert Batch([item]).feeds()["read_index"].tolist() == [5]
 
 
+def test_a_pooler_of_means_gets_every_row_of_its_texts_and_of_no_other() -> None:
+    rng = np.random.default_rng(0)
+    specs = [PooledLogits(NSP), SentenceVector("cls"), PooledLogits(NSP)]
+    items = [Item(encoding(rng, n), spec) for n, spec in zip((5, 3, 9), specs, strict=True)]
+    feeds = Batch(items, classifier_pooling="mean").feeds()
+    # The text in between gives one row, its [CLS].
+    assert feeds["read_index"].tolist() == [*range(5), 5, *range(8, 17)]
+    assert feeds["pooler_index"].tolist() == [[0, 1, 2, 3, 4, 0, 0, 0, 0], [*range(6, 15)]]
+    weights = feeds["pooler_weights"]
+    assert (weights.shape, weights.dtype) == ((2, 1, 9), np.dtype(np.float32))
+    np.testing.assert_allclose(weights[0, 0], [0.2] * 5 + [0] * 4, rtol=1e-6)
+    np.testing.assert_allclose(weights[1, 0], 1 / 9, rtol=1e-6)
+    none = Batch(items[1:2], classifier_pooling="mean").feeds()
+    assert (none["pooler_index"].shape, none["pooler_weights"].shape) == ((0, 1), (0, 1, 1))
+
+
 def test_top_k_of_a_batch_is_the_largest_and_each_item_gets_its_own() -> None:
     rng = np.random.default_rng(0)
     items = [Item(encoding(rng, 7), MaskScores((2,), top_k)) for top_k in (3, 8, 1)]

@@ -181,6 +181,13 @@ def test_a_model_with_one_segment_reads_no_pairs(classifier: Load) -> None:
     assert error.value.param == "inputs[1]"
 
 
+def test_a_model_that_reads_no_segments_reads_pairs(classifier: Load) -> None:
+    model = classifier("reviews").model
+    sizes = replace(model.manifest.architecture, type_vocab_size=1, segments=False)
+    other = replace(model, manifest=replace(model.manifest, architecture=sizes))
+    TEXT_CLASSIFICATION.check([("a", None), ("a", "b")], PredictOptions(), other)
+
+
 def test_a_model_without_the_head_says_so(classifier: Load) -> None:
     with pytest.raises(MissingHead):
         predict(classifier("names"), INPUTS[:1])
