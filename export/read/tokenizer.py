@@ -11,6 +11,7 @@ from pathlib import Path
 
 from export.errors import ExportError
 from export.read.documents import Fields, read_text
+from export.read.sentence_settings import transformer_fields
 from models.manifest import TOKENIZER_FILE, ManifestError
 from models.tokenizer_file import tokenizer_json
 from models.tokenizer_json import Parts, bert_normalizer, parse_tokenizer
@@ -94,7 +95,7 @@ def _with_options(parts: Parts, folder: Path) -> Parts:
                 normalizer[field] = None
             elif option in options.values:
                 normalizer[field] = options.flag(option, default=True)
-    sentences = Fields.of(folder / "sentence_bert_config.json", optional=True)
+    sentences = transformer_fields(folder)
     if sentences.flag("do_lower_case", default=False) and not normalizer.get("lowercase"):
         normalizer = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, normalizer]}
     return dataclasses.replace(parts, normalizer=normalizer)

@@ -128,6 +128,12 @@ def test_other_chains_of_modules_are_refused(
         ([{"type": "custom_st.Transformer", "path": ""}], "code of its own"),
         ([{"type": f"{OLD}Transformer", "path": "../other"}], "outside the checkpoint"),
         ([{"type": f"{OLD}Transformer", "path": "/etc"}], "outside the checkpoint"),
+        ([{"type": f"{OLD}Transformer", "path": "", "kwargs": ["task"]}], "json sets kwargs"),
+        ([{"type": f"{OLD}Transformer", "name": "a"}] * 2, "lists Transformer, Transformer"),
+        (
+            [{"type": OLD + kind, "name": "0"} for kind in ("Transformer", "Pooling")],
+            "one name to two modules",
+        ),
         ([7], "must hold a JSON object"),
         ({}, "must hold a list"),
     ],
@@ -317,6 +323,9 @@ def test_former_names_of_the_transformers_file_are_read(
     (folder / TEXT_FILE).unlink()
     (folder / "sentence_roberta_config.json").write_text('{"max_seq_length": 13}')
     assert read_checkpoint(folder).pooling.max_tokens == 13
+    edit(folder / "sentence_roberta_config.json", do_lower_case=True)
+    edit(folder / "tokenizer_config.json", do_lower_case=False)
+    assert '"Lowercase"' in read_checkpoint(folder).tokenizer_json
     # What is handed on to the tokenizer by itself wins.
     edit(folder / "sentence_roberta_config.json", tokenizer_args={"model_max_length": 11})
     assert read_checkpoint(folder).pooling.max_tokens == 11
