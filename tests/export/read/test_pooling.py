@@ -84,6 +84,17 @@ def test_plain_bert_has_a_default(bert: Path) -> None:
     assert read_checkpoint(bert).pooling == PoolingSpec("mean", normalize=True, max_tokens=29)
 
 
+@pytest.mark.parametrize(("length", "most"), [(17, 17), (1000, 29), (10**30, 29)])
+def test_plain_bert_is_embedded_as_far_as_its_tokenizer_reads(
+    bert: Path, length: int, most: int
+) -> None:
+    (bert / "tokenizer_config.json").write_text(json.dumps({"model_max_length": length}))
+    checkpoint = read_checkpoint(bert)
+    assert (checkpoint.pooling.max_tokens, checkpoint.max_tokens) == (most, 29)
+    model = sentence_transformers.SentenceTransformer(str(bert), device="cpu")
+    assert model.max_seq_length == most
+
+
 def test_cross_encoder_has_no_pooling_of_its_own(save: Save, tmp_path: Path) -> None:
     folder = save("BertForSequenceClassification", num_labels=1)
     encoder = sentence_transformers.CrossEncoder(str(folder), device="cpu")
