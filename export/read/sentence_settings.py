@@ -183,8 +183,9 @@ def require_pairs(tokens: int) -> None:
 def _prompts(fields: Fields) -> tuple[dict[str, str], str | None]:
     """The prompts by name, and the name of the default one; null stands for an empty prompt."""
     given = fields.values.get("prompts")
-    named = {name: text or "" for name, text in given.items()} if isinstance(given, dict) else given
-    prompts = Fields({"prompts": named}, fields.file).mapping("prompts")
+    if isinstance(given, dict):
+        given = {name: "" if text is None else text for name, text in given.items()}
+    prompts = Fields({"prompts": given}, fields.file).mapping("prompts")
     default = fields.text("default_prompt_name", "") or None
     if default is None or default in prompts:
         return prompts, default
