@@ -47,7 +47,7 @@ class BareSession:
         self._batch_tokens = batch_tokens
         self._most_tokens = BATCH_TOKENS[found.name]
         manifest = load_manifest(folder)
-        self._pooling = manifest.pooling.mode
+        self._vector = SentenceVector.usual(manifest.pooling)
         self._session = Session(folder, manifest, SessionOptions(device=found))
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         self._mask = self._tokenizer.token_to_id("[MASK]")
@@ -78,7 +78,7 @@ class BareSession:
     def _item(self, task: str, tokens: Tokens) -> Item:
         encoding = Encoding(np.array(tokens.ids, np.int64), np.array(tokens.type_ids, np.int64))
         if task == "embed":
-            return Item(encoding, SentenceVector(self._pooling))
+            return Item(encoding, self._vector)
         if task == "nsp":
             return Item(encoding, PooledLogits(NSP))
         rows = tuple(row for row, token in enumerate(tokens.ids) if token == self._mask)

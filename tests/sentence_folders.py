@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import sentence_transformers
@@ -152,7 +152,7 @@ def edit(path: Path, **changes: object) -> None:
 @cache
 def base(architecture: str, labels: int = 2) -> Path:
     """A folder with a random BERT of transformers, made once; leave it as it is."""
-    folder = Path(mkdtemp(prefix="random-bert-"))
+    folder = Path(_scratch().name) / f"{architecture}-{labels}"
     config = transformers.BertConfig(
         vocab_size=61,
         hidden_size=HIDDEN,
@@ -176,3 +176,9 @@ def _spread(module: torch.nn.Module) -> None:
         sharp = ".query." in name or ".key." in name
         torch.nn.init.normal_(parameter, std=0.5 if sharp else 0.2)
         parameter.data += name.endswith(("LayerNorm.weight", "norm.weight"))
+
+
+@cache
+def _scratch() -> TemporaryDirectory[str]:
+    """A folder that is gone when the process ends."""
+    return TemporaryDirectory(prefix="random-berts-")

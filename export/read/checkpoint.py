@@ -101,7 +101,7 @@ def read_checkpoint(
     tied = fields.flag("tie_word_embeddings", default=True)
     found = map_names(stored, config, declared=declared, tied=tied)
     config = with_labels(config, fields, found.labels)
-    activation = read_activation(settings, fields)
+    activation = read_activation(settings, fields, labels=len(config.labels))
     if SEQUENCE.name not in found.heads and (settings.kind == PAIRS or activation is not None):
         raise ExportError(f"The checkpoint is a {PAIRS} by its settings, but has no classifier.")
     tokenizer = read_tokenizer(
@@ -119,7 +119,7 @@ def read_checkpoint(
         modules,
         settings,
         hidden=config.hidden_size,
-        longest=min(most, texts.max_tokens or most) if modules else most,
+        longest=min(most, texts.max_tokens or most),
         open_module=lambda module: _open(
             module.folder, allow_pickle=allow_pickle, what=f"The {module.kind} in {module.path}"
         ),

@@ -9,7 +9,7 @@ from typing import Final
 
 from export.errors import ExportError
 from export.read.documents import Fields
-from export.read.sentence_settings import MODEL_FILE, ModelSettings
+from export.read.sentence_settings import MODEL_FILE, PAIRS, ModelSettings
 from export.read.torch_classes import of_torch
 
 SECTION: Final = "sentence_transformers"  # of config.json, since version 4
@@ -25,8 +25,11 @@ ACTIVATIONS: Final[Mapping[str, str]] = {
 _HARMLESS: Final = ("version",)
 
 
-def read_activation(settings: ModelSettings, config: Fields) -> str | None:
+def read_activation(settings: ModelSettings, config: Fields, *, labels: int) -> str | None:
     """One of `models.manifest.FUNCTIONS`, or None where no file says; the newest place wins.
+
+    A folder that is a cross-encoder's by name and says no more has the library's own choice, which
+    depends on the number of labels.
 
     Raises:
         ExportError: it is another function.
@@ -41,4 +44,7 @@ def read_activation(settings: ModelSettings, config: Fields) -> str | None:
         (config.text(_FORMER, ""), config.file),
     )
     path, file = next(((path, file) for path, file in places if path), ("", ""))
-    return of_torch(path, ACTIVATIONS, file)
+    found = of_torch(path, ACTIVATIONS, file)
+    if found is None and settings.kind == PAIRS:
+        return "sigmoid" if labels == 1 else "none"
+    return found

@@ -141,11 +141,7 @@ def read_transformer_settings(folder: Path, kind: str | None) -> TransformerSett
     Raises:
         ExportError: one cannot be obeyed.
     """
-    fields = Fields({}, TRANSFORMER_FILES[0])
-    for name in TRANSFORMER_FILES if kind is not None else ():
-        fields = Fields.of(folder / name, optional=True)
-        if fields.values:
-            break
+    fields = transformer_fields(folder) if kind is not None else Fields({}, TRANSFORMER_FILES[0])
     handed_on = {name for pair in _NEW_NAMES.items() for name in pair}
     require_known(fields, _OF_TRANSFORMER | handed_on)
     _require_text_alone(fields, kind or SENTENCES)
@@ -157,6 +153,15 @@ def read_transformer_settings(folder: Path, kind: str | None) -> TransformerSett
     # A cross-encoder's own settings are of pairs; those of sentences are not.
     of_pairs = named if kind == PAIRS else usual
     return TransformerSettings(named, of_pairs, _side(folder, given, tokenizer))
+
+
+def transformer_fields(folder: Path) -> Fields:
+    """The file beside a Transformer, the first that says something; no fields without one."""
+    for name in TRANSFORMER_FILES:
+        fields = Fields.of(folder / name, optional=True)
+        if fields.values:
+            return fields
+    return Fields({}, TRANSFORMER_FILES[0])
 
 
 def _require_room(tokens: int | None, least: int, what: str) -> None:
@@ -179,8 +184,9 @@ def require_pairs(tokens: int, special: int) -> None:
 def _prompts(fields: Fields) -> tuple[dict[str, str], str | None]:
     """The prompts by name, and the name of the default one; null stands for an empty prompt."""
     given = fields.values.get("prompts")
-    named = {name: text or "" for name, text in given.items()} if isinstance(given, dict) else given
-    prompts = Fields({"prompts": named}, fields.file).mapping("prompts")
+    if isinstance(given, dict):
+        given = {name: "" if text is None else text for name, text in given.items()}
+    prompts = Fields({"prompts": given}, fields.file).mapping("prompts")
     default = fields.text("default_prompt_name", "") or None
     if default is None or default in prompts:
         return prompts, default

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from export.errors import ExportError
 from export.read.documents import Fields
+from export.read.sentence_settings import transformer_fields
 from export.read.special_tokens import Declared, read_declared, with_declared
 from export.read.tokenizer_class import CONFIG, TokenizerClass, read_class
 from export.read.tokenizer_parts import build, take
@@ -206,7 +207,7 @@ def _without_blank(parts: Parts, rows: int) -> Parts:
 
 def _lowered_first(parts: Parts, folder: Path) -> Parts:
     """The parts as sentence_bert_config.json would have them."""
-    sentences = Fields.of(folder / "sentence_bert_config.json", optional=True)
+    sentences = transformer_fields(folder)
     normalizer = parts.normalizer or {}
     if not sentences.flag("do_lower_case", default=False) or normalizer.get("lowercase"):
         return parts

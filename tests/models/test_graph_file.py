@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.graph_file import require_graph
 from models.manifest import ManifestError, ModelManifest, load_manifest, record_files
+from models.pooling import PoolingModule
 
 Edit = Callable[[onnx.ModelProto], object]
 
@@ -245,3 +247,49 @@ def test_damaged_bytes_are_refused_or_harmless(folder: Path, seed: int) -> None:
     path.write_bytes(bytes(content[: rng.integers(1, len(content))] if seed % 2 else content))
     with suppress(ManifestError):
         require_graph(folder, dataclasses.replace(manifest, files=record_files(folder)))
+
+
+@pytest.fixture(scope="module")
+def with_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose vectors go through one Dense module."""
+    from export.read.checkpoint import read_checkpoint  # noqa: PLC0415
+    from export.write.model_folder import export_model  # noqa: PLC0415
+    from tests.sentence_folders import save_sentences  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("modules")
+    checkpoint = read_checkpoint(save_sentences("labse", folder / "checkpoint"))
+    export_model(checkpoint, folder / "labse", precision="int8", progress=lambda _: None)
+    return folder / "labse"
+
+
+def test_modules_behind_the_pooling_are_taken(with_modules: Path) -> None:
+    require_graph(with_modules, load_manifest(with_modules))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"modules": ()}, "pooling.modules, for their weights, say 0"),
+        ({"modules": (PoolingModule("dense", 31),)}, "for pooling.0.weight, say (31, 32)"),
+        ({"modules": (PoolingModule("dense", 32, bias=False),)}, "their weights, say 1"),
+        ({"modules": (PoolingModule("layer_norm", 32),)}, "for pooling.0.weight, say (32,)"),
+        ({"modules": (PoolingModule("dense", 32),) * 2}, "for pooling.1.weight, say (32, 32)"),
+        ({"mode": "cls+mean"}, "for pooling.0.weight, say (32, 64)"),
+    ],
+)
+def test_modules_are_those_of_the_weights(
+    with_modules: Path, changes: dict[str, Any], said: str
+) -> None:
+    manifest = load_manifest(with_modules)
+    pooling = dataclasses.replace(manifest.pooling, dimensions=None, **changes)
+    assert said in refused(with_modules, dataclasses.replace(manifest, pooling=pooling))
+
+
+def test_modules_that_the_graph_lacks_are_named(folder: Path) -> None:
+    manifest = load_manifest(folder)
+    normalize = (PoolingModule("normalize", manifest.architecture.hidden_size),)
+    pooling = dataclasses.replace(manifest.pooling, modules=normalize)
+    said = refused(folder, dataclasses.replace(manifest, pooling=pooling))
+    assert said.endswith(
+        "has False where the manifest's pooling.modules, for sentence_vectors, say True."
+    )

@@ -80,12 +80,12 @@ class SentenceVector:
         >>> SentenceVector("lasttoken+cls").rows(5).tolist()
         [0, 4]
         """
-        first, last = min(self.skip, tokens - 1), tokens - 1
-        modes = modes_of(self.mode)
-        if not _ENDS.issuperset(modes):
+        last = tokens - 1
+        first = min(self.skip, last)
+        if not _ENDS.issuperset(modes_of(self.mode)):
             return np.arange(first, tokens)
         ends = {"cls": first, "lasttoken": last}
-        return np.array(sorted({ends[mode] for mode in modes}), np.int64)
+        return np.array(sorted({ends[mode] for mode in modes_of(self.mode)}), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,16 +334,14 @@ class Batch:
         return [results[i] for i in range(len(self.items))]
 
     def _split_vectors(self, outputs: Outputs) -> Iterator[tuple[int, Float32]]:
-        rows = dict(zip(self._sums, outputs["pooled"], strict=True))
-        rows |= dict(zip(self._maxima, outputs["pooled_max"], strict=True))
+        sums, maxima = iter(outputs["pooled"]), iter(outputs["pooled_max"])
         made = iter(outputs.get(SENTENCE_VECTORS, ()))
         for i, spec in self._vectors:
+            rows = [next(maxima if mode == "max" else sums) for mode in modes_of(spec.mode)]
             if spec.through_modules:
                 yield i, next(made)
-            elif len(modes := modes_of(spec.mode)) == 1:
-                yield i, rows[i, spec.mode]
             else:
-                yield i, np.concatenate([rows[i, mode] for mode in modes])
+                yield i, np.concatenate(rows) if len(rows) > 1 else rows[0]
 
     def _split_masks(self, outputs: Outputs) -> Iterator[tuple[int, MaskResult]]:
         row = target = 0

@@ -76,6 +76,19 @@ def test_the_newest_place_wins(saved: Callable[..., Path], edit: Edit) -> None:
     assert read_checkpoint(folder).activation == library_has(folder)[0] == "sigmoid"
 
 
+@pytest.mark.parametrize(("labels", "function"), [(1, "sigmoid"), (3, "none")])
+def test_a_cross_encoder_that_says_no_more_has_the_librarys_choice(
+    save: Save, tmp_path: Path, edit: Edit, labels: int, function: str
+) -> None:
+    classifier = save("BertForSequenceClassification", num_labels=labels)
+    edit(classifier / "config.json", problem_type="regression")
+    model = sentence_transformers.CrossEncoder(str(classifier), device="cpu")
+    model.save_pretrained(str(tmp_path / "cross"), create_model_card=False)
+    edit(tmp_path / "cross" / "config_sentence_transformers.json", activation_fn=None)
+    assert read_checkpoint(tmp_path / "cross").activation == function
+    assert library_has(tmp_path / "cross")[0] == function
+
+
 def test_a_plain_classifier_says_nothing(classifier: Path) -> None:
     checkpoint = read_checkpoint(classifier)
     assert (checkpoint.activation, checkpoint.max_tokens) == (None, 29)

@@ -16,6 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from export.read.checkpoint import read_checkpoint
+from tests.sentence_folders import save_sentences
+
 ROOT = Path(__file__).parents[3]
 SHA = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "someone/tiny-bert"
@@ -229,6 +232,30 @@ def test_what_the_hub_has_instead_of_weights_is_said(
     (refused,) = read({"source": REPOSITORY})
     assert sentence in refused
     assert set(hub.fetched) <= {*files, "adapter_config.json"}
+
+
+def test_modules_of_sentence_transformers_come_with_their_weights(
+    hub: type[Hub], read: Read, tmp_path: Path
+) -> None:
+    folder = save_sentences("deep", tmp_path / "deep")
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    hub.files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    weights = load_file(folder / "2_Dense" / "model.safetensors")
+    torch.save(weights, tmp_path / "pickle")
+    del hub.files["2_Dense/model.safetensors"]
+    pickles = {
+        f"{place}pytorch_model.bin": (tmp_path / "pickle").read_bytes()
+        for place in ("", "2_Dense/", "5_Dense/")
+    }
+    hub.files |= pickles | {"2_Dense/notes.txt": b"not needed"}
+    refused, found = read({"source": REPOSITORY}, {"source": REPOSITORY, "allow_pickle": True})
+    assert "2_Dense has no model.safetensors" in refused
+    checkpoint = read_checkpoint(folder)
+    total = sum(float(checkpoint.weights[name].sum()) for name in checkpoint.weights)
+    assert found[3] == pytest.approx(total, abs=1e-3)
+    others = [name for name in hub.fetched if name.endswith((".bin", ".txt"))]
+    assert others == ["2_Dense/pytorch_model.bin"]
+    assert "8_Dense/model.safetensors" in hub.fetched
 
 
 def test_what_the_hub_does_not_give_is_one_sentence(read: Read) -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from export.write.model_folder import model_card
 from models.manifest import ON_RANDOM_TOKENS, ON_SENTENCES, Architecture, ModelManifest
-from models.pooling import PoolingSpec
+from models.pooling import PoolingModule, PoolingSpec
 
 MANIFEST = ModelManifest(
     name="tiny",
@@ -104,3 +104,25 @@ def test_notes_stand_between_figures_and_license() -> None:
     before, after = card.split("\n## Limits\n\nIt is small.\n\n")
     assert "| nsp_logits | 3e-06 |" in before
     assert after.startswith("## License\n")
+
+
+def test_modules_and_what_is_left_of_a_vector_are_told() -> None:
+    modules = (PoolingModule("dense", 64, "tanh"), PoolingModule("layer_norm", 64))
+    pooling = PoolingSpec("cls+max", True, 29, dimensions=7, include_prompt=False, modules=modules)
+    card = model_card(dataclasses.replace(MANIFEST, pooling=pooling)).splitlines()
+    assert (
+        "- Sentence vectors: cls+max pooling, dense to 64 (tanh), layer_norm, normalised, "
+        "first 7 numbers, without the tokens of a prompt"
+    ) in card
+
+
+@pytest.mark.parametrize(
+    ("activation", "said"), [("none", "logits as they are"), ("sigmoid", "sigmoid")]
+)
+def test_a_classifiers_activation_is_told_where_the_checkpoint_says_it(
+    activation: str, said: str
+) -> None:
+    card = model_card(dataclasses.replace(MANIFEST, activation=activation)).splitlines()
+    place = card.index(f"- Scores of the classifier: {said}")
+    assert card[place + 1].startswith("- Precision: ")
+    assert not any("Scores" in line for line in model_card(MANIFEST).splitlines())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from export.read.checkpoint import read_checkpoint
 from export.write.model_folder import export_model
+from models.pooling import POOLING_MODES
 from tests.conftest import Serve
 from tests.running_server import RunningServer
 from tests.sentence_folders import (
@@ -116,6 +117,16 @@ def test_prompts_are_put_in_and_left_out_of_the_pooling(
     np.testing.assert_allclose(found, wanted, rtol=0, atol=PARITY)
 
 
+@pytest.mark.parametrize("name", ["weighted", "max", "cls", "several"])
+def test_token_ids_have_no_prompt_to_be_left_out(
+    served: RunningServer, reference: Callable[[str], Any], name: str
+) -> None:
+    tokens = served.post(f"/models/{name}/tokenize", {"inputs": TEXTS[0]}).json()
+    ids = [token["id"] for token in tokens[0]]
+    wanted = reference(name).encode([TEXTS[0]], prompt="")
+    np.testing.assert_allclose(embed(served, name, ids), wanted, rtol=0, atol=PARITY)
+
+
 @pytest.mark.parametrize("name", ["deep", "deep-fp16", "deep-int8", "several-int8", *KINDS])
 def test_a_vector_is_the_same_alone_and_in_company(served: RunningServer, name: str) -> None:
     together = embed(served, name, list(TEXTS))
@@ -127,8 +138,7 @@ def test_every_mode_can_be_asked_for_behind_a_pooling_without_modules(
     served: RunningServer, reference: Callable[[str], Any]
 ) -> None:
     model = reference("sqrt")
-    modes = ("mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
-    for mode in modes:
+    for mode in POOLING_MODES:
         model[1].pooling_mode = mode
         found = embed(served, "sqrt", list(TEXTS), pooling=mode)
         np.testing.assert_allclose(found, model.encode(list(TEXTS)), rtol=0, atol=PARITY)
