@@ -14,7 +14,7 @@ from tests.checkpoints.rows import Row
 
 def model_name(row: Row) -> str:
     """What its model is called in requests."""
-    return re.sub(r"[^a-z0-9._-]", "-", row.name.rpartition("/")[2].lower())[:64]
+    return re.sub(r"[^a-z0-9._-]", "-", row.name.lower())[:64]
 
 
 def exported(rows: Sequence[Row], folder: Path) -> None:

@@ -160,13 +160,13 @@ def test_random_tokens_stand_where_the_sentences_tokens_did(save: Save, tmp_path
     folder = written(save("BertForMaskedLM", vocab_size=200), vocabulary)
     checkpoint = read_checkpoint(folder)
     spec = GraphSpec(checkpoint.config, checkpoint.heads)
-    texts, masks = _texts(checkpoint.tokenizer_json, spec)
+    texts, masks = _texts(checkpoint.tokenizer_json, "[MASK]", spec)
     assert len(texts) == len(SENTENCES.read_text(encoding="utf-8").splitlines()) * len(OFFSETS)
     inner = np.concatenate([text.ids[1:-1] for text in texts if len(text.ids) < 29])
     assert set(inner) == {4, *range(5, len(vocabulary))}, "all tokens, masks, and no [UNK]"
     assert {(text.ids[0], len(text.ids) <= 29) for text in texts} == {(2, True)}
     assert all((text.ids[rows] == 4).all() for text, rows in zip(texts, masks, strict=True))
-    again, _ = _texts(checkpoint.tokenizer_json, spec)
+    again, _ = _texts(checkpoint.tokenizer_json, "[MASK]", spec)
     assert all((one.ids == two.ids).all() for one, two in zip(texts, again, strict=True))
 
 

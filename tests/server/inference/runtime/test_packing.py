@@ -16,6 +16,7 @@ from server.inference.runtime.packing import (
     Item,
     MaskResult,
     MaskScores,
+    OutputSpec,
     PooledLogits,
     Result,
     SentenceVector,
@@ -278,7 +279,7 @@ def test_the_last_token_is_pooled_whatever_is_skipped() -> None:
 
 def test_a_pooler_of_means_gets_every_row_of_its_texts_and_of_no_other() -> None:
     rng = np.random.default_rng(0)
-    specs = [PooledLogits(NSP), SentenceVector("cls"), PooledLogits(NSP)]
+    specs: list[OutputSpec] = [PooledLogits(NSP), SentenceVector("cls"), PooledLogits(NSP)]
     items = [Item(encoding(rng, n), spec) for n, spec in zip((5, 3, 9), specs, strict=True)]
     feeds = Batch(items, classifier_pooling="mean").feeds()
     # The text in between gives one row, its [CLS].
