@@ -68,7 +68,7 @@ NAMES = (
     *("model_type", "architectures", "is_decoder", "add_cross_attention", "auto_map"),
     *("quantization_config", "position_embedding_type", "is_encoder_decoder"),
 )
-ODD = (
+ODD: tuple[Any, ...] = (
     None,
     True,
     0,
