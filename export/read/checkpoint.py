@@ -68,7 +68,8 @@ def read_checkpoint(
         stored: TensorSource = open_tensorflow(place.prefix)
         declared = frozenset({SEQUENCE.name})
     else:
-        stored = _open(folder, config, allow_pickle=allow_pickle)
+        stored = _open(folder, allow_pickle=allow_pickle)
+        stored = unwrapped(stored, architecture_of(config).weight_names.prefix)
         declared = declared_heads(fields, architecture_of(config))
     tied = fields.flag("tie_word_embeddings", default=True)
     found = map_names(stored, config, declared=declared, tied=tied)
@@ -88,7 +89,7 @@ def read_checkpoint(
     )
 
 
-def _open(folder: Path, config: EncoderConfig, *, allow_pickle: bool) -> TensorSource:
+def _open(folder: Path, *, allow_pickle: bool, what: str = "The checkpoint") -> TensorSource:
     """The weights in Hugging Face's format, pickled ones only where there are no others."""
     if is_there(folder / ADAPTER):
         raise ExportError(
@@ -99,5 +100,5 @@ def _open(folder: Path, config: EncoderConfig, *, allow_pickle: bool) -> TensorS
     if stored is None and allow_pickle:
         stored = pickled.open_pickles(folder)
     if stored is None:
-        raise ExportError(lacking(names_in(folder), allow_pickle=allow_pickle))
-    return unwrapped(stored, architecture_of(config).weight_names.prefix)
+        raise ExportError(lacking(names_in(folder), allow_pickle=allow_pickle, what=what))
+    return stored

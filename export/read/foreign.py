@@ -54,7 +54,7 @@ def describe(names: Collection[str]) -> str:
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if listed[1:] else listed)
 
 
-def lacking(names: Iterable[str], *, allow_pickle: bool) -> str:
+def lacking(names: Iterable[str], *, allow_pickle: bool, what: str = "The checkpoint") -> str:
     """The sentence about a folder with these names, in which there are no weights to read.
 
     >>> lacking(["config.json", "model.gguf"], allow_pickle=False)
@@ -63,7 +63,7 @@ def lacking(names: Iterable[str], *, allow_pickle: bool) -> str:
     there = describe(list(names))
     but = f", but {there}" if there else ""
     hint = "; pickled weights are read only with --allow-pickle" if PICKLED in there else ""
-    return f"The checkpoint has no {WEIGHTS}, which Cloze needs{but}{'' if allow_pickle else hint}."
+    return f"{what} has no {WEIGHTS}, which Cloze needs{but}{'' if allow_pickle else hint}."
 
 
 def _kind(name: str) -> str | None:

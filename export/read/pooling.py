@@ -10,9 +10,9 @@ from export.architectures.registry import architecture_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
 from export.read.documents import Fields, read_json
-from export.read.files import MODULES, is_there
 from models.manifest import POOLING_MODES, PoolingSpec
 
+MODULES = "modules.json"
 # The fields of older files, one flag per mode, and the mode that newer files name.
 POOLING_FLAGS = {
     "pooling_mode_mean_tokens": "mean",
@@ -38,7 +38,7 @@ def read_modules(root: Path) -> tuple[Module, ...]:
     Raises:
         ExportError: a module is not one that Cloze serves, or its folder lies outside `root`.
     """
-    if not is_there(root / MODULES):
+    if not (root / MODULES).is_file():
         return ()
     entries = read_json(root / MODULES)
     if not isinstance(entries, list):

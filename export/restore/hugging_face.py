@@ -18,8 +18,7 @@ from tokenizers import Tokenizer
 from export.architectures.registry import architecture_of, class_of
 from export.errors import ExportError
 from export.read.config import EncoderConfig
-from export.read.files import MODULES
-from export.read.pooling import POOLING_FLAGS
+from export.read.pooling import MODULES, POOLING_FLAGS
 from export.read.tensors import SINGLE
 from export.read.weight_names import checkpoint_key, module_key
 from export.read.weights import DECODER_BIAS, UNTIED_DECODER
