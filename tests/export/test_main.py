@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main
+from models.manifest import load_manifest
+from models.tokenizer_spec import TokenizerSpec
 
 ROOT = Path(__file__).parents[2]
 Edit = Callable[..., None]
@@ -221,3 +223,32 @@ def test_license_may_be_spelt_as_it_was_before(bert: Path, out: Path) -> None:
     assert export(bert, out, "--licence", "mit").returncode == 0
     assert json.loads((out / "manifest.json").read_text())["license"] == "mit"
     assert "--licence" not in export("--help").stdout
+
+
+def test_what_was_decided_about_capitals_is_told(bert: Path, out: Path) -> None:
+    with (bert / "vocab.txt").open("a", encoding="utf-8") as file:
+        file.write("Paris\n")
+    child = export(bert, out)
+    assert child.returncode == 0, child.stderr
+    assert child.stderr.startswith("texts are not lower-cased: 1 of the ")
+    assert "(--lowercase decides otherwise)" in child.stderr
+    text = (out / "tokenizer.json").read_text(encoding="utf-8")
+    assert json.loads(text)["normalizer"]["lowercase"] is False
+
+
+def test_a_choice_about_capitals_is_followed_or_refused(bert: Path, out: Path) -> None:
+    child = export(bert, out, "--no-lowercase")
+    assert child.returncode == 0, child.stderr
+    assert "lower-cased" not in child.stderr
+    text = (out / "tokenizer.json").read_text(encoding="utf-8")
+    assert json.loads(text)["normalizer"]["lowercase"] is False
+    (bert / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    said = "--no-lowercase cannot be followed with this tokenizer: tokenizer_config.json sets"
+    assert_refused(export(bert, out, "--no-lowercase", "--force"), said)
+
+
+def test_the_manifest_says_how_tokens_are_spelled(bert: Path, out: Path) -> None:
+    (bert / "tokenizer_config.json").write_text('{"mask_token": "mat", "do_lower_case": true}')
+    child = export(bert, out)
+    assert child.returncode == 0, child.stderr
+    assert load_manifest(out).tokenizer == TokenizerSpec(mask="mat")
