@@ -140,7 +140,22 @@ FAMILIES |= {
         "ModernBertConfig", USUAL[2:3], MODERN | EVERY_BIAS | {"classifier_pooling": "mean"}
     ),
 }
+DEBERTA = {
+    "relative_attention": True,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 8,
+    "layer_norm_eps": 1e-7,
+}
 FAMILIES |= {
+    "deberta-v3": Family("DebertaV2Config", USUAL, DEBERTA),
+    "deberta-v3 segments": Family(
+        "DebertaV2Config",
+        USUAL[2:3],
+        DEBERTA | {"type_vocab_size": 2, "pooler_hidden_act": "relu", "max_relative_positions": 30},
+    ),
     "nomicbert": Family("NomicBertConfig", USUAL[:-1], {"pad_token_id": 0}),
 }
 

@@ -11,6 +11,7 @@ from math import prod
 from export.architectures.albert import ALBERT
 from export.architectures.architecture import Architecture, HeadLayer
 from export.architectures.bert import BERT
+from export.architectures.deberta import DEBERTA_V2
 from export.architectures.distilbert import DISTILBERT
 from export.architectures.electra import ELECTRA
 from export.architectures.modernbert import MODERNBERT
@@ -36,6 +37,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "modernbert": MODERNBERT,
     "albert": ALBERT,
     "nomic_bert": NOMICBERT,
+    "deberta-v2": DEBERTA_V2,
 }
 
 

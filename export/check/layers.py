@@ -75,6 +75,7 @@ class NumpyEncoder:
         name: str | None = None,
         turned: Turned | None = None,
         scores: Scores | None = None,
+        scale: float | None = None,
     ) -> Float32:
         """Self-attention of layer `index`, each text for itself. (N, H) -> (N, H).
 
@@ -88,7 +89,7 @@ class NumpyEncoder:
         heads = self.config.num_attention_heads
         return np.concatenate(
             [
-                attention(q, k, v, heads, turned=turned, scores=scores)
+                attention(q, k, v, heads, turned=turned, scores=scores, scale=scale)
                 for q, k, v in zip(query, key, value, strict=True)
             ]
         )
@@ -102,16 +103,19 @@ def attention(
     *,
     turned: Turned | None = None,
     scores: Scores | None = None,
+    scale: float | None = None,
 ) -> Float32:
-    """softmax(Q Kᵀ / √D) V, for each of the A heads of one text. (n, H) -> (n, H).
+    """softmax(Q Kᵀ · scale) V, for each of the A heads of one text. (n, H) -> (n, H).
 
     `turned` turns queries and keys first, and what `scores` gives is added before the softmax.
+    `scale` is 1 / √D unless given.
     """
     n, hidden = query.shape
     q, k, v = (x.reshape(n, heads, -1).transpose(1, 0, 2) for x in (query, key, value))  # (A, n, D)
     if turned is not None:
         q, k = turned(q), turned(k)
-    scored = q @ k.transpose(0, 2, 1) / np.float32(np.sqrt(hidden // heads))  # (A, n, n)
+    scale = (hidden // heads) ** -0.5 if scale is None else scale
+    scored = q @ k.transpose(0, 2, 1) * np.float32(scale)  # (A, n, n)
     if scores is not None:
         scored = scored + scores(q, k)
     context: Float32 = np.exp(log_softmax(scored)) @ v  # (A, n, D)

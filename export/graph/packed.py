@@ -13,6 +13,7 @@ A attention heads.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -75,13 +76,15 @@ class PackedEncoder:
         carried: str | None = None,
         turned: Turned | None = None,
         scores: Scores | None = None,
+        scale: float | None = None,
     ) -> tuple[str, str]:
         """Self-attention of layer `index`: its context, and the rows to add it to.
 
         Both are (T, H), and (R, H) in the last layer. The rows to add it to are those that
         attention reads, or those of `carried` where the layer normalises before attention.
-        `turned` turns queries and keys; what `scores` gives is added to their scores. Its weights
-        are called after the layer, or after `name` where layers share them.
+        `turned` turns queries and keys; what `scores` gives is added to their scores, which are
+        multiplied by `scale`, 1 / √(H / A) unless given. Its weights are called after the layer, or
+        after `name` where layers share them.
         """
         name, packing = f"{name or f'layers.{index}'}.attention", self.places.packing
         last = index == self.config.num_hidden_layers - 1
@@ -94,7 +97,8 @@ class PackedEncoder:
             query = self._project(read, f"{name}.query", turned, read=last)
             query = self._spread(query, packing[f"{of_queries}pad_index"])
             mask = "" if scores is None else scores(query, key, read=last)
-            context = self._attend(query, key, value, mask, packing[f"{of_queries}unpad_index"])
+            unpad = packing[f"{of_queries}unpad_index"]
+            context = self._attend(query, key, value, mask, unpad, scale)
             if not last:
                 return context, carried or rows
             if carried is None:
@@ -181,10 +185,15 @@ class PackedEncoder:
         """Packed rows, laid out by text: (T, H) -> (B, S, H), or (R, H) -> (B, Q, H)."""
         return self.graph.node("Gather", rows, pad_index, axis=0)
 
-    def _attend(self, query: str, key: str, value: str, mask: str, unpad: str) -> str:
+    def _attend(
+        self, query: str, key: str, value: str, mask: str, unpad: str, scale: float | None
+    ) -> str:
         """Scaled dot-product attention over padded texts: (B, Q, H), (B, S, H) -> packed (R, H)."""
         heads = self.config.num_attention_heads
         inputs = (query, key, value, mask, "", "", self.places.packing["lengths"])
-        context = self.graph.node("Attention", *inputs, q_num_heads=heads, kv_num_heads=heads)
+        options: dict[str, Any] = {} if scale is None else {"scale": scale}
+        context = self.graph.node(
+            "Attention", *inputs, q_num_heads=heads, kv_num_heads=heads, **options
+        )
         flat = self.graph.constant(np.array([-1, self.config.hidden_size], np.int64))
         return self.graph.node("Gather", self.graph.node("Reshape", context, flat), unpad, axis=0)
