@@ -23,7 +23,7 @@ from export.read.sentence_settings import (
     TransformerSettings,
     read_model_settings,
     read_transformer_settings,
-    require_pairs,
+    require_room,
 )
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import find_prefix, open_tensorflow
@@ -32,6 +32,7 @@ from export.read.tokenizer import read_tokenizer
 from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, JoinedWeights, Weights
 from models.heads import MLM, SEQUENCE
+from models.manifest import SHORTEST_PAIR
 from models.pooling import PoolingSpec
 
 CONFIG = "config.json"
@@ -127,7 +128,7 @@ def _max_tokens(config: EncoderConfig, texts: TransformerSettings, *, classifies
     longest = architecture_of(config).max_tokens(config)
     if not classifies or texts.max_pair_tokens is None:
         return longest
-    require_pairs(texts.max_pair_tokens)
+    require_room(texts.max_pair_tokens, SHORTEST_PAIR, "pair")
     return min(longest, texts.max_pair_tokens)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from export.errors import ExportError
 from export.read.documents import Fields
 from export.read.modules import MODULES, Module, is_unset, require_known
-from models.manifest import SHORTEST_PAIR, SHORTEST_TEXT, SIDES, TOKENIZER_FILE
+from models.manifest import SHORTEST_TEXT, SIDES, TOKENIZER_FILE
 from models.pooling import SIMILARITIES
 
 MODEL_FILE: Final = "config_sentence_transformers.json"
@@ -148,7 +148,7 @@ def read_transformer_settings(folder: Path, kind: str | None) -> TransformerSett
     tokenizer = Fields.of(folder / TOKENIZER_CONFIG, optional=True)
     usual = _length(tokenizer, "model_max_length") or _length(tokenizer, "max_len")
     named = _length(given, "model_max_length") or _length(fields, "max_seq_length") or usual
-    _require_room(named, SHORTEST_TEXT, "text")
+    require_room(named, SHORTEST_TEXT, "text")
     # A cross-encoder's own settings are of pairs; those of sentences are not.
     of_pairs = named if kind == PAIRS else usual
     return TransformerSettings(named, of_pairs, _side(folder, given, tokenizer))
@@ -163,21 +163,17 @@ def transformer_fields(folder: Path) -> Fields:
     return Fields({}, TRANSFORMER_FILES[0])
 
 
-def _require_room(tokens: int | None, least: int, what: str) -> None:
+def require_room(tokens: int | None, least: int, what: str) -> None:
+    """Refuse a limit that leaves no room for a word in each part of `what`.
+
+    Raises:
+        ExportError: it is lower than `least`.
+    """
     if tokens is not None and tokens < least:
         raise ExportError(
             f"The checkpoint reads {tokens} tokens at most (max_seq_length or model_max_length), "
             f"and a {what} of one word takes {least}."
         )
-
-
-def require_pairs(tokens: int) -> None:
-    """Refuse a limit that leaves no room for a pair.
-
-    Raises:
-        ExportError: it is too low.
-    """
-    _require_room(tokens, SHORTEST_PAIR, "pair")
 
 
 def _prompts(fields: Fields) -> tuple[dict[str, str], str | None]:
