@@ -33,7 +33,7 @@ from export.read.sentence_settings import (
     TransformerSettings,
     read_model_settings,
     read_transformer_settings,
-    require_pairs,
+    require_room,
 )
 from export.read.tensorflow.source import CONFIG as TENSORFLOW_CONFIG
 from export.read.tensorflow.source import open_tensorflow
@@ -156,7 +156,7 @@ def _max_tokens(
     longest = architecture_of(config).max_tokens(config)
     if pair_specials is None or texts.max_pair_tokens is None:
         return longest
-    require_pairs(texts.max_pair_tokens, pair_specials)
+    require_room(texts.max_pair_tokens, pair_specials + 2, "pair")
     return min(longest, texts.max_pair_tokens)
 
 

@@ -149,7 +149,7 @@ def read_transformer_settings(folder: Path, kind: str | None) -> TransformerSett
     tokenizer = Fields.of(folder / TOKENIZER_CONFIG, optional=True)
     usual = _length(tokenizer, "model_max_length") or _length(tokenizer, "max_len")
     named = _length(given, "model_max_length") or _length(fields, "max_seq_length") or usual
-    _require_room(named, SHORTEST_TEXT, "text")
+    require_room(named, SHORTEST_TEXT, "text")
     # A cross-encoder's own settings are of pairs; those of sentences are not.
     of_pairs = named if kind == PAIRS else usual
     return TransformerSettings(named, of_pairs, _side(folder, given, tokenizer))
@@ -164,21 +164,17 @@ def transformer_fields(folder: Path) -> Fields:
     return Fields({}, TRANSFORMER_FILES[0])
 
 
-def _require_room(tokens: int | None, least: int, what: str) -> None:
+def require_room(tokens: int | None, least: int, what: str) -> None:
+    """Refuse a limit that leaves no room for a word in each part of `what`.
+
+    Raises:
+        ExportError: it is lower than `least`.
+    """
     if tokens is not None and tokens < least:
         raise ExportError(
             f"The checkpoint reads {tokens} tokens at most (max_seq_length or model_max_length), "
             f"and a {what} of one word takes {least}."
         )
-
-
-def require_pairs(tokens: int, special: int) -> None:
-    """Refuse a limit that leaves no room for a pair, which has so many `special` tokens.
-
-    Raises:
-        ExportError: it is too low.
-    """
-    _require_room(tokens, special + 2, "pair")
 
 
 def _prompts(fields: Fields) -> tuple[dict[str, str], str | None]:

@@ -6,14 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import transformers
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.modules import (
     Dense,
     Normalize,
     Pooling,
+    Router,
+    StaticEmbedding,
+    Transformer,
 )
+from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from export.errors import ExportError
 from export.read.checkpoint import read_checkpoint
+from tests.sentence_folders import base
 
 OLD = "sentence_transformers.models."
 
@@ -82,3 +89,38 @@ def test_a_missing_transformer_is_named(bert: Path) -> None:
     (bert / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ExportError, match="a Transformer in 0_Transformer, which is missing"):
         read_checkpoint(bert)
+
+
+def _sparse(folder: Path) -> None:
+    transformer = Transformer(str(base("BertForMaskedLM")), transformer_task="fill-mask")
+    model = SparseEncoder(modules=[transformer, SpladePooling()], device="cpu")
+    model.save_pretrained(str(folder), create_model_card=False)
+
+
+def _routed(folder: Path) -> None:
+    queries, documents = ([Transformer(str(base("BertModel"))), Pooling(32)] for _ in range(2))
+    router = Router.for_query_document(query_modules=queries, document_modules=documents)
+    model = SentenceTransformer(modules=[router, Normalize()], device="cpu")
+    model.save_pretrained(str(folder), create_model_card=False)
+
+
+def _static(folder: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base("BertModel"))
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    model.save_pretrained(str(folder), create_model_card=False)
+
+
+@pytest.mark.parametrize(
+    ("write", "names"),
+    [
+        (_sparse, "Transformer, SpladePooling"),
+        (_routed, "Router, Normalize"),
+        (_static, "StaticEmbedding"),
+    ],
+)
+def test_other_models_of_the_library_are_refused_by_their_modules(
+    tmp_path: Path, write: Callable[[Path], None], names: str
+) -> None:
+    write(tmp_path / "model")
+    with pytest.raises(ExportError, match=f"modules.json lists {names}; Cloze serves"):
+        read_checkpoint(tmp_path / "model")
