@@ -21,7 +21,7 @@ from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.weights import Float32
 from models.heads import heads_named
 
-PIECES = Path(__file__).parent / "export" / "data" / "vocab.txt"
+PIECES = str(Path(__file__).parent / "export" / "data" / "vocab.txt")
 LABELS = 5
 SIZES = {
     "vocab_size": 67,
@@ -205,7 +205,12 @@ def make(name: str, kind: str, folder: Path) -> Made:
     """The family's random model of one class, saved into `folder`, and read."""
     model = FAMILIES[name].model(kind)
     model.save_pretrained(folder)
-    (folder / "vocab.txt").write_text(PIECES.read_text(encoding="utf-8"), encoding="utf-8")
-    named = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    # Word pieces for every family, by the one class that transformers leaves as the file has it.
+    pieces = transformers.BertTokenizerFast(PIECES, do_lower_case=True)
+    pieces.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    special = {
+        f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")
+    }
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
     (folder / "tokenizer_config.json").write_text(json.dumps(named))
     return Made(folder, model, read_checkpoint(folder))

@@ -53,8 +53,7 @@ def encode(
 def masked_language_model(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:
     """Log-probabilities of the vocabulary at each row. (n, H) -> (n, V)."""
     rows = head_layer(weights, config, MLM, rows)
-    scores = rows @ weights[decoder_table(weights)].T
-    return log_softmax(scores + weights[DECODER_BIAS] if DECODER_BIAS in weights else scores)
+    return log_softmax(rows @ weights[decoder_table(weights)].T + weights[DECODER_BIAS])
 
 
 def pooler(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:

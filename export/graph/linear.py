@@ -77,9 +77,8 @@ class Linear:
 
     def decode(self, values: str) -> str:
         """The vocabulary product, tied or separate: float32 (masks, E) -> (masks, V)."""
-        bias = [self.weight(DECODER_BIAS)] if DECODER_BIAS in self.weights else []
-        table = self.weight(decoder_table(self.weights))
-        return self.graph.node("Gemm", values, table, *bias, transB=1)
+        table, bias = self.weight(decoder_table(self.weights)), self.weight(DECODER_BIAS)
+        return self.graph.node("Gemm", values, table, bias, transB=1)
 
     def widen(self, values: str) -> str:
         """Rows of the encoder as float32, for heads and outputs."""

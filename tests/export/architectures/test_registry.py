@@ -12,6 +12,7 @@ import transformers
 from export.__main__ import parameter_table
 from export.architectures.bert import BERT
 from export.architectures.registry import (
+    ARCHITECTURES,
     class_of,
     classes_of,
     count_parameters,
@@ -139,6 +140,18 @@ def test_classes_are_those_that_transformers_has_for_berts_heads() -> None:
         "BertForTokenClassification": ["token"],
         "BertForQuestionAnswering": ["qa"],
     }
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_every_class_of_a_family_is_one_of_transformers(family: str) -> None:
+    architecture = ARCHITECTURES[family]
+    known = classes_of(architecture)
+    assert all(hasattr(transformers, name) for name in known)
+    kinds = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering")
+    usual = {f"{architecture.class_prefix}For{kind}" for kind in kinds}
+    assert {name for name in usual if hasattr(transformers, name)} <= set(known)
+    config = transformers.CONFIG_MAPPING[family]
+    assert config.__name__ == f"{architecture.class_prefix}Config"
 
 
 @pytest.mark.parametrize(
