@@ -22,7 +22,7 @@ from export.read.tensors import TensorSource
 from export.read.tokenizer import read_tokenizer
 from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, Weights
-from models.heads import MLM, SEQUENCE
+from models.heads import MLM, QA, SEQUENCE, TOKEN
 from models.manifest import PoolingSpec
 from models.tokenizer_spec import TokenizerSpec
 
@@ -92,6 +92,11 @@ def read_checkpoint(
         needs_mask=MLM.name in found.heads,
         lowercase=lowercase,
     )
+    placed = {TOKEN.name, QA.name} & set(found.heads)
+    if placed and tokenizer.spec.words:
+        raise ExportError(
+            "MeCab's words have no places in a text, which a head for tokens or answers needs."
+        )
     return Checkpoint(
         name=place.source.rpartition("/")[2],
         source=f"{place.source}@{revision}" if revision else place.source,
