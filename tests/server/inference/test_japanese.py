@@ -8,17 +8,26 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
 from export.errors import ExportError
+from export.read.checkpoint import read_checkpoint
 from export.read.tokenizer import read_tokenizer
+from export.write.model_folder import export_model
 from models.manifest import TOKENIZER_FILE, ManifestError
+from server.inference.pipeline import Pipeline
+from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions
+from server.inference.tasks.tokenization import TOKENIZATION
 from server.inference.tokenizer import Tokenizer
 from tests.odd_texts import ODD_TEXTS
+from tests.server.inference.conftest import resources, value_of
 
 TEXTS = (
     "東京大学で自然言語処理を研究しています。",
@@ -167,3 +176,39 @@ def test_lower_case_before_mecab_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
     with pytest.raises(ExportError, match="lower-cases texts before MeCab"):
         read_tokenizer(tmp_path, rows=10_000, needs_mask=True)
+
+
+@with_mecab
+def test_masks_in_japanese_are_filled_as_transformers_fills_them(tmp_path: Path) -> None:
+    pytest.importorskip("unidic_lite")
+    folder = write(tmp_path)
+    torch.manual_seed(2)
+    rows = len((folder / "vocab.txt").read_text(encoding="utf-8").split("\n")) - 1
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.BertConfig(vocab_size=rows, intermediate_size=48, **sizes)
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    checkpoint = replace(read_checkpoint(folder), name="japanese")
+    out = tmp_path / "out"
+    export_model(checkpoint, out, precision="fp32", progress=lambda _: None)
+    reference: Any = transformers.pipeline("fill-mask", str(folder), device="cpu")
+    with closing(Pipeline(out, resources(threads=1))) as pipeline:
+        pipeline.start()
+        for text in TEXTS[1:2]:
+            ((found,),) = value_of(pipeline, FILL_MASK, [text], FillMaskOptions(top_k=5))
+            wanted = reference(text, top_k=5)
+            for name in ("token", "token_str", "sequence"):
+                assert [getattr(one, name) for one in found] == [one[name] for one in wanted]
+            scores = [one["score"] for one in wanted]
+            assert [one.score for one in found] == pytest.approx(scores, abs=1e-5)
+        (shown,) = value_of(pipeline, TOKENIZATION, [(TEXTS[0], None)], True)
+        assert set(shown.offsets) == {None}
+        assert list(shown.ids) == reference.tokenizer(TEXTS[0])["input_ids"]
+
+
+def test_heads_that_need_places_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.BertConfig(vocab_size=400, intermediate_size=48, **sizes)
+    transformers.BertForTokenClassification(config).save_pretrained(folder)
+    with pytest.raises(ExportError, match="MeCab's words have no places"):
+        read_checkpoint(folder)
