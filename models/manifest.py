@@ -19,7 +19,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from models import heads as declared
-from models.heads import POOLER, SEQUENCE, Reads, heads_named
+from models.heads import POOLER, QA, SEQUENCE, TOKEN, Reads, heads_named
 from models.pooling import PoolingSpec
 from models.tokenizer_spec import TokenizerSpec, spec_claims
 
@@ -306,6 +306,8 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     both = manifest.multi_label and manifest.regression
     yield not both, "multi_label and regression must not both be true"
     yield from spec_claims(manifest.tokenizer)
+    placed = sorted({TOKEN.name, QA.name} & set(heads)) if manifest.tokenizer.words else []
+    yield not placed, f"heads must not have {', '.join(placed)} with tokenizer.words"
     most = min(sizes.max_position_embeddings, LONGEST)
     shortest = manifest.tokenizer.pair_specials + 2
     yield shortest <= manifest.max_tokens <= most, f"max_tokens must be {shortest} to {most}"

@@ -96,7 +96,7 @@ def read_pre_tokenizer(value: object, file: str) -> Component:
             own = _metaspace(members[1], f"pre_tokenizer in {file}")
             return _sequence("pretokenizers", [{"type": "WhitespaceSplit"}, own])
     kind = _kind(value)
-    if kind == "BertPreTokenizer":
+    if kind in {"BertPreTokenizer", "WhitespaceSplit"}:
         return {"type": kind}
     if kind == "Metaspace":
         return _metaspace(value, f"pre_tokenizer in {file}")

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from models.fields import Fields
 from models.heads import MLM
 from models.manifest import TOKENIZER_FILE, ManifestError, ModelManifest, read_json
-from models.tokenizer_components import Component
+from models.tokenizer_components import Component, kinds_of
 from models.tokenizer_json import Frame, Parts, parse_tokenizer, template_of
 from models.tokenizer_models import unk_of
 from models.tokenizer_spec import TokenizerSpec
@@ -71,6 +71,11 @@ def _require_spec(parts: Parts, spec: TokenizerSpec) -> None:
     """What the file frames texts with is what the manifest says."""
     if (unk := unk_of(parts.model)) not in {None, spec.unk}:
         raise ManifestError(f"The model's unknown token is {unk}; it must be {spec.unk}.")
+    if (kinds_of(parts.pre_tokenizer) == ["WhitespaceSplit"]) != bool(spec.words):
+        raise ManifestError(
+            "The pre_tokenizer must be WhitespaceSplit where words are found with a dictionary "
+            f"({spec.words or 'none is named'}), and nowhere else."
+        )
     frame = parts.frame
     if frame is None:
         return

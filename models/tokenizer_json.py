@@ -34,7 +34,7 @@ _TOP = {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_t
 _TOP |= {"post_processor", "decoder", "model"}
 # Kind of a model -> the pre-tokenizers and the decoder that go with it.
 _TOGETHER: Final[Mapping[str, tuple[tuple[list[str], ...], str]]] = {
-    WORD_PIECE: ((["BertPreTokenizer"],), "WordPiece"),
+    WORD_PIECE: ((["BertPreTokenizer"], ["WhitespaceSplit"]), "WordPiece"),
     UNIGRAM: ((["WhitespaceSplit", "Metaspace"], ["Metaspace"]), "Metaspace"),
     BPE: ((["ByteLevel"],), "ByteLevel"),
 }
@@ -127,9 +127,9 @@ def _require_together(parts: Parts, file: str) -> None:
             f"The decoder of {file} is {own}; with a {parts.kind} model it must be {decoder}."
         )
     normalizers = kinds_of(parts.normalizer)
-    if parts.kind == WORD_PIECE and (
-        not normalizers or {"Precompiled", "Replace"} & {*normalizers}
-    ):
+    parted = found == ["WhitespaceSplit"]  # of texts that were normalised before
+    odd = bool(normalizers) == parted or {"Precompiled", "Replace"} & {*normalizers}
+    if parts.kind == WORD_PIECE and odd:
         raise ManifestError(f"The normalizer of {file} is not one that word pieces have.")
     if parts.kind != WORD_PIECE and "BertNormalizer" in normalizers:
         raise ManifestError(f"The normalizer of {file} is BERT's, and its model is {parts.kind}.")

@@ -4,9 +4,11 @@ BERT's own way is the default of every field: a model folder that says nothing h
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+_SPELLED = ("cls", "sep", "unk", "pad", "mask")
 MAX_SPELLING = 64  # characters of a special token
+DICTIONARIES = ("ipadic", "unidic_lite", "unidic")  # packages that bring one for MeCab
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class TokenizerSpec:
     clean_up: bool = False
     """Whether a decoded text loses its blanks before punctuation once more, as a whole."""
 
+    words: str = ""
+    """The dictionary with which MeCab finds words first, for Japanese; empty for none."""
+    characters: bool = False
+    """Whether each character of such a word is a piece."""
+
     @property
     def names(self) -> tuple[str, str, str, str, str]:
         """Every special token once, in BERT's order: pad, unk, cls, sep, mask."""
@@ -45,9 +52,12 @@ class TokenizerSpec:
 
 def spec_claims(spec: TokenizerSpec) -> Iterator[tuple[bool, str]]:
     """What must hold of a `TokenizerSpec`, each with its sentence."""
-    for name in (field.name for field in fields(spec) if field.type is str):
+    for name in _SPELLED:
         spelling = getattr(spec, name)
         short = 0 < len(spelling) <= MAX_SPELLING and not any(map(str.isspace, spelling))
         yield short, f"tokenizer.{name} must be 1 to {MAX_SPELLING} characters without a blank"
     yield len(set(spec.names)) == len(spec.names), "tokenizer must not spell two tokens alike"
+    known = ("", *DICTIONARIES)
+    yield spec.words in known, f"tokenizer.words must be empty or one of {', '.join(DICTIONARIES)}"
+    yield not spec.characters or spec.words != "", "tokenizer.characters must have tokenizer.words"
     yield spec.pair_separators in (1, 2), "tokenizer.pair_separators must be 1 or 2"

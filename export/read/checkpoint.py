@@ -42,7 +42,7 @@ from export.read.tokenizer import read_tokenizer
 from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, JoinedWeights, Weights
 from export.read.wrapped import unwrapped
-from models.heads import MLM, SEQUENCE
+from models.heads import MLM, QA, SEQUENCE, TOKEN
 from models.pooling import PoolingSpec
 from models.tokenizer_spec import TokenizerSpec
 
@@ -110,6 +110,11 @@ def read_checkpoint(
         needs_mask=MLM.name in found.heads,
         lowercase=lowercase,
     )
+    placed = {TOKEN.name, QA.name} & set(found.heads)
+    if placed and tokenizer.spec.words:
+        raise ExportError(
+            "MeCab's words have no places in a text, which a head for tokens or answers needs."
+        )
     most = _max_tokens(
         config,
         texts,

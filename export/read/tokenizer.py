@@ -7,14 +7,16 @@ Knows nothing of weights but the number of rows that they have for word pieces.
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import ExportError
 from export.read.documents import Fields
+from export.read.japanese import japanese_parts, japanese_spec
 from export.read.sentence_settings import transformer_fields
 from export.read.special_tokens import Declared, read_declared, with_declared
-from export.read.tokenizer_class import CONFIG, TokenizerClass, read_class
+from export.read.tokenizer_class import CONFIG, JAPANESE, TokenizerClass, read_class
 from export.read.tokenizer_parts import build, take
 from export.read.vocabulary import (
     BPE_VOCABULARY,
@@ -77,6 +79,12 @@ def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> 
             raise ExportError(f"The checkpoint has no {TOKENIZER_FILE}, which {known.name} takes.")
         spec = declared.spec(_spec_of(saved))
         parts, notes = take(saved, config, lowercase)
+    elif known.name == JAPANESE:
+        # Its class reads vocab.txt, whatever a tokenizer.json says.
+        spec = japanese_spec(spec, config)
+        parts, notes = japanese_parts(_model(folder, known.kind, None, spec), spec), ()
+        if lowercase is not None:
+            raise ExportError("--lowercase and --no-lowercase are not for Japanese words.")
     else:
         model = _model(folder, known.kind, saved, spec)
         parts, notes = build(known, spec, model, saved, config, lowercase)
@@ -88,10 +96,13 @@ def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> 
             f"transformers differ: load the tokenizer and save it, which writes {TOKENIZER_FILE}."
         )
     _require_apart(spec, declared, known)
-    spec = _with_options(spec, config, parts.kind)
+    spec = _with_options(spec, config, known, parts.kind)
     parts = _without_blank(with_declared(parts, declared, spec, None if needs_mask else rows), rows)
-    parts = _lowered_first(parts, folder)
+    parts = _lowered_first(parts, spec, folder)
+    if spec.words and any(token["single_word"] for token in parts.added):
+        raise ExportError("An added token is to stand alone, which MeCab's words do not know.")
     text = tokenizer_json(parts, spec, rows=rows, needs_mask=needs_mask)
+    parse_tokenizer(Fields.wrap(json.loads(text), TOKENIZER_FILE))  # as the server will
     return ReadTokenizer(text, spec, notes)
 
 
@@ -188,12 +199,16 @@ def _require_apart(spec: TokenizerSpec, declared: Declared, known: TokenizerClas
         )
 
 
-def _with_options(spec: TokenizerSpec, config: Fields, kind: str) -> TokenizerSpec:
+def _with_options(
+    spec: TokenizerSpec, config: Fields, known: TokenizerClass, kind: str
+) -> TokenizerSpec:
     """The spec as tokenizer_config.json changes it; BPE's texts are never cleaned up."""
-    if names := config.texts("model_input_names"):
-        spec = dataclasses.replace(spec, segments=spec.segments and "token_type_ids" in names)
+    names = config.texts("model_input_names")
+    listed = "token_type_ids" in names if names else known.lists_segments
     cleans = config.flag("clean_up_tokenization_spaces", default=False)
-    return dataclasses.replace(spec, clean_up=cleans and kind != BPE)
+    return dataclasses.replace(
+        spec, segments=spec.segments and listed, clean_up=cleans and kind != BPE
+    )
 
 
 def _without_blank(parts: Parts, rows: int) -> Parts:
@@ -205,12 +220,14 @@ def _without_blank(parts: Parts, rows: int) -> Parts:
     return dataclasses.replace(parts, model=parts.model | {"vocab": kept})
 
 
-def _lowered_first(parts: Parts, folder: Path) -> Parts:
+def _lowered_first(parts: Parts, spec: TokenizerSpec, folder: Path) -> Parts:
     """The parts as sentence_bert_config.json would have them."""
     sentences = transformer_fields(folder)
     normalizer = parts.normalizer or {}
     if not sentences.flag("do_lower_case", default=False) or normalizer.get("lowercase"):
         return parts
+    if spec.words:
+        raise ExportError("sentence_bert_config.json lower-cases texts before MeCab reads them.")
     inner = normalizer.get("normalizers", [normalizer] if normalizer else [])
     chain = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *inner]}
     return dataclasses.replace(parts, normalizer=chain)

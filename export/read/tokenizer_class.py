@@ -16,6 +16,7 @@ from models.tokenizer_models import BPE, UNIGRAM, WORD_PIECE
 from models.tokenizer_spec import TokenizerSpec
 
 CONFIG: Final = "tokenizer_config.json"
+JAPANESE: Final = "BertJapaneseTokenizer"
 
 _BERT: Final = TokenizerSpec()
 _ROBERTA: Final = TokenizerSpec(
@@ -43,6 +44,11 @@ class TokenizerClass:
     """Of the model that it puts together; None where it takes tokenizer.json as it is."""
     spec: TokenizerSpec
     """Its usual special tokens."""
+    lists_segments: bool = False
+    """Whether its inputs have segment ids, where no file lists them (`model_input_names`).
+
+    That of tokenizers taken as they are is version 5's; version 4 listed them.
+    """
     unk_id: int | None = None
     """Of the unknown piece, where the class has it fixed."""
     ends: tuple[str, str] | None = None
@@ -58,9 +64,9 @@ class TokenizerClass:
 _CLASSES: Final = {
     one.name: one
     for one in (
-        TokenizerClass("BertTokenizer", WORD_PIECE, _BERT),
-        TokenizerClass("ElectraTokenizer", WORD_PIECE, _BERT),
-        TokenizerClass("DistilBertTokenizer", WORD_PIECE, TokenizerSpec(segments=False)),
+        TokenizerClass("BertTokenizer", WORD_PIECE, _BERT, lists_segments=True),
+        TokenizerClass("ElectraTokenizer", WORD_PIECE, _BERT, lists_segments=True),
+        TokenizerClass("DistilBertTokenizer", WORD_PIECE, _BERT),
         TokenizerClass(
             "MPNetTokenizer", WORD_PIECE, _MPNET, ends=_ENDS, mask_strips=True, trim=(True, False)
         ),
@@ -69,6 +75,7 @@ _CLASSES: Final = {
         TokenizerClass(
             "CamembertTokenizer", UNIGRAM, _ROBERTA, ends=_ENDS, mask_strips=True, extra=_NOT_USED
         ),
+        TokenizerClass(JAPANESE, WORD_PIECE, _BERT),
         TokenizerClass("PreTrainedTokenizerFast", None, _BERT),
         TokenizerClass("TokenizersBackend", None, _BERT),
     )
@@ -103,6 +110,15 @@ _REFUSED: Final[Mapping[str, tuple[object, ...]]] = {
     "sp_model_kwargs": ({},),
     "errors": ("replace",),
 }
+_OF_JAPANESE: Final = frozenset(
+    {
+        "do_word_tokenize",
+        "do_subword_tokenize",
+        "word_tokenizer_type",
+        "subword_tokenizer_type",
+        "mecab_kwargs",
+    }
+)
 
 
 def read_class(folder: Path, config: Fields) -> TokenizerClass:
@@ -113,16 +129,18 @@ def read_class(folder: Path, config: Fields) -> TokenizerClass:
     """
     model = Fields.of(folder / "config.json", optional=True)
     _require_no_code(config)
+    file = config if config.values.get("tokenizer_class") is not None else model
+    family = model.text("model_type", "bert")
+    name = file.text("tokenizer_class", _OF_MODEL.get(family, "BertTokenizer"))
     for option, harmless in _REFUSED.items():
         value = config.values.get(option)
+        if name == JAPANESE and option in _OF_JAPANESE:
+            continue  # `export.read.japanese` reads them
         if value is not None and not any(_same(value, one) for one in harmless):
             raise ExportError(
                 f"{CONFIG} sets {option} to {_shown(value)}, which Cloze cannot do as transformers "
                 "does."
             )
-    file = config if config.values.get("tokenizer_class") is not None else model
-    family = model.text("model_type", "bert")
-    name = file.text("tokenizer_class", _OF_MODEL.get(family, "BertTokenizer"))
     known = _CLASSES.get(name) or _CLASSES.get(name.removesuffix(_FAST))
     if known is None:
         raise ExportError(

@@ -26,6 +26,7 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
 from models.tokenizer_spec import TokenizerSpec
 from server.errors import EmptyText, InvalidText, TooLong, WrongType
+from server.inference.japanese import JapaneseWords
 from server.inference.runtime.packing import Encoding
 from server.inference.spelling import Ids, spelling_of
 
@@ -131,6 +132,8 @@ class Tokenizer:
         )
         self.vocab_size = self._rust.get_vocab_size()
         """Number of tokens, added ones included."""
+        added = self._rust.get_added_tokens_decoder().values()
+        self._words = JapaneseWords(spec, [one.content for one in added]) if spec.words else None
         self._spelling = spelling_of(self._rust, spec)
         self._around = self._spelling.most_bytes([self.special.cls, self.special.sep])
         self._squeezes = isinstance(self._rust.pre_tokenizer, BertPreTokenizer)
@@ -242,7 +245,7 @@ class Tokenizer:
 
     def word(self, text: str) -> tuple[int, ...]:
         """The pieces of a word by itself, without special tokens; empty when nothing is left."""
-        return tuple(self._rust.encode(text, add_special_tokens=False).ids)
+        return tuple(self._encode(text, None, special=False).ids)
 
     def assemble(self, first: Sequence[int], second: Sequence[int] | None = None) -> Encoding:
         """`cls` first `sep`, or with `sep` second `sep` after it, as the manifest frames pairs."""
@@ -351,6 +354,9 @@ class Tokenizer:
 
     def _encode(self, first: str, second: str | None, *, special: bool) -> RustEncoding:
         """`encode` holds the interpreter's lock, and so the event loop; `encode_batch` does not."""
+        if self._words:
+            first = self._words.spaced(first)
+            second = second and self._words.spaced(second)
         if len(first) + len(second or "") <= SHORT_CHARACTERS:
             return self._rust.encode(first, second, add_special_tokens=special)
         text = first if second is None else (first, second)

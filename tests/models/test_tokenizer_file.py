@@ -73,6 +73,7 @@ def test_white_space_and_order_do_not_matter(folder: Path, default_model: Path) 
         ("pre_tokenizer", SPLIT, "pre_tokenizer of en/tokenizer.json is Split"),
         ("pre_tokenizer", {"type": "ByteLevel"}, "pre_tokenizer of en/tokenizer.json is ByteLevel"),
         ("pre_tokenizer", None, "pre_tokenizer of en/tokenizer.json is None"),
+        ("pre_tokenizer", {"type": "WhitespaceSplit"}, "not one that word pieces have"),
         ("pre_tokenizer/more", 1, "pre_tokenizer is not what the exporter writes"),
         ("normalizer", {"type": "Replace", "pattern": EVIL, "content": ""}, "is Replace"),
         ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "damaged or huge"),
@@ -161,6 +162,10 @@ def test_a_vocabulary_of_millions_is_refused_in_time(folder: Path, default_model
         ({"unk": "<unk>"}, "unknown token is [UNK]; it must be <unk>"),
         ({"cls": "the"}, "puts [CLS] and [SEP] around a text"),
         ({"pair_separators": 2}, "it must be [CLS], [SEP], 2 and 1"),
+        (
+            {"words": "ipadic"},
+            "must be WhitespaceSplit where words are found with a dictionary (ip",
+        ),
         ({"segments": False}, "post_processor is not what the exporter writes"),
     ],
 )

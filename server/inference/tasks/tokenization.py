@@ -66,7 +66,11 @@ def _read(model: ServedModel, special: bool, pair: TextOrPair, param: str) -> En
 def _shown(model: ServedModel, encoding: Encoding) -> Tokenized:
     """With tokens as the vocabulary has them; the library shows what it read of the text."""
     tokens = tuple([model.tokenizer.token(token_id) for token_id in encoding.ids])
-    return dataclasses.replace(tokenized(encoding), tokens=tokens)
+    shown = dataclasses.replace(tokenized(encoding), tokens=tokens)
+    if not model.tokenizer.spec.words:
+        return shown
+    # Of words that MeCab found it is not known where in the text they stood.
+    return dataclasses.replace(shown, offsets=(None,) * len(tokens))
 
 
 def _price(encoding: Encoding) -> Price:

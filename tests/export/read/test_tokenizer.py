@@ -268,7 +268,9 @@ def test_pair_template_without_segments_is_refused(saved: Path) -> None:
 
 
 def test_older_frame_and_harmless_normalizers_are_accepted(saved: Path, edit: Edit) -> None:
-    edit(saved / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    options = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": names}
+    edit(saved / "tokenizer_config.json", **options)
     frame = component("BertProcessing", sep=["[SEP]", 3], cls=["[CLS]", 2])
     chain = component(
         "Sequence", normalizers=[component("NFKC"), component("BertNormalizer", lowercase=True)]

@@ -147,7 +147,7 @@ def test_one_token_differently_declared_would_be_seen(vocabulary: Vocabulary) ->
     assert read(folder).encode("[E1]", add_special_tokens=False).tokens == ["[E1]"]
 
 
-CLASSES = ["BertJapaneseTokenizer", "KoBertTokenizer", "HerbertTokenizerFast", "BertweetTokenizer"]
+CLASSES = ["KoBertTokenizer", "HerbertTokenizerFast", "BertweetTokenizer"]
 CLASSES += ["PhobertTokenizer", "PreTrainedTokenizer", "AlbertTokenizer", "Ünbekannt"]
 
 
