@@ -111,13 +111,12 @@ def _saved(folder: Path) -> Parts | None:
     if not (folder / TOKENIZER_FILE).is_file():
         return None
     document = Fields.of(folder / TOKENIZER_FILE)
-    for section in ("truncation", "padding"):
-        value = document.values.get(section)
-        if isinstance(value, dict) and value.get("direction", "Right") != "Right":
-            raise ExportError(
-                f"The {section} of {TOKENIZER_FILE} is on the left, which Cloze cannot do as "
-                "transformers does."
-            )
+    padding = document.values.get("padding")
+    if isinstance(padding, dict) and padding.get("direction", "Right") != "Right":
+        raise ExportError(
+            f"The padding of {TOKENIZER_FILE} is on the left, which Cloze cannot do as "
+            "transformers does."
+        )
     parts = parse_tokenizer(document)
     vocabulary = folder / VOCABULARY
     if parts.kind == WORD_PIECE and vocabulary.is_file():

@@ -59,8 +59,8 @@ def write_config(
     document = {
         "architectures": [class_of(architecture, heads)],
         "model_type": config.model_type,
-        **architecture.config_fields(config),
         "pad_token_id": pad_id,
+        **architecture.config_fields(config),
         "tie_word_embeddings": tied,
     }
     if config.labels:

@@ -346,7 +346,8 @@ def assert_bad(spoil: Spoil, sentence: str, bert: Path, out: Path, *options: str
     child = export(bert, out, *options)
     lines = child.stderr.splitlines()
     # What fails while the folder is made is told behind what was under way.
-    assert {"building the fp32 graph", "comparing it with the reference"} >= set(lines[:-1])
+    steps = [line for line in lines[:-1] if not line.startswith("texts are lower-cased: ")]
+    assert {"building the fp32 graph", "comparing it with the reference"} >= set(steps)
     child.stderr = f"{lines[-1]}\n"
     assert_refused(child, sentence)
     assert child.stderr.endswith((".\n", "…\n"))

@@ -82,8 +82,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_another_family_writes_nothing(bert: Path, out: Path, edit: Edit) -> None:
-    edit(bert / "config.json", model_type="roberta")
-    assert_refused(export(bert, out), "This is a roberta checkpoint")
+    edit(bert / "config.json", model_type="t5")
+    assert_refused(export(bert, out), "This is a t5 checkpoint")
     assert list(out.parent.iterdir()) == []
 
 
@@ -158,8 +158,8 @@ def test_force_replaces_a_model_folder_only_when_the_new_one_is_done(
 ) -> None:
     assert export(bert, out).returncode == 0
     before = (out / "manifest.json").read_text()
-    edit(bert / "config.json", model_type="roberta")
-    assert_refused(export(bert, out, "--force"), "roberta")
+    edit(bert / "config.json", model_type="t5")
+    assert_refused(export(bert, out, "--force"), "This is a t5 checkpoint")
     assert (out / "manifest.json").read_text() == before
     edit(bert / "config.json", model_type="bert")
     child = export(bert, out, "--force", "--name", "other")

@@ -228,6 +228,7 @@ def test_progress_names_the_steps_in_order(checkpoint: Checkpoint, out: Path) ->
     steps: list[str] = []
     export_model(checkpoint, out, precision="int8", progress=steps.append)
     assert steps == [
+        *checkpoint.notes,
         "building the int8 graph",
         "comparing it with the reference",
         "measuring what int8 changed",
