@@ -46,7 +46,7 @@ def measure_quantization_error(
     mask: str = "[MASK]",
 ) -> dict[str, float]:
     """Agreement in [0, 1], cosines, and absolute differences, by name; `mask` is its spelling."""
-    texts, masks = _texts(tokenizer_json, mask, spec)
+    texts, masks = _texts(tokenizer_json, spec, mask)
     encoded = reference.encode(weights, spec.config, texts)
     best = _best_words(encoded, masks, weights, spec) if MLM.name in spec.heads else []
     found = []
@@ -90,7 +90,7 @@ def texts_for(tokenizer_json: str) -> str:
 
 
 def _texts(
-    tokenizer_json: str, spelled: str, spec: GraphSpec
+    tokenizer_json: str, spec: GraphSpec, spelled: str = "[MASK]"
 ) -> tuple[list[Text], list[list[int]]]:
     """The sentences as texts, with masks where the vocabulary has one, and the masks' rows."""
     tokenizer = Tokenizer.from_str(tokenizer_json)
