@@ -34,6 +34,13 @@ _SIZES: Final[dict[str, dict[str, Any]]] = {
         "dim": 36, "n_layers": 2, "n_heads": 3, "hidden_dim": 60, "initializer_range": 0.2,
         "max_position_embeddings": LONGEST,
     },
+    "albert": _BERT | {"embedding_size": 24},
+    "nomic_bert": _BERT,
+    "deberta-v2": _BERT | {
+        "relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm",
+        "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False,
+        "type_vocab_size": 0, "max_relative_positions": -1, "pooler_hidden_size": 36,
+    },
     "modernbert": _BERT | {
         "num_hidden_layers": 4, "local_attention": 8, "num_attention_heads": 3,
         "hidden_size": 48,

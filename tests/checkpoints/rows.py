@@ -175,7 +175,7 @@ EMBEDDINGS: Final = (
     Row(
         "nomic-ai/nomic-embed-text-v1.5", EMBEDDING, "en", "nomic_bert", "NomicBertModel", UNCASED,
         {"auto_map": {"AutoModel": "x--modeling_hf_nomic_bert.NomicBertModel"}},
-        refused="nomic_bert",
+        ("mean", NORMALIZE), prompts={"query": "search_query: "},
     ),
     Row(
         "Alibaba-NLP/gte-multilingual-base", EMBEDDING, MANY, "new", "NewModel", XLM_R,
@@ -214,7 +214,7 @@ RERANKERS: Final = (
     ),
     Row(
         "mixedbread-ai/mxbai-rerank-base-v1", RERANKER, "en", "deberta-v2",
-        "DebertaV2ForSequenceClassification", DEBERTA, labels=1, refused="deberta-v2",
+        "DebertaV2ForSequenceClassification", DEBERTA, labels=1,
     ),
     Row(
         "jinaai/jina-reranker-v2-base-multilingual", RERANKER, MANY, "xlm-roberta",
@@ -276,12 +276,10 @@ MASKS: Final = (
         Tokenizing("mpnet_pieces", "BertTokenizer", {"lowercase": False, "klue": True}),
     ),
     Row(
-        "albert/albert-base-v2", FILL_MASK, "en", "albert", "AlbertForMaskedLM", ALBERT,
-        refused="albert",
+        "albert/albert-base-v2", FILL_MASK, "en", "albert", "AlbertForMaskedLM", ALBERT
     ),
     Row(
         "microsoft/deberta-v3-base", FILL_MASK, "en", "deberta-v2", "DebertaV2ForMaskedLM", DEBERTA,
-        refused="deberta-v2",
     ),
     Row(
         "vinai/phobert-base-v2", FILL_MASK, "vi", "roberta", "RobertaForMaskedLM",
