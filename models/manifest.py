@@ -135,6 +135,9 @@ class ModelManifest:
     its labels."""
     truncation_side: str = "right"
     """The end that is cut off a text that is too long and may be cut."""
+    pair_bytes: int | None = None
+    """Bytes of memory that attention takes for each pair of positions; None for a float32 a head,
+    as where scores depend on nothing but queries and keys."""
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     format: int = FORMAT
 
@@ -324,6 +327,11 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     yield scored, f"activation must be null without the head {SEQUENCE.name}"
     sided = manifest.truncation_side in SIDES
     yield sided, f"truncation_side must be one of {', '.join(SIDES)}"
+    scores = 4 * sizes.num_attention_heads
+    yield (
+        manifest.pair_bytes is None or manifest.pair_bytes >= scores,
+        f"pair_bytes must be {scores} or more, what scores take alone, or null",
+    )
     yield manifest.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"
     texts = (ON_SENTENCES, ON_RANDOM_TOKENS)
     yield (

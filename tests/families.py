@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -201,9 +201,10 @@ class Made:
         return outputs
 
 
-def make(name: str, kind: str, folder: Path) -> Made:
-    """The family's random model of one class, saved into `folder`, and read."""
-    model = FAMILIES[name].model(kind)
+def make(name: str, kind: str, folder: Path, **options: Any) -> Made:
+    """The family's random model of one class, with `options`, saved into `folder`, and read."""
+    family = FAMILIES[name]
+    model = replace(family, options=family.options | options).model(kind)
     model.save_pretrained(folder)
     # Word pieces for every family, by the one class that transformers leaves as the file has it.
     pieces = transformers.BertTokenizerFast(PIECES, do_lower_case=True)

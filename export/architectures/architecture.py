@@ -97,6 +97,12 @@ class Architecture(Protocol):
     def max_tokens(self, config: EncoderConfig) -> int:
         """The longest text that it has positions for, special tokens included."""
 
+    def pair_bytes(self, config: EncoderConfig) -> int | None:
+        """Memory that attention takes for each pair of positions, measured: bytes, in all heads.
+
+        None for a float32 a head, where scores depend on nothing but queries and keys.
+        """
+
     def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
         """The dense layers of its heads by the head's name; "mlm" and "pooler" always have one."""
 

@@ -81,6 +81,10 @@ class Bert:
         """P."""
         return config.max_position_embeddings
 
+    def pair_bytes(self, config: EncoderConfig) -> int | None:
+        """The scores, and where positions are relative, what is added to them."""
+        return relative_key.pair_bytes(config) if relative_key.is_relative(config) else None
+
     def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
         """Masked words have the activation of the layers, the pooler has tanh."""
         return {

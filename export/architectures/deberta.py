@@ -113,6 +113,10 @@ class DebertaV2(Bert):
         }
         return {**super().ignored(config), **own}
 
+    def pair_bytes(self, config: EncoderConfig) -> int | None:
+        """A head's score and its scores of distances, picked by int64 from those of all buckets."""
+        return 7 * 4 * config.num_attention_heads
+
     def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
         """The classifier's dense layer has an activation of its own."""
         pooler = HeadLayer(_choices(config).text(ACTIVATION))

@@ -101,6 +101,10 @@ class ModernBert(Bert):
         del own["type_vocab_size"]
         return own | dict(config.choices) | {"classifier_pooling": config.classifier_pooling}
 
+    def pair_bytes(self, config: EncoderConfig) -> int | None:
+        """A score a head; two int64 and a truth value for the window."""
+        return 4 * config.num_attention_heads + 17
+
     def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
         """The same for all."""
         layer = HeadLayer(

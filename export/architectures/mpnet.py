@@ -58,6 +58,10 @@ class MpNet(Roberta):
         config = replace(super().read_config(fields), type_vocab_size=1)
         return replace(config, choices={PADDING: PADDING_TOKEN})
 
+    def pair_bytes(self, config: EncoderConfig) -> int | None:
+        """A score and two copies of its bias a head; three int64 for the bucket."""
+        return 3 * 4 * config.num_attention_heads + 24
+
     def embedding_shapes(self, config: EncoderConfig) -> Shapes:
         """Two tables and a norm, and a bias for each bucket and attention head."""
         shapes = super().embedding_shapes(config)

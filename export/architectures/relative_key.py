@@ -40,6 +40,14 @@ def table_shape(config: EncoderConfig) -> tuple[int, int]:
     return 2 * config.max_position_embeddings - 1, size
 
 
+def pair_bytes(config: EncoderConfig) -> int:
+    """Memory of attention for each pair of positions, in bytes.
+
+    A head's score and its scores of distances, picked by int64 from those of all 2P - 1.
+    """
+    return 8 * 4 * config.num_attention_heads
+
+
 def relative_scores(encoder: "PackedEncoder", layer: str) -> "Scores":
     """Nodes for the scores of a layer, `layers.0`: (B, A, Q, S)."""
     graph, places, config = encoder.graph, encoder.places, encoder.config

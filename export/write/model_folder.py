@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.architectures.registry import count_parameters
+from export.architectures.registry import architecture_of, count_parameters
 from export.check import parity
 from export.check.quantization_error import measure_quantization_error, texts_for
 from export.errors import ExportError
@@ -182,6 +182,7 @@ def _manifest(
         activation=checkpoint.activation,
         truncation_side=checkpoint.truncation_side,
         max_tokens=checkpoint.max_tokens,
+        pair_bytes=architecture_of(spec.config).pair_bytes(spec.config),
         tokenizer=checkpoint.tokenizer,
         precision=precision,
         opset=OPSET,

@@ -109,6 +109,8 @@ def _running(folder: Path, resources: Resources) -> Pipeline:
         "device": pipeline.device.name,
         "cost": str(pipeline.cost),
     }
+    if pipeline.manifest.max_tokens < pipeline.readable:
+        logger.warning("%s: %s", folder.name, pipeline.bounded)
     logger.info("model ready", extra={"model": folder.name, **ready})
     return pipeline
 

@@ -14,6 +14,9 @@ BATCH_TOKENS: Final = {
 }  # what an H200 does with others: docs/notebook/gpu.md
 
 
+RUN_BYTES: Final = {"cpu": 192 << 20, "cuda": 8 << 30}
+
+
 def worker_count(options: InferenceOptions, device: Device) -> int:
     """Worker threads: as asked, or one more than keeps the cores, or the GPU, busy.
 
@@ -35,3 +38,8 @@ def runs_at_once(options: InferenceOptions, device: Device) -> int:
 def batch_tokens(options: InferenceOptions, device: Device) -> int:
     """Most packed tokens of one batch: as asked, or as many as suit the device."""
     return options.batch_tokens or BATCH_TOKENS[device.name]
+
+
+def run_bytes(options: InferenceOptions, device: Device) -> int:
+    """Most bytes that one run may take: as asked, or as many as suit the device."""
+    return options.run_bytes or RUN_BYTES[device.name]

@@ -7,8 +7,8 @@ Every task runs through `Pipeline.run`, whatever it is. Knows nothing of HTTP.
 
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -19,11 +19,12 @@ from models.manifest import SHORTEST_TEXT, TOKENIZER_FILE, load_manifest
 from models.opening import refused
 from models.pooling import POOLING_MODES
 from models.tokenizer_file import require_tokenizer
-from server.errors import EmptyText, MissingHead, TooManyInputs
+from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
 from server.inference.admission import Admission, Reservation
 from server.inference.offload import Offload, never_mind
-from server.inference.options import batch_tokens, runs_at_once, worker_count
+from server.inference.options import batch_tokens, run_bytes, runs_at_once, worker_count
 from server.inference.runtime.devices import Device, cpu_device, device_for
+from server.inference.runtime.memory import RunMemory
 from server.inference.runtime.packing import (
     LAST_LAYER,
     Encoding,
@@ -99,18 +100,22 @@ class Pipeline:
 
     def __init__(self, folder: Path, resources: Resources) -> None:
         """Verify and load a model folder. Raises `ManifestError` when it must not be used."""
-        self.manifest = load_manifest(folder)
-        require_graph(folder, self.manifest)
-        require_tokenizer(folder, self.manifest)
+        manifest = load_manifest(folder)
+        require_graph(folder, manifest)
+        require_tokenizer(folder, manifest)
         self._folder = folder
         self.offload = resources.offload
         self._resources = resources
-        device = device_for(resources.device, folder.name, self.manifest.precision)
+        device = device_for(resources.device, folder.name, manifest.precision)
         with refused(folder):
-            sessions = open_sessions(folder, self.manifest, resources.options, device)
+            sessions = open_sessions(folder, manifest, resources.options, device)
         self._sessions = sessions
         self.device = sessions.usual.device
         """Where the sessions run."""
+        self.memory = RunMemory.of(manifest, run_bytes(sessions.options, self.device))
+        self.readable = manifest.max_tokens
+        """Tokens of the longest text, if its run might take any memory."""
+        self.manifest = self.memory.shortened(manifest)
         self.model = ServedModel(
             self.manifest,
             Tokenizer(folder / TOKENIZER_FILE, self.manifest.tokenizer),
@@ -124,6 +129,7 @@ class Pipeline:
             workers=worker_count(sessions.options, self.device),
             cores=runs_at_once(sessions.options, self.device),
             batch_tokens=batch_tokens(sessions.options, self.device),
+            allows=self.memory.allows,
             slots=resources.slots,
             run_alone=None if sessions.alone is None else sessions.alone.run,
             run_bulk=sessions.usual.run_aside,
@@ -157,12 +163,13 @@ class Pipeline:
         estimate = task.price(inputs, options, self.model)
         reservation.admit(estimate.within(self.model.limits), self._batcher.wait_s)
         begun = time.perf_counter()
-        if estimate.characters <= SMALL.characters:
-            plan = task.plan(inputs, options, self.model, never_mind)
-        else:
-            plan = await self.offload.run(
-                lambda proceed: task.plan(inputs, options, self.model, proceed), until
-            )
+        with self._explained():
+            if estimate.characters <= SMALL.characters:
+                plan = task.plan(inputs, options, self.model, never_mind)
+            else:
+                plan = await self.offload.run(
+                    lambda proceed: task.plan(inputs, options, self.model, proceed), until
+                )
         price = plan.price
         reservation.admit(price, self._batcher.wait_s)
         small = price.tokens <= SMALL.tokens
@@ -177,6 +184,24 @@ class Pipeline:
             completed.tokens, plan.truncated, tokenise_s, completed.queue_s, completed.compute_s
         )
         return Answered(value, usage, price)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Add to the refusal of a long text that the model could read more than its runs may."""
+        try:
+            yield
+        except TooLong as error:
+            if self.manifest.max_tokens == self.readable:
+                raise
+            raise TooLong(f"{error.message} {self.bounded}", param=error.param) from None
+
+    @property
+    def bounded(self) -> str:
+        """Why texts are shorter here than the model reads them."""
+        return (
+            f"The model reads {self.readable} tokens, and {self.manifest.max_tokens} in the "
+            f"{self.memory.most} bytes that a run may take on this server (--run-bytes)."
+        )
 
     def _require(self, task: Task[In, Options, Out], count: int) -> None:
         if not supports(task, self.manifest):

@@ -8,15 +8,19 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import onnxruntime as ort
 
 from models.manifest import GRAPH_FILE, ModelManifest
 from models.opening import open_session
 from server.inference.runtime.devices import Device, confirm_device, cpu_device
 from server.inference.runtime.low_priority import LowPriority
 from server.inference.runtime.packing import Batch, Encoding, Item, OutputSpec, Result
+
+# Tokens of a text whose attention takes as much memory as a session should keep for later runs.
+LONG: Final = 512
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Session:
         """Heads that the model lacks have no inputs in the graph: such feeds are left out."""
         batch = Batch(items, self._layers, classifier_pooling=self._classifier_pooling)
         feeds = {name: feed for name, feed in batch.feeds().items() if name in self._inputs}
-        outputs = compute(self._outputs, feeds)
+        longest = max([len(item.encoding) for item in items])
+        options = [_giving_back()] if longest > LONG and self.device.name == "cpu" else []
+        outputs = compute(self._outputs, feeds, *options)
         return batch.split(dict(zip(self._outputs, outputs, strict=True)))
 
     def _compute_aside(self, *arguments: object) -> list[Any]:
@@ -70,3 +76,13 @@ class Session:
         length = min(max(2, tokens // len(outputs)), self._max_tokens)
         encoding = Encoding(np.ones(length, np.int64), np.zeros(length, np.int64))
         self.run([Item(encoding, output) for output in outputs])
+
+
+def _giving_back() -> ort.RunOptions:
+    """A run after which the session gives memory back that no run needs at the time.
+
+    It would keep what the longest text of all has taken, and so would each of several models.
+    """
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options

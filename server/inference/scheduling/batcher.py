@@ -33,7 +33,14 @@ from server.inference.runtime.packing import Item, Result
 from server.inference.scheduling.cost import CostModel
 from server.inference.scheduling.counters import BatcherStats, Counters, Outcome, snapshot
 from server.inference.scheduling.isolation import RunBatch, run_isolated
-from server.inference.scheduling.queue import Entry, ItemQueue, PriorityClass, Ticket
+from server.inference.scheduling.queue import (
+    Allows,
+    Entry,
+    ItemQueue,
+    PriorityClass,
+    Ticket,
+    any_shape,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +78,7 @@ class Batcher:
         *,
         workers: int,
         batch_tokens: int,
+        allows: Allows = any_shape,
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
         run_alone: RunBatch | None = None,
@@ -79,7 +87,7 @@ class Batcher:
         self._run = run
         self._run_alone = run_alone
         self._run_bulk = run_bulk or run
-        self._queue = ItemQueue(cost, max(SMALLEST_BUDGET, batch_tokens // 4))
+        self._queue = ItemQueue(cost, max(SMALLEST_BUDGET, batch_tokens // 4), allows)
         self._budget = batch_tokens
         self._cores = cores or workers  # runs that keep all of them busy
         self._slots = slots or contextlib.nullcontext()

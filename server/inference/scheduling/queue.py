@@ -19,7 +19,8 @@ text and the vocabulary for a first mask: that must not cost more than the run t
 which a later batch would have spared it all but the part `SAVED`. Nor may an item cost more than
 the run did before it came: it can at most double the time that those before it wait, so a short
 text never waits for one very long companion. Where the first item has a mask, others with masks
-come before the rest: the vocabulary is read once for all of them.
+come before the rest: the vocabulary is read once for all of them. And a batch of several takes no
+more memory than a run may, whatever it would save.
 
 Knows nothing of threads: the batcher holds its lock around every call.
 """
@@ -37,6 +38,14 @@ from server.inference.scheduling.cost import CostModel
 MAX_AGE_S = 0.5  # seconds in the queue after which an item goes first
 SAVED = 0.25  # of a run's own cost: batches of a few texts are what waits under ordinary load
 CANDIDATES = 128  # items looked at for one batch; bounds the time under the lock
+
+Allows = Callable[[int, int, int], bool]
+"""Texts, the longest one's tokens and those of all -> whether they may be run together."""
+
+
+def any_shape(_texts: int, _longest: int, _tokens: int) -> bool:
+    """Where nothing bounds a run."""
+    return True
 
 
 class Ticket:
@@ -132,8 +141,9 @@ class PriorityClass:
 class ItemQueue:
     """The waiting items of one model."""
 
-    def __init__(self, cost: CostModel, bulk_tokens: int) -> None:
+    def __init__(self, cost: CostModel, bulk_tokens: int, allows: Allows = any_shape) -> None:
         self.cost = cost
+        self._allows = allows
         self.small, self.bulk = PriorityClass(), PriorityClass()
         self._bulk_tokens = bulk_tokens
         """Requests of more tokens are bulk work."""
@@ -217,9 +227,12 @@ class ItemQueue:
             head = cost.vocabulary if entry.masked and not masked else 0.0
             caused = area * (positions - length * length) + head
             added = token * length + area * positions + head
-            if caused <= worth and added <= spent:
+            if caused > worth or added > spent:
+                continue
+            most, tokens = max(longest, length), budget - room + length
+            if self._allows(len(chosen) + 1, most, tokens):
                 chosen.append(entry)
-                room, longest = room - length, max(longest, length)
+                room, longest = room - length, most
                 spent, masked = spent + added, masked or entry.masked
         self._virtual_time = max(self._virtual_time, first.tag)
         self._served = max(self._served, first.priority.served)

@@ -26,7 +26,7 @@ from server.errors import (
     TooManyTokens,
 )
 from server.inference.admission import Admission
-from server.inference.options import batch_tokens, worker_count
+from server.inference.options import batch_tokens, run_bytes, worker_count
 from server.inference.pipeline import SMALL, Pipeline
 from server.inference.runtime.devices import choose_device, cpu_device
 from server.inference.runtime.packing import OutputSpec, Result
@@ -318,6 +318,35 @@ def test_requests_of_one_turn_of_the_loop_count_against_each_other(load: Load) -
     asyncio.run(work())
 
 
+def test_a_text_whose_run_would_take_too_much_memory_is_refused_with_the_setting(
+    load: Load,
+) -> None:
+    pipeline, usual = load(run_bytes=16 << 20), load()
+    most = pipeline.manifest.max_tokens
+    assert most == pipeline.memory.longest < usual.manifest.max_tokens == 512
+    pipeline.start()
+    usual.start()
+    longest = "so " * (most - 2)
+    np.testing.assert_allclose(
+        value_of(pipeline, EMBED, [longest], EmbedOptions()),
+        value_of(usual, EMBED, [longest], EmbedOptions()),
+        atol=SAMENESS,
+    )
+    with pytest.raises(TooLong) as error:
+        run_task(pipeline, EMBED, [longest + "so"], EmbedOptions())
+    assert error.value.param == "inputs[0]"
+    assert error.value.message == (
+        f"The text is longer than {most} tokens; shorten it, or set `truncate` to true. The model "
+        f"reads 512 tokens, and {most} in the 16777216 bytes that a run may take on this server "
+        "(--run-bytes)."
+    )
+    cut = run_task(pipeline, EMBED, [longest + "so"], CUT)
+    assert (cut.usage.truncated, cut.usage.tokens) == ((True,), most)
+    with pytest.raises(TooLong) as error:
+        run_task(usual, EMBED, ["so " * 511], EmbedOptions())
+    assert "run_bytes" not in error.value.message.replace("-", "_")
+
+
 def test_models_share_the_room_of_a_process(default_model: Path) -> None:
     shared = resources(queue_tokens=10)
     one, other = Pipeline(default_model, shared), Pipeline(default_model, shared)
@@ -482,6 +511,9 @@ def test_a_gpu_has_two_workers_and_larger_batches_unless_told_otherwise() -> Non
     assert batch_tokens(InferenceOptions(), cpu_device()) == 512
     assert batch_tokens(InferenceOptions(), GPU) == 8192
     assert batch_tokens(InferenceOptions(batch_tokens=64), GPU) == 64
+    assert run_bytes(InferenceOptions(), cpu_device()) == 192 << 20
+    assert run_bytes(InferenceOptions(), GPU) == 8 << 30
+    assert run_bytes(InferenceOptions(run_bytes=64), GPU) == 64
 
 
 def test_a_broken_model_folder_is_refused(tmp_path: Path) -> None:

@@ -383,3 +383,22 @@ def test_a_batch_costs_no_more_than_its_items_apart_and_none_more_than_doubles_i
         for count in range(1, len(taken)):
             before, after = price(cost, taken[:count]), price(cost, taken[: count + 1])
             assert after <= 2 * before * (1 + 1e-9)
+
+
+def test_a_batch_takes_no_more_than_a_run_may_whatever_it_saves(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    shapes: list[tuple[int, int, int]] = []
+
+    def allows(texts: int, longest: int, tokens: int) -> bool:
+        shapes.append((texts, longest, tokens))
+        return texts * longest**2 <= 3 * 90**2
+
+    saves = CostModel(run=1e9, token=1, area=0.01, vocabulary=0)
+    queue = ItemQueue(saves, 2000, allows)
+    queue.add(request(loop, 70, 90, 5, 5, 300), 0)
+    assert lengths_of(take(queue, BUDGET, 0)) == [70, 90, 5]
+    # A short text is looked at when the batch is full, too; the last would be too long by itself.
+    assert shapes == [(2, 90, 160), (3, 90, 165), (4, 90, 170), (4, 300, 465)]
+    assert lengths_of(take(queue, BUDGET, 0)) == [5]
+    assert lengths_of(take(queue, BUDGET, 0)) == [300]  # alone it is the pipeline's to refuse
