@@ -315,7 +315,7 @@ def test_a_missing_size_is_named(folder: Path) -> None:
         ("architecture.hidden_size", 13, "hidden_size must be a multiple of num_attention_heads"),
         ("architecture.num_attention_heads", 0, "num_attention_heads must be 1 or more"),
         ("architecture.hidden_act", None, "hidden_act must be Unicode text"),
-        ("pair_bytes", 47, "pair_bytes must be 48 or more, what scores take alone, or null"),
+        ("pair_bytes", 7, "pair_bytes must be 8 or more, what scores take alone, or null"),
         ("pair_bytes", 48.0, "pair_bytes must be a whole number that JSON carries or null"),
         ("quantization_texts", "poems", "must be one of sentences, random tokens"),
         ("quantization_texts", None, "quantization_texts must be Unicode text"),

@@ -43,7 +43,7 @@ class InfoAnswer(Answer):
     pooling: dict[str, Any] = Field(description="how rows become a sentence vector")
     layers: list[int] = Field(description="further layers that can be pooled")
     max_tokens: int = Field(
-        description="of the longest text or pair: the model's, or as many as run_bytes leaves room for"
+        description="of the longest text or pair: the model's, or what run_bytes leaves room for"
     )
     truncation_side: str = Field(description="the end that is cut if the request does not say")
     precision: str
