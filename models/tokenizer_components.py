@@ -1,7 +1,7 @@
 """Normalizers, pre-tokenizers and decoders of a tokenizer.json in, checked and complete ones out.
 
 Only components that cannot do harm pass, and of those only the known fields: no patterns from the
-file but two constants (a regular expression can take for ever), tables that were looked through,
+file but three constants (a regular expression can take for ever), tables that were looked through,
 nothing without a bound. What a field is when absent is written out.
 """
 
@@ -36,11 +36,22 @@ _NORMALIZERS: Final[Mapping[str, Flags]] = {
     "Strip": {"strip_left": True, "strip_right": True},
 }
 _BYTE_LEVEL: Final[Flags] = {"add_prefix_space": True, "trim_offsets": True, "use_regex": True}
-# Runs of blanks made one, as transformers' conversions of SentencePiece write it.
-_REPLACEMENTS: Final = tuple(
-    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content}
-    for content in (" ", BLANK)
-)
+
+
+def _replace(pattern: Component, content: str) -> Component:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+# As transformers' conversions of SentencePiece write it: runs of blanks made one,
+BLANK_RUNS: Final = _replace({"Regex": " {2,}"}, " ")
+# all that is blank made blanks, as DeBERTa has it,
+BLANKS: Final = _replace({"Regex": r"\s{2,}|[\n\r\t]"}, " ")
+# and quotes that are written with two strokes made one, as ALBERT has it.
+QUOTES: Final = tuple([_replace({"String": quote}, '"') for quote in ("``", "''")])
+_REPLACEMENTS: Final = (BLANK_RUNS, BLANK_RUNS | {"content": BLANK}, BLANKS, *QUOTES)
+PUNCTUATION: Final[Component] = {"type": "Punctuation", "behavior": "Isolated"}
+# What may stand before SentencePiece's pieces.
+_BEFORE_PIECES: Final[tuple[Component, ...]] = ({"type": "WhitespaceSplit"}, PUNCTUATION)
 _SCHEMES: Final = ("always", "first", "never")
 
 
@@ -63,7 +74,7 @@ def metaspace(scheme: str = "always") -> Component:
 
 def words_and_metaspace(scheme: str = "always") -> Component:
     """Words between blanks, each with SentencePiece's mark before it."""
-    return _sequence("pretokenizers", [{"type": "WhitespaceSplit"}, metaspace(scheme)])
+    return sequence("pretokenizers", [{"type": "WhitespaceSplit"}, metaspace(scheme)])
 
 
 def byte_level(*, add_prefix_space: bool) -> Component:
@@ -84,17 +95,19 @@ def read_normalizer(value: object, file: str) -> Component | None:
         return _normalizer(value, file)
     if len(members) > MAX_NORMALIZERS:
         raise ManifestError(f"The normalizer in {file} must list at most {MAX_NORMALIZERS}.")
-    return _sequence("normalizers", [_normalizer(member, file) for member in members])
+    return sequence("normalizers", [_normalizer(member, file) for member in members])
 
 
 def read_pre_tokenizer(value: object, file: str) -> Component:
     """A pre-tokenizer of BERT, SentencePiece or byte-level BPE."""
     members = _members(value, "pretokenizers")
-    if members is not None and len(members) == 2:
-        first, second = (_kind(member) for member in members)
-        if (first, second) == ("WhitespaceSplit", "Metaspace"):
-            own = _metaspace(members[1], f"pre_tokenizer in {file}")
-            return _sequence("pretokenizers", [{"type": "WhitespaceSplit"}, own])
+    if members and _kind(members[-1]) == "Metaspace":
+        own = _metaspace(members[-1], f"pre_tokenizer in {file}")
+        for first in _BEFORE_PIECES:
+            if members[:-1] == [first]:
+                return sequence("pretokenizers", [first, own])
+        if len(members) == 1:
+            return own
     kind = _kind(value)
     if kind in {"BertPreTokenizer", "WhitespaceSplit"}:
         return {"type": kind}
@@ -122,18 +135,32 @@ def read_decoder(value: object, file: str) -> Component | None:
     raise _unknown("decoder", kind, file, "WordPiece, Metaspace or ByteLevel")
 
 
+def sequence(name: str, members: Iterable[Component]) -> Component:
+    """Components one after another, of `normalizers` or `pretokenizers`."""
+    return {"type": "Sequence", name: list(members)}
+
+
+def members_of(component: Component | None) -> list[Component]:
+    """A component's members, or itself.
+
+    >>> members_of({"type": "NFC"}), members_of(None)
+    ([{'type': 'NFC'}], [])
+    """
+    if component is None:
+        return []
+    for name in ("normalizers", "pretokenizers"):
+        if name in component:
+            return list(component[name])
+    return [component]
+
+
 def kinds_of(component: Component | None) -> list[str]:
     """The kinds of a component's members, or its own.
 
     >>> kinds_of(words_and_metaspace()), kinds_of({"type": "NFC"}), kinds_of(None)
     (['WhitespaceSplit', 'Metaspace'], ['NFC'], [])
     """
-    if component is None:
-        return []
-    for name in ("normalizers", "pretokenizers"):
-        if name in component:
-            return [member["type"] for member in component[name]]
-    return [component["type"]]
+    return [member["type"] for member in members_of(component)]
 
 
 def _normalizer(value: object, file: str) -> Component:
@@ -181,10 +208,6 @@ def _members(value: object, name: str) -> list[object] | None:
         return None
     members = value.get(name)
     return members if isinstance(members, list) else None
-
-
-def _sequence(name: str, members: Iterable[Component]) -> Component:
-    return {"type": "Sequence", name: list(members)}
 
 
 def _kind(value: object) -> object:

@@ -35,7 +35,10 @@ _TOP |= {"post_processor", "decoder", "model"}
 # Kind of a model -> the pre-tokenizers and the decoder that go with it.
 _TOGETHER: Final[Mapping[str, tuple[tuple[list[str], ...], str]]] = {
     WORD_PIECE: ((["BertPreTokenizer"], ["WhitespaceSplit"]), "WordPiece"),
-    UNIGRAM: ((["WhitespaceSplit", "Metaspace"], ["Metaspace"]), "Metaspace"),
+    UNIGRAM: (
+        (["WhitespaceSplit", "Metaspace"], ["Metaspace"], ["Punctuation", "Metaspace"]),
+        "Metaspace",
+    ),
     BPE: ((["ByteLevel"],), "ByteLevel"),
 }
 

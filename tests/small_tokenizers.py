@@ -105,6 +105,28 @@ def save_camembert(folder: Path, **options: Any) -> Path:
     return folder
 
 
+def save_albert(folder: Path, *, table: bool = True, **options: Any) -> Path:
+    """As AlbertTokenizer saves itself."""
+    first = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = [(token, 0.0) for token in first] + [*unigram_pieces()]
+    mask = AddedToken("[MASK]", lstrip=True, special=True, normalized=False)
+    own = {"_spm_precompiled_charsmap": charsmap()} if table else {}
+    options = own | {"mask_token": mask} | options
+    transformers.AlbertTokenizer(vocab=pieces, **options).save_pretrained(folder)
+    return folder
+
+
+def save_deberta(folder: Path, *, unknown: float = 0.0, **options: Any) -> Path:
+    """As DebertaV2Tokenizer saves itself, with the mask behind all pieces, as version 3 has it.
+
+    `unknown` is the score of the unknown piece.
+    """
+    first = [(token, 0.0) for token in ("[PAD]", "[CLS]", "[SEP]")]
+    pieces = [*first, ("[UNK]", unknown), *unigram_pieces()]
+    transformers.DebertaV2Tokenizer(vocab=pieces, **options).save_pretrained(folder)
+    return folder
+
+
 def save_roberta(folder: Path, **options: Any) -> Path:
     """As RobertaTokenizer saves itself."""
     vocabulary, merges = byte_pairs()

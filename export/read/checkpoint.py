@@ -42,7 +42,7 @@ from export.read.tokenizer import read_tokenizer
 from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, JoinedWeights, Weights
 from export.read.wrapped import unwrapped
-from models.heads import MLM, QA, SEQUENCE, TOKEN
+from models.heads import MLM, NSP, QA, SEQUENCE, TOKEN
 from models.pooling import PoolingSpec
 from models.tokenizer_spec import TokenizerSpec
 
@@ -108,6 +108,7 @@ def read_checkpoint(
         folder,
         rows=config.vocab_size,
         needs_mask=MLM.name in found.heads,
+        needs_pairs=not {NSP.name, SEQUENCE.name, QA.name}.isdisjoint(found.heads),
         lowercase=lowercase,
     )
     placed = {TOKEN.name, QA.name} & set(found.heads)

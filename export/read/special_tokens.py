@@ -48,11 +48,8 @@ class Declared:
     """More special tokens, without ids."""
     complete: bool
     """Whether `numbered` claims to be all that there are (`added_tokens_decoder`)."""
-
-    @property
-    def names_mask(self) -> bool:
-        """Whether the token for masks is declared, with its flags."""
-        return _MASK in self.named
+    flags_mask: bool
+    """Whether the token for masks is declared with its flags, not by its name alone."""
 
     def every(self) -> tuple[Component, ...]:
         """All of them."""
@@ -95,6 +92,7 @@ def read_declared(folder: Path, config: Fields, known: TokenizerClass) -> Declar
         tuple(numbered),
         next(filter(None, (_extra(file, *_LISTS) for file in files)), ()),
         complete=len(files) == 1,
+        flags_mask=any(isinstance(file.values.get(_MASK), dict) for file in files),
     )
 
 

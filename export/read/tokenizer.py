@@ -47,7 +47,12 @@ class ReadTokenizer:
 
 
 def read_tokenizer(
-    folder: Path, *, rows: int, needs_mask: bool, lowercase: bool | None = None
+    folder: Path,
+    *,
+    rows: int,
+    needs_mask: bool,
+    needs_pairs: bool = False,
+    lowercase: bool | None = None,
 ) -> ReadTokenizer:
     """The tokenizer of a checkpoint.
 
@@ -55,6 +60,7 @@ def read_tokenizer(
         folder: where its files are.
         rows: word embeddings that the weights have.
         needs_mask: whether there is a head that fills masks.
+        needs_pairs: whether there is a head that reads two texts.
         lowercase: whether word pieces are lower-cased, where no file says so; None to decide by
             the vocabulary.
 
@@ -63,12 +69,14 @@ def read_tokenizer(
             it does not fit the vocabulary.
     """
     try:
-        return _read(folder, rows, needs_mask, lowercase)
+        return _read(folder, rows, needs_mask, needs_pairs, lowercase)
     except ManifestError as error:
         raise ExportError(str(error)) from None
 
 
-def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> ReadTokenizer:
+def _read(
+    folder: Path, rows: int, needs_mask: bool, needs_pairs: bool, lowercase: bool | None
+) -> ReadTokenizer:
     config = Fields.of(folder / CONFIG, optional=True)
     known = read_class(folder, config)
     declared = read_declared(folder, config, known)
@@ -90,10 +98,13 @@ def _read(folder: Path, rows: int, needs_mask: bool, lowercase: bool | None) -> 
         parts, notes = build(known, spec, model, saved, config, lowercase)
         if saved:
             parts = dataclasses.replace(parts, added=_added(saved, declared))
-    if needs_mask and parts.kind == BPE and saved is None and not declared.names_mask:
+    if needs_mask:
+        _require_mask(parts, spec, declared, known)
+    if needs_pairs and known.segments_disputed and not config.texts("model_input_names"):
         raise ExportError(
-            f"No file says whether {spec.mask} takes the blank before it, and versions of "
-            f"transformers differ: load the tokenizer and save it, which writes {TOKENIZER_FILE}."
+            f"{CONFIG} does not say whether the second text of a pair is of segment 1, and "
+            "versions of transformers differ: set model_input_names there, with token_type_ids if "
+            "the model learnt with them."
         )
     _require_apart(spec, declared, known)
     spec = _with_options(spec, config, known, parts.kind)
@@ -182,13 +193,25 @@ def _added(saved: Parts, declared: Declared) -> tuple[Component, ...]:
     return saved.added
 
 
+def _require_mask(
+    parts: Parts, spec: TokenizerSpec, declared: Declared, known: TokenizerClass
+) -> None:
+    """A file says whether the mask takes the blank before it, where versions differ in that."""
+    told = {token["content"] for token in (*parts.added, *declared.numbered)}
+    if known.mask_disputed and spec.mask not in told and not declared.flags_mask:
+        raise ExportError(
+            f"No file says whether {spec.mask} takes the blank before it, and versions of "
+            "transformers differ: load the tokenizer with the version that the model was trained "
+            f"with and save it, which writes {TOKENIZER_FILE}."
+        )
+
+
 def _require_apart(spec: TokenizerSpec, declared: Declared, known: TokenizerClass) -> None:
     """Each special token has its own spelling, and begins and ends what it is said to."""
     if len(set(spec.names)) < len(spec.names):
         raise ExportError(f"Two of the special tokens {', '.join(spec.names)} are spelled alike.")
-    if known.kind != UNIGRAM:
+    if not known.ends_frame:
         return
-    # Classes of SentencePiece frame texts with these instead of cls_token and sep_token.
     tokens = {**declared.usual, **declared.named}
     ends = tokens["bos_token"]["content"], tokens["eos_token"]["content"]
     if ends != (spec.cls, spec.sep):

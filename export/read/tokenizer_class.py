@@ -31,7 +31,9 @@ _ROBERTA: Final = TokenizerSpec(
 _MPNET: Final = TokenizerSpec(
     cls="<s>", sep="</s>", pad="<pad>", mask="<mask>", pair_separators=2, segments=False
 )
+_ALBERT: Final = TokenizerSpec(unk="<unk>", pad="<pad>")
 _ENDS: Final = ("<s>", "</s>")
+_BERT_ENDS: Final = (_BERT.cls, _BERT.sep)
 _NOT_USED: Final = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")
 
 
@@ -53,8 +55,14 @@ class TokenizerClass:
     """Of the unknown piece, where the class has it fixed."""
     ends: tuple[str, str] | None = None
     """Its usual `bos_token` and `eos_token`."""
+    ends_frame: bool = False
+    """Whether these two stand around texts, and not `cls_token` and `sep_token`."""
     mask_strips: bool = False
-    """Whether its mask takes the blank before it, where no file says so."""
+    """Whether its mask takes the blank before it, where no file says so, to version 5."""
+    mask_disputed: bool = False
+    """Whether version 4 has it otherwise."""
+    segments_disputed: bool = False
+    """Whether version 4 lists segments where version 5 does not, and models learnt with them."""
     trim: tuple[bool, bool] | None = None
     """Of the frame that it puts around word pieces (`Frame.trim`)."""
     extra: tuple[str, ...] = ()
@@ -70,11 +78,29 @@ _CLASSES: Final = {
         TokenizerClass(
             "MPNetTokenizer", WORD_PIECE, _MPNET, ends=_ENDS, mask_strips=True, trim=(True, False)
         ),
-        TokenizerClass("RobertaTokenizer", BPE, _ROBERTA, ends=_ENDS),
-        TokenizerClass("XLMRobertaTokenizer", UNIGRAM, _ROBERTA, unk_id=3, ends=_ENDS),
+        TokenizerClass("RobertaTokenizer", BPE, _ROBERTA, ends=_ENDS, mask_disputed=True),
         TokenizerClass(
-            "CamembertTokenizer", UNIGRAM, _ROBERTA, ends=_ENDS, mask_strips=True, extra=_NOT_USED
+            "XLMRobertaTokenizer", UNIGRAM, _ROBERTA, unk_id=3, ends=_ENDS, ends_frame=True
         ),
+        TokenizerClass(
+            "CamembertTokenizer",
+            UNIGRAM,
+            _ROBERTA,
+            ends=_ENDS,
+            ends_frame=True,
+            mask_strips=True,
+            extra=_NOT_USED,
+        ),
+        TokenizerClass(
+            "AlbertTokenizer",
+            UNIGRAM,
+            _ALBERT,
+            unk_id=1,
+            ends=_BERT_ENDS,
+            mask_disputed=True,
+            segments_disputed=True,
+        ),
+        TokenizerClass("DebertaV2Tokenizer", UNIGRAM, _BERT, ends=_BERT_ENDS, lists_segments=True),
         TokenizerClass(JAPANESE, WORD_PIECE, _BERT),
         TokenizerClass("PreTrainedTokenizerFast", None, _BERT),
         TokenizerClass("TokenizersBackend", None, _BERT),
@@ -87,6 +113,8 @@ _OF_MODEL: Final = {
     "roberta": "RobertaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
     "camembert": "CamembertTokenizer",
+    "albert": "AlbertTokenizer",
+    "deberta-v2": "DebertaV2Tokenizer",
     "modernbert": "TokenizersBackend",
 }
 # For which version 5 of transformers takes tokenizer.json as it is, whatever the class.

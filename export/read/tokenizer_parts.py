@@ -6,8 +6,19 @@ to the same, so does Cloze; where they do not, the file is refused and its part 
 them would find other tokens than the model learnt.
 """
 
+import dataclasses
+
 from export.errors import ExportError
+from export.read.disputes import (
+    LOWERCASE,
+    NO_LOWERCASE,
+    contradicted,
+    disputed,
+    truth,
+    unused,
+)
 from export.read.documents import Fields
+from export.read.sentencepiece import unigram
 from export.read.tokenizer_class import CONFIG, TokenizerClass
 from export.read.vocabulary import VOCABULARY, capitals, looks_cased
 from models.manifest import TOKENIZER_FILE
@@ -16,23 +27,17 @@ from models.tokenizer_components import (
     bert_normalizer,
     byte_level,
     kinds_of,
-    metaspace,
-    words_and_metaspace,
 )
 from models.tokenizer_json import Frame, Parts
-from models.tokenizer_models import UNIGRAM, WORD_CHARS, WORD_PIECE, ids_of, unk_of
+from models.tokenizer_models import UNIGRAM, WORD_CHARS, WORD_PIECE, ids_of
 from models.tokenizer_spec import TokenizerSpec
 
-LOWERCASE, NO_LOWERCASE = "--lowercase", "--no-lowercase"
-_AS_IT_IS = "set tokenizer_class to PreTrainedTokenizerFast there if the file is right"
 # Options of tokenizer_config.json -> fields of the normalizer, and what the class takes without.
 _NORMALIZER = {
     "strip_accents": ("strip_accents", None),
     "tokenize_chinese_chars": ("handle_chinese_chars", True),
 }
 _BYTES = 256
-# What version 4 writes around SentencePiece's table; words between blanks make it idle.
-_IDLE = {"Precompiled", "Replace", "Strip"}
 
 Built = tuple[Parts, tuple[str, ...]]
 """Parts, and what was decided that no file says."""
@@ -64,9 +69,9 @@ def build(
     if known.kind == WORD_PIECE:
         return _word_piece(known, model, saved, config, spec, lowercase)
     if lowercase is not None:
-        raise _unused(lowercase, "its own normalizer decides")
+        raise unused(lowercase, "its own normalizer decides")
     if known.kind == UNIGRAM and saved:
-        return _unigram(known, saved, config, spec), ()
+        return dataclasses.replace(unigram(known, saved, config, spec), frame=_frame(spec)), ()
     return _byte_pairs(model, saved, config, spec), ()
 
 
@@ -82,11 +87,11 @@ def take(saved: Parts, config: Fields, lowercase: bool | None) -> Built:
             "around a text; Cloze serves encoders that were trained with them."
         )
     first = saved.pre_tokenizer.get("add_prefix_space")
-    if first is not None and _truth(config, "add_prefix_space", usual=first) != first:
-        raise _contradicted("add_prefix_space", config.values["add_prefix_space"], first)
+    if first is not None and truth(config, "add_prefix_space", usual=first) != first:
+        raise contradicted("add_prefix_space", config.values["add_prefix_space"], first)
     normalizer = saved.normalizer or {}
     if lowercase is not None and normalizer.get("lowercase", not lowercase) != lowercase:
-        raise _unused(lowercase, f"{TOKENIZER_FILE} is taken as it is")
+        raise unused(lowercase, f"{TOKENIZER_FILE} is taken as it is")
     return saved, ()
 
 
@@ -107,12 +112,12 @@ def _word_piece(
     for option, (field, usual) in _NORMALIZER.items():
         normalizer[field] = _option(config, option, usual)
         if file and option not in config.values and file[field] != usual:
-            raise _disputed(f"{field} {file[field]}", usual, option)
+            raise disputed(f"{field} {file[field]}", usual, option)
     if saved:
         _require_usual(saved, file)
     longest = model["max_input_chars_per_word"]
     if longest != WORD_CHARS:
-        raise _disputed(f"max_input_chars_per_word {longest}", WORD_CHARS)
+        raise disputed(f"max_input_chars_per_word {longest}", WORD_CHARS)
     parts = Parts(
         model,
         normalizer,
@@ -129,15 +134,15 @@ def _file_normalizer(saved: Parts | None) -> Component | None:
     file = saved.normalizer or {}
     if file.get("type") != "BertNormalizer":
         kinds = " + ".join(kinds_of(saved.normalizer))
-        raise _disputed(f"the normalizer {kinds}", "BertNormalizer")
+        raise disputed(f"the normalizer {kinds}", "BertNormalizer")
     return file
 
 
 def _require_usual(saved: Parts, file: Component | None) -> None:
     if file and not file["clean_text"]:
-        raise _disputed("clean_text False", True)
+        raise disputed("clean_text False", True)
     if saved.decoder and not saved.decoder["cleanup"]:
-        raise _disputed("a decoder with cleanup False", True)
+        raise disputed("a decoder with cleanup False", True)
 
 
 def _lowercase(
@@ -151,7 +156,7 @@ def _lowercase(
     if config.values.get("do_lower_case") is not None:
         said = config.flag("do_lower_case", default=True)
         if chosen not in {None, said}:
-            raise _unused(chosen, f"{CONFIG} sets do_lower_case to {said}")
+            raise unused(chosen, f"{CONFIG} sets do_lower_case to {said}")
         return said, ()
     if chosen is not None:
         return chosen, ()
@@ -178,61 +183,23 @@ def _option(config: Fields, option: str, usual: bool | None) -> bool | None:
     return config.flag(option, default=True)
 
 
-def _truth(config: Fields, option: str, *, usual: bool) -> bool:
-    """A flag that Python reads: null is false."""
-    return config.flag(option, default=option not in config.values and usual)
-
-
-# --- SentencePiece ----------------------------------------------------------------------------
-
-
-def _unigram(known: TokenizerClass, saved: Parts, config: Fields, spec: TokenizerSpec) -> Parts:
-    model = saved.model
-    if unk_of(model) != spec.unk:
-        raise _disputed(f"the unknown piece {unk_of(model)}", spec.unk)
-    if known.unk_id not in {None, model["unk_id"]}:
-        raise _disputed(f"unk_id {model['unk_id']}", known.unk_id)
-    if not _truth(config, "add_prefix_space", usual=True):
-        raise _contradicted("add_prefix_space", False, True)
-    normalizers = kinds_of(saved.normalizer)
-    if set(normalizers) - _IDLE or "Precompiled" in normalizers[1:]:
-        raise _disputed(f"the normalizer {' + '.join(normalizers)}", "the table alone")
-    last = saved.pre_tokenizer.get("pretokenizers", [saved.pre_tokenizer])[-1]
-    if last != metaspace() or saved.decoder != metaspace():
-        raise _disputed("a Metaspace without a mark before each word", "one with it")
-    return Parts(
-        model,
-        _table(saved.normalizer),
-        words_and_metaspace(),
-        metaspace(),
-        _frame(spec),
-    )
-
-
-def _table(normalizer: Component | None) -> Component | None:
-    """The table of a normalizer, without what stands around it."""
-    members = (normalizer or {}).get("normalizers", [normalizer])
-    tables = [one for one in members if one and one["type"] == "Precompiled"]
-    return tables[0] if tables else None
-
-
 # --- byte-level BPE ---------------------------------------------------------------------------
 
 
 def _byte_pairs(
     model: Component, saved: Parts | None, config: Fields, spec: TokenizerSpec
 ) -> Parts:
-    first = _truth(config, "add_prefix_space", usual=False)
-    trim = _truth(config, "trim_offsets", usual=True)
+    first = truth(config, "add_prefix_space", usual=False)
+    trim = truth(config, "trim_offsets", usual=True)
     if saved and saved.normalizer:
-        raise _disputed(f"the normalizer {' + '.join(kinds_of(saved.normalizer))}", "none")
+        raise disputed(f"the normalizer {' + '.join(kinds_of(saved.normalizer))}", "none")
     if saved and not saved.pre_tokenizer["use_regex"]:
-        raise _disputed("a pre_tokenizer with use_regex False", True)
+        raise disputed("a pre_tokenizer with use_regex False", True)
     if model["ignore_merges"]:
-        raise _disputed("ignore_merges True", False)
+        raise disputed("ignore_merges True", False)
     spelled = sum(len(piece) == 1 for piece in model["vocab"])
     if (model["unk_token"] is not None or model["fuse_unk"]) and spelled < _BYTES:
-        raise _disputed(f"the unknown token {model['unk_token']}", "none")
+        raise disputed(f"the unknown token {model['unk_token']}", "none")
     plain = {"unk_token": None, "fuse_unk": False, "continuing_subword_prefix": ""}
     frame = Frame(spec.cls, spec.sep, 2, segments=False, trim=(trim, first))
     level = byte_level(add_prefix_space=first)
@@ -265,23 +232,3 @@ def _require_frame(frame: Frame, spec: TokenizerSpec, known: TokenizerClass) -> 
 def _framed(cls: str, sep: str, separators: int, segments: bool) -> str:
     other = "in segment 1" if segments else "in segment 0"
     return f"{cls} a {' '.join([sep] * separators)} b {sep} around a pair, with b {other}"
-
-
-def _disputed(found: str, usual: object, option: str | None = None) -> ExportError:
-    set_it = f"set {option} in {CONFIG}" if option else f"in {CONFIG}, {_AS_IT_IS}"
-    return ExportError(
-        f"{TOKENIZER_FILE} has {found}, where one version of transformers takes that and another "
-        f"{usual}: {set_it}."
-    )
-
-
-def _contradicted(option: str, said: object, found: object) -> ExportError:
-    return ExportError(
-        f"{CONFIG} sets {option} to {said} and {TOKENIZER_FILE} to {found}; versions of "
-        "transformers differ in which of them counts."
-    )
-
-
-def _unused(lowercase: bool | None, reason: str) -> ExportError:
-    option = LOWERCASE if lowercase else NO_LOWERCASE
-    return ExportError(f"{option} cannot be followed with this tokenizer: {reason}.")

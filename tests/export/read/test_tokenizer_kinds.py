@@ -15,7 +15,9 @@ from models.charsmap import is_sound
 from models.tokenizer_spec import TokenizerSpec
 from tests.small_tokenizers import (
     charsmap,
+    save_albert,
     save_camembert,
+    save_deberta,
     save_modern_bert,
     save_mpnet,
     save_multilingual,
@@ -28,6 +30,7 @@ from tests.tokenizer_agreement import ROWS, differences, read, write_json
 
 Save = Callable[..., Path]
 ROBERTA = TokenizerSpec("<s>", "</s>", "<unk>", "<pad>", "<mask>", 2, segments=False)
+ALBERT = TokenizerSpec(unk="<unk>", pad="<pad>", segments=False)
 SAVES: list[tuple[Save, str, dict[str, Any], TokenizerSpec]] = [
     (save_xlm_roberta, "xlm-roberta", {}, ROBERTA),
     (save_xlm_roberta, "bert", {}, ROBERTA),
@@ -39,6 +42,17 @@ SAVES: list[tuple[Save, str, dict[str, Any], TokenizerSpec]] = [
     (save_mpnet, "mpnet", {}, TokenizerSpec("<s>", "</s>", "[UNK]", "<pad>", "<mask>", 2, False)),
     (save_mpnet, "mpnet", {"do_lower_case": False}, ROBERTA),
     (save_modern_bert, "modernbert", {}, TokenizerSpec(segments=False)),
+    (save_albert, "albert", {}, ALBERT),
+    (save_albert, "albert", {"table": False, "do_lower_case": False}, ALBERT),
+    (save_albert, "bert", {"keep_accents": True, "additional_special_tokens": ["new"]}, ALBERT),
+    (save_albert, "albert", {"keep_accents": True, "do_lower_case": False}, ALBERT),
+    (save_albert, "albert", {"add_prefix_space": False, "bos_token": "the"}, ALBERT),
+    (save_albert, "albert", {"model_input_names": ["input_ids", "token_type_ids"]}, ALBERT),
+    (save_deberta, "deberta-v2", {}, TokenizerSpec()),
+    (save_deberta, "deberta-v2", {"do_lower_case": True}, TokenizerSpec()),
+    (save_deberta, "deberta-v2", {"split_by_punct": True}, TokenizerSpec()),
+    (save_deberta, "bert", {"add_prefix_space": False, "split_by_punct": True}, TokenizerSpec()),
+    (save_deberta, "deberta-v2", {"unknown": -1.0, "unk_id": 3}, TokenizerSpec()),
 ]
 
 
@@ -128,6 +142,12 @@ def test_a_sentencepiece_model_alone_is_refused(tmp_path: Path, file: str) -> No
 
 
 EVIL = {"Regex": "(a+)+$"}
+META = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+
+
+def joined(*first: object) -> dict[str, object]:
+    """A pre-tokenizer that ends in SentencePiece's marks."""
+    return {"type": "Sequence", "pretokenizers": [*first, META]}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +155,10 @@ EVIL = {"Regex": "(a+)+$"}
     [
         ("normalizer", {"type": "Replace", "pattern": EVIL, "content": ""}, "is Replace, which"),
         ("normalizer", {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "x"}, "is Re"),
+        ("normalizer", {"type": "Replace", "pattern": {"String": "``"}, "content": "x"}, "is Re"),
+        ("normalizer", {"type": "Replace", "pattern": {"String": "a"}, "content": '"'}, "is Repla"),
+        ("pre_tokenizer", joined({"type": "Punctuation", "behavior": "Removed"}), "is Sequence"),
+        ("pre_tokenizer", joined(joined({"type": "Punctuation"})), "is Sequence"),
         ("normalizer", {"type": "BertNormalizer"}, "is BERT's, and its model is Unigram"),
         ("normalizer", {"type": "NFC"}, "the normalizer NFC, where one version"),
         ("pre_tokenizer", {"type": "BertPreTokenizer"}, "with a Unigram model it must be"),
@@ -244,6 +268,127 @@ def test_a_model_of_another_kind_than_the_class_is_refused(tmp_path: Path, kind:
     change(tmp_path / "tokenizer_config.json", tokenizer_class="XLMRobertaTokenizer")
     with pytest.raises(ExportError, match=f"holds a {kind} model; its class a Unigram"):
         read(tmp_path)
+
+
+# --- ALBERT and DeBERTa ----------------------------------------------------------------------
+
+TABLE = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap()).decode()}
+BLANKS = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
+STRIP = {"type": "Strip", "strip_left": True, "strip_right": True}
+
+
+def chain(*members: object) -> dict[str, object]:
+    """A normalizer of several."""
+    return {"type": "Sequence", "normalizers": [*members]}
+
+
+def normalizers_of(folder: Path) -> list[dict[str, Any]]:
+    """Those of the tokenizer.json."""
+    document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    members: list[dict[str, Any]] = document["normalizer"]["normalizers"]
+    return members
+
+
+def test_albert_as_version_4_converted_it_is_read(tmp_path: Path) -> None:
+    save_albert(tmp_path)
+    change(tmp_path / "tokenizer.json", normalizer=chain(*normalizers_of(tmp_path), BLANKS))
+    change(tmp_path / "tokenizer_config.json", tokenizer_class="AlbertTokenizerFast")
+    write_json(tmp_path / "config.json", {"model_type": "albert"})
+    assert differences(tmp_path) == []
+
+
+def as_it_is(folder: Path) -> list[tuple[str, str]]:
+    """What differs where the class takes tokenizer.json as it is."""
+    change(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    return differences(folder)
+
+
+def test_deberta_with_its_table_is_refused_or_taken_as_it_is(tmp_path: Path) -> None:
+    """Version 4 has the table of the model, version 5 does without."""
+    save_deberta(tmp_path)
+    write_json(tmp_path / "config.json", {"model_type": "deberta-v2"})
+    change(tmp_path / "tokenizer.json", normalizer=chain(STRIP, TABLE, BLANKS))
+    with pytest.raises(ExportError, match=r"Strip \+ Precompiled \+ Replace, where one version"):
+        read(tmp_path)
+    assert as_it_is(tmp_path) == []
+
+
+def test_albert_without_words_first_is_refused_or_taken_as_it_is(tmp_path: Path) -> None:
+    save_albert(tmp_path)
+    write_json(tmp_path / "config.json", {"model_type": "albert"})
+    change(tmp_path / "tokenizer.json", pre_tokenizer=META)
+    with pytest.raises(ExportError, match=r"the pre_tokenizer Metaspace, where one .* Whitespace"):
+        read(tmp_path)
+    assert as_it_is(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("save", "option", "value"),
+    [
+        (save_albert, "do_lower_case", False),
+        (save_albert, "do_lower_case", None),
+        (save_albert, "keep_accents", True),
+        (save_deberta, "do_lower_case", True),
+        (save_deberta, "split_by_punct", True),
+    ],
+    ids=str,
+)
+def test_an_option_that_the_file_does_not_know_is_named(
+    tmp_path: Path, save: Save, option: str, value: bool | None
+) -> None:
+    save(tmp_path)
+    change(tmp_path / "tokenizer_config.json", **{option: value})
+    with pytest.raises(ExportError, match=f"set {option} in tokenizer_config.json"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("save", [save_albert, save_deberta])
+def test_marks_of_words_other_than_the_options_say_are_refused(tmp_path: Path, save: Save) -> None:
+    save(tmp_path)
+    change(tmp_path / "tokenizer_config.json", add_prefix_space=False)
+    with pytest.raises(ExportError, match="Metaspace with other settings, where one version"):
+        read(tmp_path)
+
+
+def test_normalizers_in_another_order_or_with_other_settings_are_refused(tmp_path: Path) -> None:
+    save_deberta(tmp_path)
+    members = normalizers_of(tmp_path)
+    for odd in ([*members[:2], STRIP], [members[1], members[0], members[2]], members[:2]):
+        change(tmp_path / "tokenizer.json", normalizer=chain(*odd))
+        with pytest.raises(ExportError, match="where one version of transformers takes that"):
+            read(tmp_path)
+
+
+def test_an_unknown_piece_that_deberta_would_not_find_is_refused(tmp_path: Path) -> None:
+    save_deberta(tmp_path, unknown=-1.0, unk_id=3)
+    change(tmp_path / "tokenizer_config.json", unk_id=1)
+    with pytest.raises(ExportError, match=r"has unk_id 3, where one version .* another 1:"):
+        read(tmp_path)
+
+
+def test_whether_alberts_mask_takes_its_blank_is_not_guessed(tmp_path: Path) -> None:
+    save_albert(tmp_path)
+    document = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    kept = [one for one in document["added_tokens"] if one["content"] != "[MASK]"]
+    change(tmp_path / "tokenizer.json", added_tokens=kept)
+    write_json(tmp_path / "special_tokens_map.json", {"mask_token": "[MASK]"})
+    write_json(tmp_path / "config.json", {"model_type": "albert"})
+    with pytest.raises(ExportError, match=r"whether \[MASK\] takes the blank before it"):
+        read(tmp_path, needs_mask=True)
+    flags = {"lstrip": True, "rstrip": False, "single_word": False, "normalized": False}
+    change(tmp_path / "tokenizer_config.json", mask_token={"content": "[MASK]"} | flags)
+    change(tmp_path / "special_tokens_map.json", mask_token={"content": "[MASK]"} | flags)
+    assert differences(tmp_path, needs_mask=True) == []
+
+
+def test_albert_says_whether_pairs_have_segments_if_it_reads_pairs(tmp_path: Path) -> None:
+    save_albert(tmp_path)
+    with pytest.raises(ExportError, match="does not say whether the second text of a pair"):
+        read(tmp_path, needs_pairs=True)
+    for names in (["input_ids", "token_type_ids"], ["input_ids"]):
+        change(tmp_path / "tokenizer_config.json", model_input_names=names)
+        found = read_tokenizer(tmp_path, rows=ROWS, needs_mask=True, needs_pairs=True)
+        assert found.spec.segments == ("token_type_ids" in names)
 
 
 # --- the table --------------------------------------------------------------------------------
@@ -364,7 +509,7 @@ def test_two_tokens_spelled_alike_are_refused(tmp_path: Path) -> None:
 def test_padding_on_the_left_is_refused(tmp_path: Path) -> None:
     save_roberta(tmp_path)
     change(tmp_path / "tokenizer.json", padding={"direction": "Left"})
-    with pytest.raises(ExportError, match="The padding of tokenizer.json is on the left"):
+    with pytest.raises(ExportError, match=r"The padding of tokenizer.json is on the left"):
         read(tmp_path)
 
 
