@@ -67,7 +67,8 @@ def test_a_run_takes_what_is_said_and_not_much_less(
     made = families.make(name, FAMILIES[name].classes[0], tmp_path / "checkpoint", **WIDE)
     config = made.checkpoint.config
     graph = build_graph(made.checkpoint, tmp_path / "graph")
-    command = [sys.executable, "-c", MEASURE, graph.folder / "model.onnx", *map(str, SHAPES[name])]
+    opened = str(graph.folder / "model.onnx")
+    command = [sys.executable, "-c", MEASURE, opened, *map(str, SHAPES[name])]
     printed = subprocess.run(
         command, cwd=REPOSITORY, check=True, capture_output=True, text=True
     ).stdout
