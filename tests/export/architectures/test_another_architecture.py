@@ -79,7 +79,7 @@ class Shifted:
     def max_tokens(self, config: EncoderConfig) -> int:
         return config.max_position_embeddings - FIRST
 
-    def pair_bytes(self, config: EncoderConfig) -> int | None:  # noqa: ARG002
+    def pair_bytes(self, config: EncoderConfig) -> int | None:
         return None
 
     def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
