@@ -24,7 +24,7 @@ class RunMemory:
 
     >>> bound = RunMemory(pair=48, slot=21504, token=27648, most=192 << 20)
     >>> bound.takes(2, 512, 600), bound.longest
-    (63774720, 1600)
+    (63774720, 1599)
     """
 
     pair: int

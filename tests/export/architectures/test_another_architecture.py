@@ -79,6 +79,9 @@ class Shifted:
     def max_tokens(self, config: EncoderConfig) -> int:
         return config.max_position_embeddings - FIRST
 
+    def pair_bytes(self, config: EncoderConfig) -> int | None:
+        return None
+
     def head_layers(self, config: EncoderConfig) -> Mapping[str, HeadLayer]:
         mlm = HeadLayer(config.hidden_act, norm=True)
         return {"mlm": mlm, "pooler": HeadLayer("tanh")}
