@@ -3,6 +3,7 @@
 import random
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -69,7 +70,8 @@ class RequestContext:
     started: float
     """In `time.monotonic()` seconds, as deadlines are."""
     reservation: Reservation
-    _asked: "_Headers"
+    headers: Mapping[bytes, bytes]
+    """Of two with one name, the last."""
     deadline: float = 0.0
     body_bytes: int = 0
     """So far."""
@@ -83,14 +85,12 @@ class RequestContext:
     @classmethod
     def of(cls, scope: Scope, service: Service) -> Self:
         """The context of a request whose head has come."""
-        asked = _Headers.of(scope)
-        return cls(
-            service,
-            asked.request_id or b"%016x" % _NUMBERS.getrandbits(64),
-            scope.get(FIRST_BYTE) or time.monotonic(),
-            service.admission.open(),
-            asked,
-        )
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = b"%016x" % _NUMBERS.getrandbits(64)
+        started = scope.get(FIRST_BYTE) or time.monotonic()
+        return cls(service, request_id, started, service.admission.open(), headers)
 
     def check(self) -> None:
         """Settle the deadline, and refuse what the head alone shows to be wrong.
@@ -100,18 +100,19 @@ class RequestContext:
             BodyTooLarge: more is announced than is accepted.
             UnsupportedMediaType: the body is compressed.
         """
-        settings, asked = self.service.settings, self._asked
+        settings, headers = self.service.settings, self.headers
         self.deadline = self.started + settings.default_timeout_s
-        if asked.timeout is not None:
-            if not (asked.timeout.isdigit() and len(asked.timeout) < 10 and int(asked.timeout)):
+        timeout = headers.get(b"x-request-timeout-ms")
+        if timeout is not None:
+            if not (timeout.isdigit() and len(timeout) < 10 and int(timeout)):
                 raise InvalidParameter(
                     f"{TIMEOUT_HEADER} should be a whole number of milliseconds above 0.",
                     param=TIMEOUT_HEADER,
                 )
-            self.deadline = self.started + min(int(asked.timeout) / 1000, settings.max_timeout_s)
-        if asked.encoding not in {b"", b"identity"}:
+            self.deadline = self.started + min(int(timeout) / 1000, settings.max_timeout_s)
+        if headers.get(b"content-encoding", b"").lower() not in {b"", b"identity"}:
             raise UnsupportedMediaType("The body is compressed; send it plain.")
-        if int(asked.length) > settings.max_body_bytes:
+        if int(headers.get(b"content-length", 0)) > settings.max_body_bytes:
             raise _too_large(settings.max_body_bytes)
 
     def take(self, count: int) -> None:
@@ -125,40 +126,6 @@ class RequestContext:
         if self.body_bytes > self.service.settings.max_body_bytes:
             raise _too_large(self.service.settings.max_body_bytes)
         self.reservation.receive(count)
-
-
-@dataclass(slots=True)
-class _Headers:
-    """What of a request's head concerns every request."""
-
-    request_id: bytes = b""
-    timeout: bytes | None = None
-    length: bytes = b"0"
-    encoding: bytes = b""
-
-    @classmethod
-    def of(cls, scope: Scope) -> Self:
-        r"""One look at all headers.
-
-        >>> head = [(b"x-request-id", b"order-17"), (b"content-length", b"3")]
-        >>> _Headers.of({"headers": head}).request_id
-        b'order-17'
-        >>> _Headers.of({"headers": [(b"x-request-id", b"a\tb")]}).request_id
-        b''
-        """
-        found = cls()
-        for name, value in scope["headers"]:
-            match name:
-                case b"x-request-id":
-                    if not found.request_id and _REQUEST_ID.fullmatch(value):
-                        found.request_id = value
-                case b"x-request-timeout-ms":
-                    found.timeout = value
-                case b"content-length":
-                    found.length = value
-                case b"content-encoding":
-                    found.encoding = value.lower()
-        return found
 
 
 def _too_large(most: int) -> BodyTooLarge:

@@ -21,7 +21,7 @@ from server.errors import (
     RequestTimeout,
 )
 from server.http.context import CONTEXT, RequestContext, Service
-from server.http.disconnect import DisconnectWatch
+from server.http.disconnect import Watch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
 
@@ -60,12 +60,12 @@ class RequestMiddleware:
         context = passage.context
         if isinstance(error, ClozeError):
             return error
-        if isinstance(error, TimeoutError) and passage.expired:
-            if context.received:
-                return DeadlineExceeded()
-            return RequestTimeout("The request did not arrive before its deadline.")
         if isinstance(error, asyncio.CancelledError):
-            if passage.client_left:
+            if passage.watch.expired and context.received:
+                return DeadlineExceeded()
+            if passage.watch.expired:
+                return RequestTimeout("The request did not arrive before its deadline.")
+            if passage.watch.client_left:
                 return ClientClosedRequest("The client left before its answer was ready.")
             # Only the server's own end cancels a request from outside.
             return Draining("The server stopped before the answer was ready; send it again.")
@@ -106,21 +106,9 @@ class _Passage:
 
     def __init__(self, context: RequestContext, receive: Receive, send: Send) -> None:
         self.context = context
+        self.watch = Watch(receive)
         self._receive = receive
         self._send = send
-        self._watch = DisconnectWatch(receive)
-        self._limit: asyncio.Timeout | None = None  # while it may pass
-        self.expired = False
-        """Whether the deadline is."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("expected to run inside a task, found none")
-        self._task = task
-
-    @property
-    def client_left(self) -> bool:
-        """Whether that is why the request was cancelled."""
-        return self._watch.client_left
 
     async def through(self, app: ASGIApp, scope: Scope) -> None:
         """Lets `app` answer before the deadline; sending the answer may take longer."""
@@ -128,19 +116,16 @@ class _Passage:
         if scope["method"] == "HEAD":
             # As a GET whose body uvicorn, which keeps the scope as it was, leaves out.
             scope = {**scope, "method": "GET"}
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + self.context.deadline - time.monotonic()
-        limit = asyncio.timeout_at(ends)
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("expected to run inside a task, found none")
+        self.watch.begin(task, lambda: self.context.deadline)
         try:
-            async with limit:
-                self._limit = limit
-                await app(scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            if self.client_left:
-                self._task.uncancel()
-            raise
+            await app(scope, self.receive, self.send)
         finally:
-            self._limit, self.expired = None, limit.expired()
+            self.watch.end()
+            if self.watch.expired or self.watch.client_left:
+                task.uncancel()
 
     async def receive(self) -> Message:
         """The next part of the request, its bytes counted."""
@@ -148,8 +133,7 @@ class _Passage:
         if message["type"] == "http.request":
             self.context.take(len(message.get("body", b"")))
             if not message.get("more_body", False):
-                self.context.received = True
-                self._watch.begin(self._task)
+                self.context.received = self.watch.received = True
         return message
 
     async def send(self, message: Message) -> None:
@@ -161,16 +145,13 @@ class _Passage:
             if context.service.registry.phase is Phase.DRAINING:
                 headers.append(_CLOSE)
             message["headers"] = headers
-            if self._limit is not None and not self._limit.expired():
-                self._limit.reschedule(None)
             # Once it is answered, a request counts as disconnected; what follows its answer, such
-            # as a dependency's end, is not to be cancelled for that.
-            self._watch.end()
+            # as a dependency's end, is not to be cancelled for that, nor for its deadline.
+            self.watch.end()
         await self._send(message)
 
     def end(self) -> None:
         """Frees what the request held."""
-        self._watch.end()
         self.context.reservation.close()
 
 

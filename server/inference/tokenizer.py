@@ -105,6 +105,8 @@ class Tokenizer:
             mask=self._rust.token_to_id("[MASK]"),
             pad=self._rust.token_to_id("[PAD]"),
         )
+        self.vocab_size = self._rust.get_vocab_size()
+        """Number of tokens, added ones included."""
         self._specials = frozenset(
             token_id
             for token_id, added in self._rust.get_added_tokens_decoder().items()
@@ -115,11 +117,6 @@ class Tokenizer:
         self._around = self._spelled_bytes(self.special.cls) + self._spelled_bytes(self.special.sep)
         self._splits_at_spaces = self._words_are_independent()
         self._cached_word = functools.lru_cache(CACHED_WORDS)(self.word)
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, added ones included."""
-        return self._rust.get_vocab_size()
 
     def token_id(self, token: str) -> int | None:
         """The id of an exact vocabulary entry, such as "paris" or "##s"."""

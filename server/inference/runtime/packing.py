@@ -9,7 +9,7 @@ Letters: B items, T tokens of all items, S longest item, R read rows, Q most rea
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,34 +112,53 @@ for m tokens."""
 Results = Sequence[Result]
 """One per item, in the items' order."""
 
-_RANGE = np.arange(1 << 16)
 _NOTHING = np.zeros(0, np.int64)
 _NO_TARGETS = np.zeros((0, 2), np.int64)
+_CLS = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class _Spread:
+class _Layout:
     """How packed rows are laid out as (groups, longest), each group's rows in order."""
 
     starts: Int64
     counts: Int64
     index: Int64
     """(groups, longest): the packed row in each slot; short groups repeat their first row."""
-    flat: Int64
-    """(rows,): the flat slot of each packed row."""
+    filled: NDArray[np.bool_]
+    """(groups, longest): whether a slot is more than such a repetition."""
+
+    @classmethod
+    def packed(cls, counts: Sequence[int]) -> "_Layout":
+        """Groups of `counts` rows, end to end.
+
+        >>> _Layout.packed([2, 3]).index.tolist()
+        [[0, 1, 0], [2, 3, 4]]
+        """
+        sizes = np.array(counts)
+        return cls.of(sizes.cumsum() - sizes, sizes)
+
+    @classmethod
+    def of(cls, starts: Int64, counts: Int64) -> "_Layout":
+        """Groups of `counts` rows, wherever they start."""
+        columns = np.arange(counts.max())
+        filled = columns < counts[:, None]
+        return cls(starts, counts, starts[:, None] + columns * filled, filled)
+
+    @property
+    def flat(self) -> Int64:
+        """(rows,): the flat slot of each packed row."""
+        return self.filled.ravel().nonzero()[0]
+
+    def rows(self, groups: Sequence[int]) -> Int64:
+        """The packed rows of some groups."""
+        if not groups:
+            return _NOTHING
+        chosen = list(groups)
+        return self.index[chosen][self.filled[chosen]]
 
 
-def _spread(counts: Int64) -> _Spread:
-    """Lay groups of `counts` rows, packed end to end, out as a rectangle.
-
-    >>> _spread(np.array([2, 3])).index.tolist()
-    [[0, 1, 0], [2, 3, 4]]
-    """
-    ends = np.cumsum(counts)
-    starts = ends - counts
-    longest = _RANGE[: counts.max()]
-    inside = longest < counts[:, None]
-    return _Spread(starts, counts, starts[:, None] + longest * inside, np.flatnonzero(inside))
+_NO_GROUPS: Final = _Layout(_NOTHING, _NOTHING, np.zeros((0, 1), np.int64), np.zeros((0, 1), bool))
 
 
 class Batch:
@@ -157,68 +176,68 @@ class Batch:
         self._maxima = [(i, spec) for i, spec in vectors if spec.mode == "max"]
 
     def feeds(self) -> dict[str, NDArray[np.generic]]:
-        """The inputs of the graph: int64 arrays and the float32 `pool_weights`."""
+        """The inputs of the graph: int64 arrays and the float32 `pool_weights`.
+
+        Few calls of NumPy: after a run the processor's caches hold none of it any more, which makes
+        each of them several times dearer than it is when measured by itself.
+        """
         encodings = [item.encoding for item in self.items]
-        texts = _spread(np.array([len(encoding) for encoding in encodings]))
+        texts = _Layout.packed([len(encoding.ids) for encoding in encodings])
         read_rows = [_rows_read(item) for item in self.items]
-        reads = _spread(np.array([len(rows) for rows in read_rows]))
+        reads = _Layout.packed([len(rows) for rows in read_rows])
+        unpad = texts.flat
         feeds: dict[str, NDArray[np.generic]] = {
             "input_ids": np.concatenate([encoding.ids for encoding in encodings]),
             "token_type_ids": np.concatenate([encoding.type_ids for encoding in encodings]),
-            "position_ids": texts.flat % texts.index.shape[1],
+            "position_ids": unpad % texts.index.shape[1],
             "pad_index": texts.index,
-            "unpad_index": texts.flat,
+            "unpad_index": unpad,
             "lengths": texts.counts,
-            "read_index": np.concatenate(read_rows) + np.repeat(texts.starts, reads.counts),
+            "read_index": np.concatenate(read_rows) + texts.starts.repeat(reads.counts),
             "read_pad_index": reads.index,
             "read_unpad_index": reads.flat,
-            "pooler_index": reads.starts[np.array([i for i, _ in self._pooled], np.int64)],
-            "token_index": self._token_index(reads),
+            "pooler_index": reads.starts[[i for i, _ in self._pooled]]
+            if self._pooled
+            else _NOTHING,
+            "token_index": reads.rows([i for i, _ in self._tokens]),
+            "mlm_index": reads.rows([i for i, _ in self._masks]),
+            "targets": self._targets(),
+            "top_k": np.array([max((spec.top_k for _, spec in self._masks), default=0)], np.int64),
         }
-        feeds.update(self._mask_feeds(reads))
         feeds.update(self._pool_feeds(texts, reads))
         return feeds
 
-    def _token_index(self, reads: _Spread) -> Int64:
-        rows = [reads.starts[i] + _RANGE[: len(spec.rows)] for i, spec in self._tokens]
-        return np.concatenate(rows) if rows else _NOTHING
-
-    def _mask_feeds(self, reads: _Spread) -> dict[str, NDArray[np.generic]]:
-        rows: list[Int64] = []
+    def _targets(self) -> Int64:
         targets: list[tuple[int, int]] = []
         count = 0
-        for i, spec in self._masks:
-            rows.append(reads.starts[i] + _RANGE[: len(spec.rows)])
+        for _, spec in self._masks:
             targets.extend((count + row, token) for row, token in spec.targets)
             count += len(spec.rows)
-        top_k = max((spec.top_k for _, spec in self._masks), default=0)
-        return {
-            "mlm_index": np.concatenate(rows) if rows else _NOTHING,
-            "targets": np.array(targets, np.int64) if targets else _NO_TARGETS,
-            "top_k": np.array([top_k], np.int64),
-        }
+        return np.array(targets, np.int64) if targets else _NO_TARGETS
 
-    def _pool_feeds(self, texts: _Spread, reads: _Spread) -> dict[str, NDArray[np.generic]]:
+    def _pool_feeds(self, texts: _Layout, reads: _Layout) -> dict[str, NDArray[np.generic]]:
         """Rows to pool: of the last layer among the read rows, of tapped layers behind those."""
-        vectors = self._sums + self._maxima
-        rows: dict[int, Int64] = {
-            i: reads.starts[i] + _RANGE[: reads.counts[i]]
-            for i, spec in vectors
-            if spec.layer == LAST_LAYER
-        }
+        starts, counts = reads.starts.copy(), reads.counts.copy()
         feeds: dict[str, NDArray[np.generic]] = {}
         offset = int(reads.counts.sum())
         for layer in self._layers:
             tapped = [_NOTHING]
-            for i, spec in vectors:
+            for i, spec in self._sums + self._maxima:
                 if spec.layer == layer:
                     count = 1 if spec.mode == "cls" else int(texts.counts[i])
-                    tapped.append(texts.starts[i] + _RANGE[:count])
-                    rows[i] = offset + _RANGE[:count]
+                    tapped.append(texts.starts[i] + np.arange(count))
+                    starts[i], counts[i] = offset, count
                     offset += count
             feeds[f"layer_{layer}_index"] = np.concatenate(tapped)
-        feeds["pool_index"], feeds["pool_weights"] = _rectangle([rows[i] for i, _ in self._sums])
-        feeds["max_index"], _ = _rectangle([rows[i] for i, _ in self._maxima])
+        for name, vectors in (("pool", self._sums), ("max", self._maxima)):
+            chosen = [i for i, _ in vectors]
+            pooled = _Layout.of(starts[chosen], counts[chosen]) if chosen else _NO_GROUPS
+            feeds[f"{name}_index"] = pooled.index
+            if name == "pool":
+                # A short group's repetitions have weight 0, so that nothing of another text, not
+                # even a NaN, can reach it.
+                weights = (pooled.filled / pooled.counts[:, None]).astype(np.float32)
+                feeds["pool_weights"] = weights[:, None, :]
         return feeds
 
     def split(self, outputs: Outputs) -> list[Result]:
@@ -260,28 +279,9 @@ def _rows_read(item: Item) -> Int64:
         case TokenLogits(rows=rows):
             return rows
         case SentenceVector(mode="mean" | "max", layer=-1):
-            return _RANGE[: len(item.encoding)]
+            return np.arange(len(item.encoding))
         case _:
-            return _RANGE[:1]
-
-
-def _rectangle(groups: Sequence[Int64]) -> tuple[Int64, Float32]:
-    """Groups of row numbers as int64 (groups, longest) and averaging weights (groups, 1, longest).
-
-    A short group repeats its own first row with weight 0, so that nothing of another text, not even
-    a NaN, can reach it.
-
-    >>> index, weights = _rectangle([np.array([4, 5]), np.array([7])])
-    >>> index.tolist(), weights.tolist()
-    ([[4, 5], [7, 7]], [[[0.5, 0.5]], [[1.0, 0.0]]])
-    """
-    if not groups:
-        return np.zeros((0, 1), np.int64), np.zeros((0, 1, 1), np.float32)
-    spread = _spread(np.array([len(group) for group in groups]))
-    index = np.concatenate(groups)[spread.index]
-    weights = np.zeros(index.shape, np.float32)
-    weights.reshape(-1)[spread.flat] = np.repeat(1 / spread.counts, spread.counts)
-    return index, weights[:, None, :]
+            return _CLS
 
 
 def is_finite(result: Result) -> bool:

@@ -8,8 +8,9 @@ once: with its results, or with the error that ended it. What may be submitted w
 (`server.inference.admission`). Knows nothing of HTTP or ONNX.
 
 There may be more workers than cores. While all cores are busy, another run makes theirs slower and
-is worth it in two cases only: when it is large enough to be run economically, or when a small
-request would otherwise wait for bulk work. So bulk work never takes a worker that is over.
+is worth it in two cases only: when it is large enough for what every run costs to be little of it,
+or when a small request would otherwise wait for bulk work. So bulk work never takes a worker that
+is over.
 
 A batch that has the machine to itself, with nothing running beside it and nothing left waiting, may
 be run in another way, on all cores: nobody else could use them.
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_BUDGET = 32  # tokens; the budget is not halved below this when memory runs out
 WORTH_A_RUN = 64  # tokens; a short text alone takes twice the time that it takes among several
+WORTH_BUSY_CORES = 4  # times what a run costs before its first token: that is at most a fifth of it
 
 
 class Completed(NamedTuple):
@@ -245,9 +247,12 @@ class Batcher:
         """Whether something waits that is worth a run now."""
         if len(self._runs) < self._cores:
             return len(self._queue) > 0
-        waiting = self._queue.small.tokens
-        if not waiting or waiting >= WORTH_A_RUN:
-            return waiting > 0
+        small = self._queue.small
+        if not small.entries:
+            return False
+        overhead = self._queue.cost.overhead(masked=small.entries[0].masked)
+        if small.tokens >= max(WORTH_A_RUN, WORTH_BUSY_CORES * overhead):
+            return True
         return any(run.priority is self._queue.bulk for run in self._runs.values())
 
     def _share(self, priority: PriorityClass) -> int:

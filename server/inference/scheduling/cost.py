@@ -53,6 +53,14 @@ class CostModel:
         area = self.area * texts * longest * longest
         return self.run + self.token * tokens + area + self.vocabulary * masked
 
+    def overhead(self, *, masked: bool) -> float:
+        """How many tokens cost as much as a run does before its first one.
+
+        >>> CostModel(run=1600, token=100, area=0.1, vocabulary=1500).overhead(masked=True)
+        31.0
+        """
+        return (self.run + self.vocabulary * masked) / self.token
+
 
 def by_operations(hidden_size: int) -> CostModel:
     """The cost in tokens' worth of products, counted instead of measured.

@@ -122,16 +122,18 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
 
     def price(self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel) -> Price:
         """One item a text, at least; what words of several pieces add only their pieces tell."""
+        lists = options.targets or ()
+        size = 0
+        for index, text in enumerate(inputs):
+            own = options.of(index)
+            shown = _shown(0 if own is None else len(lists[own]), options)
+            size += _answer_bytes(text.count(MASK), shown, len(text))
         lengths = [len(text) for text in inputs]
-        masks = [text.count(MASK) for text in inputs]
-        words = [0] * len(inputs)
-        characters = sum(lengths)
-        if options.targets is not None:
-            words = [len(options.targets[options.of(index) or 0]) for index in range(len(inputs))]
-            characters += sum([len(word) for targets in options.targets for word in targets])
-        size = sum(map(_answer_bytes, masks, (_shown(count, options) for count in words), lengths))
-        estimate = Price.estimate(lengths, model.manifest.max_tokens, size)
-        return Price(characters, estimate.tokens, size)
+        price = Price.estimate(lengths, model.manifest.max_tokens, size)
+        if not lists:
+            return price
+        words = sum([len(word) for targets in lists for word in targets])
+        return price._replace(characters=price.characters + words)
 
     def plan(
         self, inputs: Sequence[str], options: FillMaskOptions, model: ServedModel, proceed: Proceed

@@ -51,11 +51,6 @@ class Price(NamedTuple):
         tokens = sum([min(most, length // CHARACTERS_PER_TOKEN + 2) for length in lengths])
         return cls(sum(lengths), tokens, answer_bytes)
 
-    def plus(self, other: "Price") -> "Price":
-        """Of both together."""
-        characters, tokens, answer_bytes = other
-        return Price(self[0] + characters, self[1] + tokens, self[2] + answer_bytes)
-
     def require(self, limits: Limits) -> None:
         """Refuse what no request may take.
 
@@ -82,8 +77,11 @@ class Price(NamedTuple):
 
         A text of blanks is long and has few tokens.
         """
-        tokens = min(self.tokens, limits.queue_tokens)
-        return Price(self.characters, tokens, min(self.answer_bytes, limits.max_answer_bytes))
+        characters, tokens, answer_bytes = self
+        most_tokens, most_bytes = limits.queue_tokens, limits.max_answer_bytes
+        if tokens <= most_tokens and answer_bytes <= most_bytes:
+            return self
+        return Price(characters, min(tokens, most_tokens), min(answer_bytes, most_bytes))
 
 
 @dataclass(frozen=True)
@@ -145,13 +143,18 @@ def read_each(
     Raises:
         ClozeError: one cannot be answered, or they are too many together.
     """
-    found, total = [], Price(0, 0, 0)
+    found, limits = [], model.limits
+    tokens = answer_bytes = 0
     for index, given in enumerate(inputs):
         proceed()
-        found.append(read(given, f"inputs[{index}]"))
-        total = total.plus(price(found[-1]))
-        total.require(model.limits)
-    return found, total
+        one = read(given, f"inputs[{index}]")
+        found.append(one)
+        _, more_tokens, more_bytes = price(one)
+        tokens += more_tokens
+        answer_bytes += more_bytes
+        if tokens > limits.queue_tokens or answer_bytes > limits.max_answer_bytes:
+            Price(0, tokens, answer_bytes).require(limits)
+    return found, Price(0, tokens, answer_bytes)
 
 
 def read_items(

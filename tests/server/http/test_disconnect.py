@@ -1,4 +1,4 @@
-"""Clients that leave: their work is cancelled, in the small and on a real server."""
+"""Work that nobody waits for is cancelled, in the small and on a real server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive
 
-from server.http.disconnect import PATIENCE_S, DisconnectWatch
+from server.http.disconnect import PATIENCE_S, Watch
 from tests.conftest import Serve
 from tests.running_server import RunningServer
 
@@ -32,16 +32,24 @@ async def leaves_soon() -> Message:
     return {"type": "http.disconnect"}
 
 
-def watched(receive: Receive, work: Coroutine[object, object, object]) -> DisconnectWatch:
-    """Does `work` while its client is watched; afterwards nothing else is left running."""
+def watched(
+    receive: Receive,
+    work: Coroutine[object, object, object],
+    *,
+    seconds: float = 60,
+    received: bool = True,
+) -> Watch:
+    """Does `work` under watch; afterwards nothing else is left running."""
 
-    async def run() -> DisconnectWatch:
-        watch = DisconnectWatch(receive)
+    async def run() -> Watch:
+        watch = Watch(receive)
+        watch.received = received
         task = asyncio.create_task(work)
-        watch.begin(task)
-        watch.begin(task)
+        until = time.monotonic() + seconds
+        watch.begin(task, lambda: until)
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        assert task.cancelling() == (watch.expired or watch.client_left)
         watch.end()
         await asyncio.sleep(PATIENCE_S * 2)
         assert len(asyncio.all_tasks()) == 1
@@ -67,9 +75,9 @@ class Work:
 
 def test_work_that_finishes_is_left_alone() -> None:
     work = Work()
-    watch = watched(never, work(PATIENCE_S * 2))
+    watch = watched(never, work(PATIENCE_S * 3))
     assert work.done
-    assert not watch.client_left
+    assert (watch.client_left, watch.expired) == (False, False)
 
 
 def test_work_is_cancelled_when_its_client_leaves() -> None:
@@ -77,8 +85,40 @@ def test_work_is_cancelled_when_its_client_leaves() -> None:
     started = time.monotonic()
     watch = watched(leaves_soon, work(10))
     assert work.cancelled
-    assert watch.client_left
+    assert (watch.client_left, watch.expired) == (True, False)
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, PATIENCE_S / 2, PATIENCE_S * 3])
+@pytest.mark.parametrize("received", [False, True])
+def test_work_is_cancelled_at_its_deadline(seconds: float, received: bool) -> None:
+    work = Work()
+    started = time.monotonic()
+    watch = watched(never, work(10), seconds=seconds, received=received)
+    assert work.cancelled or seconds <= 0  # what is late at once may not even begin
+    assert (watch.client_left, watch.expired) == (False, True)
+    assert seconds <= time.monotonic() - started < 5
+
+
+def test_a_deadline_may_move_while_the_body_comes() -> None:
+    async def run() -> float:
+        watch, started = Watch(never), time.monotonic()
+        task = asyncio.create_task(asyncio.sleep(10))
+        until = [started + PATIENCE_S * 1.5]
+        watch.begin(task, lambda: until[0])
+        until[0] += PATIENCE_S * 2
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert watch.expired
+        return time.monotonic() - started
+
+    assert asyncio.run(run()) >= PATIENCE_S * 3
+
+
+def test_a_client_whose_body_still_comes_is_not_watched() -> None:
+    work = Work()
+    assert not watched(leaves_soon, work(PATIENCE_S * 3), received=False).client_left
+    assert work.done
 
 
 def test_nobody_watches_work_that_is_done_at_once() -> None:
@@ -98,7 +138,7 @@ def test_what_else_arrives_is_no_disconnect() -> None:
         return next(messages, None) or await never()
 
     work = Work()
-    assert not watched(arrives, work(PATIENCE_S * 2)).client_left
+    assert not watched(arrives, work(PATIENCE_S * 3)).client_left
     assert work.done
 
 

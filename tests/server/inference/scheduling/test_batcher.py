@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from server.errors import ClozeError, DeadlineExceeded, InternalError, NonfiniteOutput
-from server.inference.runtime.packing import Item, Result
+from server.inference.runtime.packing import Item, MaskScores, Result
 from server.inference.runtime.session import Session
 from server.inference.scheduling.batcher import SMALLEST_BUDGET, Batcher, Completed
-from server.inference.scheduling.cost import by_operations
+from server.inference.scheduling.cost import CostModel, by_operations
 from tests.server.inference.samples import pooled
 
 CLEAN = 1e-5  # largest difference of an answer from a clean run of the text alone
@@ -82,10 +82,11 @@ def make(watched: Watched) -> Iterator[Make]:
         cores: int | None = None,
         slots: threading.Semaphore | None = None,
         run_alone: Watched | None = None,
+        cost: CostModel | None = None,
     ) -> Batcher:
         batcher = Batcher(
             watched,
-            by_operations(384),
+            cost or by_operations(384),
             workers=workers,
             batch_tokens=batch_tokens,
             cores=cores,
@@ -107,6 +108,10 @@ def make(watched: Watched) -> Iterator[Make]:
 
 def texts(count: int, length: int = 6, seed: int = 0) -> list[Item]:
     return [pooled(length, seed=1000 * seed + number) for number in range(count)]
+
+
+def scored(length: int) -> Item:
+    return Item(pooled(length).encoding, MaskScores((1,), 5))
 
 
 def soon() -> float:
@@ -239,6 +244,28 @@ def test_while_all_cores_are_busy_only_much_work_is_begun(make: Make, watched: W
         second = asyncio.create_task(batcher.submit(much, soon()))
         await watched.running()
         assert len(watched.batches[-1]) == 6  # what waited goes along
+        watched.gate.set()
+        await asyncio.gather(held, first, second)
+
+    run(work())
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_how_much_is_worth_a_run_beside_busy_cores_depends_on_what_runs_cost(
+    make: Make, watched: Watched, masked: bool
+) -> None:
+    """Four times as many tokens as cost what a run costs before its first: 160, with masks 240."""
+    cost = CostModel(run=40, token=1, area=0, vocabulary=20)
+
+    async def work() -> None:
+        batcher = make(workers=2, cores=1, cost=cost)
+        little = [scored(20) if masked else pooled(20) for _ in range(11 if masked else 7)]
+        held, (first,) = await submit_behind_a_held_run(batcher, watched, little)
+        await asyncio.sleep(0.1)
+        assert batcher.stats().running_batches == 1
+        second = asyncio.create_task(batcher.submit([scored(20) if masked else pooled(20)], soon()))
+        await watched.running()
+        assert len(watched.batches[-1]) == len(little) + 1
         watched.gate.set()
         await asyncio.gather(held, first, second)
 
