@@ -257,7 +257,7 @@ def test_16_soak(
     """
     planted = faulty(threads=2)
     slope, count, resident = soak(planted.server, warm_s, seconds)
-    leak, leak_s = (524_288, 6.0) if seconds < 60 else (2048, 60.0)  # bytes of each batch
+    leak, leak_s = (65_536, 6.0) if seconds < 60 else (512, 60.0)  # bytes of each batch
     planted.plant("leak", leak)
     leaking, _, _ = soak(planted.server, 1, leak_s)
     told = (

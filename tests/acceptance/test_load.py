@@ -125,7 +125,7 @@ def test_07_slow_clients(serve: Serve, default_model: Path, reached: Reached) ->
 # --- 8 ------------------------------------------------------------------------------------------
 
 DEADLINE_S = 30.0  # of a request that names none
-PEAK_S = 4.0  # some 40 lists, of which one more or less is 3 %
+PEAK_S = 8.0  # some 80 lists, of which one more or less is 1 %
 FULL_AFTER_S = 5.0  # at five times the capacity the queue is full, and what is admitted steady
 
 
@@ -176,7 +176,7 @@ def overloaded(server: RunningServer, capacity: float, seconds: float) -> Overlo
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [16, pytest.param(60, marks=pytest.mark.slow)])
 def test_08_overload(serve: Serve, default_model: Path, reached: Reached, seconds: int) -> None:
     """Five times capacity for 60 s: goodput ≥ 90 % of peak, the rest 429 with Retry-After, accepted
     p99 ≤ the deadline; probes answer with p99 < 100 ms.
@@ -196,9 +196,7 @@ def test_08_overload(serve: Serve, default_model: Path, reached: Reached, second
     accepted = max(one.offered.p99_ms for one in rounds) / 1000
     looked_at = [answer for one in rounds for answer in one.looked_at]
     refused = [answer for answer in looked_at if answer.status == 429]
-    probed = statistics.median(p99(one.probes) for one in rounds)
-    # In the short form a round has some 60 lists: of a few more or less the bar says nothing.
-    least = 0.9 if seconds >= 60 else 0.75
+    probed = max(p99(one.probes) for one in rounds)
     reached(
         f"{rounds[0].rate:.1f} lists of 64 texts answered a second, {share:.0%} of peak "
         f"({min(shares):.0%} to {max(shares):.0%} in {ROUNDS} rounds of {seconds} s), "
@@ -206,7 +204,7 @@ def test_08_overload(serve: Serve, default_model: Path, reached: Reached, second
         f"{sum(one.offered.failed for one in rounds)} failed; accepted p99 {accepted:.1f} s "
         f"(deadline {DEADLINE_S:.0f} s); probes p99 {probed * 1000:.0f} ms; Retry-After on all of "
         f"{len(refused)} looked at",
-        share >= least,
+        share >= 0.9,
         all(one.offered.failed == 0 for one in rounds),
         all(one.offered.refused > 2 * one.offered.answers for one in rounds),
         accepted <= DEADLINE_S,
