@@ -112,7 +112,7 @@ def test_without_heads_only_vectors_are_compared(save: Save, tmp_path: Path) -> 
 def test_masks_stand_where_words_were(minilm_checkpoint: Path) -> None:
     checkpoint = read_checkpoint(minilm_checkpoint)
     texts, masks = _texts(
-        checkpoint.tokenizer_json, "[MASK]", GraphSpec(checkpoint.config, ("mlm",))
+        checkpoint.tokenizer_json, GraphSpec(checkpoint.config, ("mlm",)), "[MASK]"
     )
     sentences = SENTENCES.read_text(encoding="utf-8").splitlines()
     assert len(texts) == len(masks) == len(sentences) * len(OFFSETS)
@@ -160,13 +160,13 @@ def test_random_tokens_stand_where_the_sentences_tokens_did(save: Save, tmp_path
     folder = written(save("BertForMaskedLM", vocab_size=200), vocabulary)
     checkpoint = read_checkpoint(folder)
     spec = GraphSpec(checkpoint.config, checkpoint.heads)
-    texts, masks = _texts(checkpoint.tokenizer_json, "[MASK]", spec)
+    texts, masks = _texts(checkpoint.tokenizer_json, spec, "[MASK]")
     assert len(texts) == len(SENTENCES.read_text(encoding="utf-8").splitlines()) * len(OFFSETS)
     inner = np.concatenate([text.ids[1:-1] for text in texts if len(text.ids) < 29])
     assert set(inner) == {4, *range(5, len(vocabulary))}, "all tokens, masks, and no [UNK]"
     assert {(text.ids[0], len(text.ids) <= 29) for text in texts} == {(2, True)}
     assert all((text.ids[rows] == 4).all() for text, rows in zip(texts, masks, strict=True))
-    again, _ = _texts(checkpoint.tokenizer_json, "[MASK]", spec)
+    again, _ = _texts(checkpoint.tokenizer_json, spec, "[MASK]")
     assert all((one.ids == two.ids).all() for one, two in zip(texts, again, strict=True))
 
 
