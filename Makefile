@@ -14,7 +14,7 @@ auditing := .venv-audit/bin
 LOCK := serve
 SBOM := cloze-$(LOCK).cdx.json
 
-.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-container check format docs lock audit sbom clean
+.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-clients test-container check format docs lock audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-all: .venv-dev/.installed  ## the test suite with the slow tests
 	$(developing) -m pytest -n 2 --dist loadfile -m "not alone and not container" $(ARGS) $(or-none)
 	$(developing) -m pytest -m "alone and not container" $(ARGS) $(or-none)
 
+test-clients: .venv-dev/.installed .venv-clients/.installed  ## other people's clients, in an environment of their own
+	.venv-clients/bin/python -m pytest -W default tests/clients/heavy $(ARGS)
+
 test-container: .venv-dev/.installed  ## build the image, start it, call it, stop it
 	$(developing) -m pytest -m container tests/container $(ARGS)
 
@@ -95,7 +98,7 @@ sbom: .venv-audit/.installed  ## requirements/serve.txt -> cloze-serve.cdx.json;
 	@echo "$(SBOM): CycloneDX 1.6"
 
 clean:  ## remove the environments and caches
-	rm -rf .venv .venv-cuda .venv-export .venv-audit .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-cuda .venv-export .venv-audit .venv-clients .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.installed: requirements/serve.txt
 	@scripts/install.sh serve .venv
@@ -108,6 +111,9 @@ clean:  ## remove the environments and caches
 
 .venv-audit/.installed: requirements/audit.txt
 	@scripts/install.sh audit .venv-audit
+
+.venv-clients/.installed: requirements/clients.txt
+	@scripts/install.sh clients .venv-clients
 
 .venv-training/.installed: requirements/training.txt requirements/torch-cpu.txt requirements/torch.txt
 	@scripts/install.sh training .venv-training

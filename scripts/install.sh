@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A lock file of requirements/ -> a fresh virtual environment, wheels only, every hash checked.
-# Usage: install.sh serve|serve-cuda|export|audit|training|test VENV
+# Usage: install.sh serve|serve-cuda|export|audit|clients|training|test VENV
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly group=$1 venv=$2

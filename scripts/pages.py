@@ -1,7 +1,8 @@
-"""The server's source -> docs/settings.md, http.md and metrics.md, so that each fact has one home.
+"""The source -> docs/settings.md, http.md, metrics.md and clients.md: each fact has one home.
 
-Settings, routes, errors and metrics are described where they are declared; these pages are written
-from there. A test holds each committed page against what is written here.
+Settings, routes, errors and metrics are described where they are declared, clients where they are
+tested; these pages are written from there. A test holds each committed page against what is
+written here.
 """
 
 import inspect
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from fastapi.testclient import TestClient
 
+from scripts import clients
 from server.errors import ClozeError
 from server.http.app import create_app
 from server.http.context import Service
@@ -294,6 +296,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "http.md": http_page,
     "metrics.md": metrics_page,
+    "clients.md": clients.page,
 }
 
 if __name__ == "__main__":

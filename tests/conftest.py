@@ -150,3 +150,9 @@ def all_models(
     for model in (default_model, *(classifiers / "models").iterdir()):
         (folder / model.name).symlink_to(model)
     return folder
+
+
+@pytest.fixture(scope="session")
+def everything(serve: Serve, all_models: Path) -> RunningServer:
+    """A server with a model for each task; the default one answers at the root."""
+    return serve(all_models, default_model="cloze-small-en")

@@ -4,7 +4,7 @@ A key that is repeated in an object keeps its last value.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import orjson
@@ -31,8 +31,8 @@ _JSON_TYPE: Final = re.compile(rb"application/(?:json|[a-z0-9.+-]+\+json)", re.I
 _CHARSET: Final = re.compile(rb'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 
-def check_media_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Accepts JSON in UTF-8, and a body that does not say what it is.
+def check_media_type(headers: Iterable[tuple[bytes, bytes]], also: Collection[bytes] = ()) -> None:
+    """Accepts JSON in UTF-8, a body that does not say what it is, and media types of `also`.
 
     Raises:
         UnsupportedMediaType: the body is declared as something else.
@@ -41,6 +41,8 @@ def check_media_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
         if name != b"content-type" or value == b"application/json":
             continue
         kind, _, parameters = value.partition(b";")
+        if kind.strip().lower() in also:
+            continue
         charset = _CHARSET.search(parameters)
         if not _JSON_TYPE.fullmatch(kind.strip()):
             raise UnsupportedMediaType(

@@ -26,7 +26,9 @@ FIRST_BYTE: Final = "cloze.first_byte"
 # The error of one that the protocol refuses, and whether its body has come to its end.
 REFUSAL: Final = "cloze.refusal"
 WHOLE: Final = "cloze.whole"
-PROBES: Final = frozenset({b"/livez", b"/readyz", b"/health"})
+PROBES: Final = frozenset(
+    {b"/livez", b"/readyz", b"/health", b"/v2/health/live", b"/v2/health/ready", b"/ping"}
+)
 TIMEOUT_HEADER: Final = "x-request-timeout-ms"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")

@@ -10,9 +10,9 @@ fill-masks and embeddings (medians of nine rounds, int8, 2 busy cores of an AMD 
 2026-11-29): `make bench-paired ARGS="--without short-way"`.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
-from functools import cached_property
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import cached_property, partial
+from typing import Annotated, Any, ClassVar, Final, TypeVar, get_type_hints
 
 import fastapi.routing
 import numpy as np
@@ -77,13 +77,22 @@ class Call(Request):
         Raises:
             ClozeError: it is not JSON, or not declared so.
         """
+        return await self.keep_json(parse_json)
+
+    async def keep_json(
+        self, parse: Callable[[bytes], object], also: Collection[bytes] = ()
+    ) -> object:
+        """The same as `parse` reads it, unless it was read before."""
         if not hasattr(self, "_json"):
-            self._json = await self.read(parse_json)
+            self._json = await self.read(parse, also)
         return self._json
 
-    async def read(self, parse: Callable[[bytes], T]) -> T:
-        """What `parse` makes of the body: a large one aside, so that it holds up nobody else."""
-        check_media_type(self.scope["headers"])
+    async def read(self, parse: Callable[[bytes], T], also: Collection[bytes] = ()) -> T:
+        """What `parse` makes of the body: a large one aside, so that it holds up nobody else.
+
+        It may be of a media type of `also`, beside JSON.
+        """
+        check_media_type(self.scope["headers"], also)
         raw = await self.body()
         context = self.context
         if len(raw) <= _SMALL_BODY:
@@ -207,6 +216,13 @@ def truncated_indices(truncated: Sequence[bool]) -> str:
 class TaskRoute(APIRoute):
     """A route whose endpoint takes `call: Call` and, when it has one, `body: <a schema>`."""
 
+    media_types: ClassVar[Collection[bytes]] = ()
+    """Of bodies, beside JSON."""
+
+    def values(self, call: Call, raw: bytes) -> object:  # noqa: ARG002
+        """The values of a body, which its schema checks."""
+        return parse_json(raw)
+
     @cached_property
     def plain_handlers(self) -> dict[str, Handler]:
         """The handlers of inclusions that declare nothing but a body, by their whole path."""
@@ -222,8 +238,8 @@ class TaskRoute(APIRoute):
         provider = route.dependency_overrides_provider
         is_plain = declares_only_a_body(route.dependant)
 
-        def checked(raw: bytes) -> object:
-            return None if adapter is None else validated(adapter, parse_json(raw))
+        def checked(call: Call, raw: bytes) -> object:
+            return None if adapter is None else validated(adapter, self.values(call, raw))
 
         async def handle(request: Request) -> Response:
             call = Call(request.scope, request.receive)
@@ -231,11 +247,12 @@ class TaskRoute(APIRoute):
             # The application's own dict, which tests put another one in place of.
             if not is_plain or getattr(provider, "dependency_overrides", None):
                 if adapter is not None:
-                    await call.json()  # now, since FastAPI would make another error of ours
+                    # Now, since FastAPI would make another error of ours.
+                    await call.keep_json(partial(self.values, call), self.media_types)
                 return await whole_way(call)
             arguments: dict[str, object] = {"call": call}
             if adapter is not None:
-                arguments["body"] = await call.read(checked)
+                arguments["body"] = await call.read(partial(checked, call), self.media_types)
             response: Response = await endpoint(**arguments)
             return response
 

@@ -26,4 +26,4 @@ PER_MODEL: Final = _routers(
     "info",
 )
 # Of the server, or of models that are named otherwise.
-SHARED: Final = _routers("openai", "probes")
+SHARED: Final = _routers("openai", "probes", "open_inference")

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/health` and `/metrics`: what supervisors, balancers and Prometheus ask.
+"""`/livez`, `/readyz`, `/health`, `/ping`, `/metrics`: what supervisors, balancers, Prometheus ask.
 
 Liveness looks at the event loop, which answers, and at the signs of life of the workers and of the
 other processes, if there are any; never at load.
@@ -57,6 +57,12 @@ async def readyz(call: Call) -> Response:
 @router.get("/health", response_model=ProbeAnswer, responses=errors(503))
 async def health(call: Call) -> Response:
     """The same as `/readyz`, under the name that other inference servers use."""
+    return await readyz(call)
+
+
+@router.get("/ping", response_model=ProbeAnswer, responses=errors(503))
+async def ping(call: Call) -> Response:
+    """The same as `/readyz`, under the name that SageMaker asks."""
     return await readyz(call)
 
 

@@ -24,6 +24,14 @@ ANSWERED: dict[str, tuple[str, Any]] = {
         "answers",
         {"inputs": {"question": "Where does Clara live?", "context": "Clara lives in Berkeley."}},
     ),
+    "infer": (
+        "names",
+        {
+            "inputs": [
+                {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["Clara is here."]}
+            ]
+        },
+    ),
 }
 UNDOCUMENTED = ("/", "/docs", "/docs/start.js", "/openapi.json")
 

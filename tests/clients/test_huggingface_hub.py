@@ -1,51 +1,22 @@
-"""The official clients, unmodified, against a real server."""
+"""Hugging Face's Python client, unmodified, against real servers."""
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
-import openai
 import pytest
-from huggingface_hub import InferenceClient
+from huggingface_hub import AsyncInferenceClient, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
 from tests.running_server import RunningServer
 
-
-@pytest.fixture(scope="module")
-def client(two_model_server: RunningServer) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{two_model_server.url}/v1", api_key="none", max_retries=0)
+CLIENT = "huggingface_hub, `model=` the address of a route"
+PACKAGES = ("huggingface-hub",)
 
 
-def test_openai_embeds_in_both_encodings(client: openai.OpenAI) -> None:
-    texts = ["A cat.", "The quick brown fox."]
-    packed = client.embeddings.create(input=texts, model="minilm")
-    plain = client.embeddings.create(input=texts, model="minilm", encoding_format="float")
-    assert [len(entry.embedding) for entry in packed.data] == [384, 384]
-    for one, other in zip(packed.data, plain.data, strict=True):
-        np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-6)
-    assert packed.usage.total_tokens > 0
-
-
-def test_openai_slices_dimensions(client: openai.OpenAI) -> None:
-    answer = client.embeddings.create(input="A cat.", model="minilm", dimensions=11)
-    assert len(answer.data[0].embedding) == 11
-
-
-def test_openai_lists_models(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["cloze-small-en", "minilm"]
-    assert client.models.retrieve("minilm").id == "minilm"
-
-
-def test_openai_raises_its_own_errors(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as missing:
-        client.embeddings.create(input="a", model="text-embedding-3-small")
-    assert missing.value.code == "model_not_found"
-    with pytest.raises(openai.UnprocessableEntityError) as empty:
-        client.embeddings.create(input="", model="minilm")
-    assert (empty.value.code, empty.value.param) == ("empty_text", "input")
-
-
-def test_huggingface_fills_masks(two_model_server: RunningServer) -> None:
+def test_it_fills_masks(two_model_server: RunningServer) -> None:
+    """`fill_mask(text)`, with `targets` and `top_k`"""
     url = f"{two_model_server.url}/fill-mask"
     text = "Paris is the [MASK] of France."
     first, *_ = InferenceClient().fill_mask(text, model=url)
@@ -54,7 +25,8 @@ def test_huggingface_fills_masks(two_model_server: RunningServer) -> None:
     assert heart.token_str == "heart"
 
 
-def test_huggingface_extracts_features(two_model_server: RunningServer) -> None:
+def test_it_extracts_features(two_model_server: RunningServer) -> None:
+    """`feature_extraction(text)`, with `truncate`, `truncation_direction` and `normalize`"""
     url = f"{two_model_server.url}/models/minilm/embed"
     vector = InferenceClient().feature_extraction("A cat.", model=url)
     assert vector.shape == (1, 384)
@@ -64,12 +36,14 @@ def test_huggingface_extracts_features(two_model_server: RunningServer) -> None:
     assert long.shape == (1, 384)
 
 
-def test_huggingface_raises_on_refusals(two_model_server: RunningServer) -> None:
+def test_it_raises_on_refusals(two_model_server: RunningServer) -> None:
+    """a refusal: `HfHubHTTPError`"""
     with pytest.raises(HfHubHTTPError, match="422"):
         InferenceClient().fill_mask("no blank", model=f"{two_model_server.url}/fill-mask")
 
 
-def test_huggingface_classifies_texts(classifier_server: RunningServer) -> None:
+def test_it_classifies_texts(classifier_server: RunningServer) -> None:
+    """`text_classification(text)`, with `top_k` and `function_to_apply`"""
     url = f"{classifier_server.url}/predict"
     text = "What a wonderful film!"
     every = InferenceClient().text_classification(text, model=url)
@@ -84,7 +58,8 @@ def test_huggingface_classifies_texts(classifier_server: RunningServer) -> None:
     assert logit.score > 1
 
 
-def test_huggingface_finds_entities(classifier_server: RunningServer) -> None:
+def test_it_finds_entities(classifier_server: RunningServer) -> None:
+    """`token_classification(text)`, with `aggregation_strategy`, `ignore_labels` and `stride`"""
     url = f"{classifier_server.url}/models/names/token-classification"
     text = "Clara lives in Berkeley."
     person, place = InferenceClient().token_classification(text, model=url)
@@ -100,7 +75,8 @@ def test_huggingface_finds_entities(classifier_server: RunningServer) -> None:
     assert len(long) > 20
 
 
-def test_huggingface_answers_questions(classifier_server: RunningServer) -> None:
+def test_it_answers_questions(classifier_server: RunningServer) -> None:
+    """`question_answering(question, context)`, with all of its parameters"""
     url = f"{classifier_server.url}/models/answers/question-answering"
     question, context = "Where does Clara live?", "Clara lives in Berkeley."
     best = InferenceClient().question_answering(question, context, model=url)
@@ -121,8 +97,24 @@ def test_huggingface_answers_questions(classifier_server: RunningServer) -> None
     assert several[0].score >= several[1].score >= several[2].score
 
 
-def test_huggingface_raises_where_the_head_is_missing(classifier_server: RunningServer) -> None:
+def test_it_raises_where_the_head_is_missing(classifier_server: RunningServer) -> None:
     with pytest.raises(HfHubHTTPError, match="422"):
         InferenceClient().text_classification(
             "a", model=f"{classifier_server.url}/models/names/predict"
         )
+
+
+def test_the_asynchronous_client_gets_the_same(two_model_server: RunningServer) -> None:
+    """`AsyncInferenceClient` with `fill_mask` and `feature_extraction`"""
+    mask, embed = f"{two_model_server.url}/fill-mask", f"{two_model_server.url}/embed"
+    text = "Paris is the [MASK] of France."
+
+    async def ask() -> tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        client = AsyncInferenceClient()
+        filled = await client.fill_mask(text, model=mask)
+        return filled[0].sequence, await client.feature_extraction(text, model=embed)
+
+    sequence, vector = asyncio.run(ask())
+    assert sequence == InferenceClient().fill_mask(text, model=mask)[0].sequence
+    same = InferenceClient().feature_extraction(text, model=embed)
+    np.testing.assert_allclose(vector, same, atol=1e-6)
