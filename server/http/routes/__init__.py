@@ -20,10 +20,13 @@ PER_MODEL: Final = _routers(
     "embed",
     "nsp",
     "predict",
+    "text_classification",
+    "zero_shot_classification",
+    "rerank",
     "token_classification",
     "question_answering",
     "tokenize",
     "info",
 )
 # Of the server, or of models that are named otherwise.
-SHARED: Final = _routers("openai", "probes")
+SHARED: Final = _routers("openai", "cohere", "probes")

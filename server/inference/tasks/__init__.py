@@ -9,16 +9,20 @@ from server.inference.tasks.embed import EMBED
 from server.inference.tasks.fill_mask import FILL_MASK
 from server.inference.tasks.nsp import NEXT_SENTENCE
 from server.inference.tasks.question_answering import QUESTION_ANSWERING
+from server.inference.tasks.rerank import RERANK
 from server.inference.tasks.task import Task
 from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION
 from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tasks.zero_shot import ZERO_SHOT
 
 TASKS: Final[tuple[Task[Any, Any, Any], ...]] = (
     EMBED,
     FILL_MASK,
     NEXT_SENTENCE,
     TEXT_CLASSIFICATION,
+    RERANK,
+    ZERO_SHOT,
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
     TOKENIZATION,

@@ -19,6 +19,22 @@ ANSWERED: dict[str, tuple[str, Any]] = {
     "tokenize": ("cloze-small-en", {"inputs": ["Two words", {"text": "a", "text_pair": "b"}]}),
     "embeddings": ("cloze-small-en", {"input": ["A river."], "model": "cloze-small-en"}),
     "predict": ("reviews", {"inputs": "What a wonderful film!"}),
+    "text-classification": ("reviews", {"inputs": ["What a wonderful film!", "The soup."]}),
+    "rerank": (
+        "matches",
+        {
+            "query": "Where does Clara live?",
+            "documents": ["Omar lives in Oslo.", {"text": "Clara lives in Berkeley."}],
+            "model": "matches",
+        },
+    ),
+    "zero-shot-classification": (
+        "inference",
+        {
+            "inputs": "The actor was charming.",
+            "parameters": {"candidate_labels": ["film", "food", "travel"]},
+        },
+    ),
     "token-classification": ("names", {"inputs": "Clara lives in Berkeley."}),
     "question-answering": (
         "answers",
