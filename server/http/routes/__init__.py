@@ -18,6 +18,8 @@ def _routers(*names: str) -> tuple[APIRouter, ...]:
 PER_MODEL: Final = _routers(
     "fill_mask",
     "embed",
+    "embed_all",
+    "similarity",
     "nsp",
     "predict",
     "text_classification",
@@ -26,6 +28,7 @@ PER_MODEL: Final = _routers(
     "token_classification",
     "question_answering",
     "tokenize",
+    "decode",
     "info",
 )
 # Of the server, or of models that are named otherwise.

@@ -22,6 +22,7 @@ Float32 = NDArray[np.float32]
 Outputs = Mapping[str, NDArray[Any]]
 """What the session returned, by name."""
 LAST_LAYER = -1
+_ROWS: Final = "token_vectors"  # the graph's output of the rows of single tokens
 _ENDS: Final = frozenset({"cls", "lasttoken"})  # modes that pool one row
 R = TypeVar("R")
 
@@ -108,7 +109,17 @@ class TokenLogits:
     reads_vocabulary: ClassVar[bool] = False
 
 
-OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """Rows of the last layer as they are."""
+
+    rows: Int64
+    """(m,) positions in the encoding, rising."""
+
+    reads_vocabulary: ClassVar[bool] = False
+
+
+OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits | TokenVectors
 """What is read of a text: which rows, and what a head makes of them."""
 
 
@@ -133,8 +144,8 @@ class MaskResult:
 
 
 Result = MaskResult | Float32
-"""A `MaskResult`, the vector of a text, (H,) for each of its modes together, or logits of a head:
-(width,) for a text, (m, width) for m tokens."""
+"""A `MaskResult`, the vector of a text, (H,) for each of its modes together, logits of a head:
+(width,) for a text, (m, width) for m tokens, or the rows of m tokens, (m, H)."""
 Results = Sequence[Result]
 """One per item, in the items' order."""
 
@@ -209,7 +220,8 @@ class Batch:
         specs = [(i, item.output) for i, item in enumerate(items)]
         self._masks = [(i, spec) for i, spec in specs if isinstance(spec, MaskScores)]
         self._pooled = [(i, spec) for i, spec in specs if isinstance(spec, PooledLogits)]
-        self._tokens = [(i, spec) for i, spec in specs if isinstance(spec, TokenLogits)]
+        of_tokens = TokenLogits | TokenVectors
+        self._tokens = [(i, spec) for i, spec in specs if isinstance(spec, of_tokens)]
         self._vectors = [(i, spec) for i, spec in specs if isinstance(spec, SentenceVector)]
         pooled = [(i, mode) for i, spec in self._vectors for mode in modes_of(spec.mode)]
         self._sums = [(i, mode) for i, mode in pooled if mode != "max"]
@@ -328,7 +340,8 @@ class Batch:
         start = 0
         for i, tokens in self._tokens:
             end = start + len(tokens.rows)
-            results[i] = outputs[tokens.head.output][start:end]
+            is_logits = isinstance(tokens, TokenLogits)
+            results[i] = outputs[tokens.head.output if is_logits else _ROWS][start:end]
             start = end
         results.update(self._split_vectors(outputs))
         return [results[i] for i in range(len(self.items))]
@@ -364,7 +377,7 @@ def _rows_read(item: Item, classifier_pooling: str) -> Int64:
     match item.output:
         case MaskScores(rows=rows):
             return np.array(rows, np.int64)
-        case TokenLogits(rows=rows):
+        case TokenLogits(rows=rows) | TokenVectors(rows=rows):
             return rows
         case SentenceVector(layer=-1):
             return item.output.rows(len(item.encoding))
@@ -392,6 +405,8 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector
             shape: tuple[int, ...] = len(rows), top_k
         case TokenLogits(head=head, rows=rows):
             shape = len(rows), head.numbers(hidden=hidden, labels=labels)
+        case TokenVectors(rows=rows):
+            shape = len(rows), hidden
         case PooledLogits(head=head):
             shape = (head.numbers(hidden=hidden, labels=labels),)
         case SentenceVector(through_modules=True):

@@ -5,11 +5,14 @@
 
 from typing import Any, Final
 
+from server.inference.tasks.decoding import DECODING
 from server.inference.tasks.embed import EMBED
+from server.inference.tasks.embed_all import EMBED_ALL
 from server.inference.tasks.fill_mask import FILL_MASK
 from server.inference.tasks.nsp import NEXT_SENTENCE
 from server.inference.tasks.question_answering import QUESTION_ANSWERING
 from server.inference.tasks.rerank import RERANK
+from server.inference.tasks.similarity import SIMILARITY
 from server.inference.tasks.task import Task
 from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION
@@ -18,6 +21,8 @@ from server.inference.tasks.zero_shot import ZERO_SHOT
 
 TASKS: Final[tuple[Task[Any, Any, Any], ...]] = (
     EMBED,
+    EMBED_ALL,
+    SIMILARITY,
     FILL_MASK,
     NEXT_SENTENCE,
     TEXT_CLASSIFICATION,
@@ -26,4 +31,5 @@ TASKS: Final[tuple[Task[Any, Any, Any], ...]] = (
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
     TOKENIZATION,
+    DECODING,
 )
