@@ -62,6 +62,7 @@ class Checkpoint:
     max_tokens: int  # of a text or pair; `pooling` has its own
     truncation_side: str = "right"  # the end that is cut off what is too long
     activation: str | None = None  # of the classifier's logits, where a file says it
+    sparse: bool = False  # whether sparse vectors are to be made by the masked language model
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     # Name of a tensor or setting of no use -> reason.
     ignored: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,7 @@ PER_MODEL: Final = _routers(
     "fill_mask",
     "embed",
     "embed_all",
+    "embed_sparse",
     "similarity",
     "nsp",
     "predict",

@@ -8,6 +8,7 @@ from typing import Any, Final
 from server.inference.tasks.decoding import DECODING
 from server.inference.tasks.embed import EMBED
 from server.inference.tasks.embed_all import EMBED_ALL
+from server.inference.tasks.embed_sparse import EMBED_SPARSE
 from server.inference.tasks.fill_mask import FILL_MASK
 from server.inference.tasks.nsp import NEXT_SENTENCE
 from server.inference.tasks.question_answering import QUESTION_ANSWERING
@@ -22,6 +23,7 @@ from server.inference.tasks.zero_shot import ZERO_SHOT
 TASKS: Final[tuple[Task[Any, Any, Any], ...]] = (
     EMBED,
     EMBED_ALL,
+    EMBED_SPARSE,
     SIMILARITY,
     FILL_MASK,
     NEXT_SENTENCE,

@@ -1,4 +1,4 @@
-"""Small random models of sentence-transformers and transformers, served to be compared with both."""
+"""Small random models of sentence-transformers and transformers, served to be compared."""
 
 from __future__ import annotations
 

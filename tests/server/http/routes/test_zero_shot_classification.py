@@ -139,6 +139,4 @@ def test_a_model_that_learnt_no_inference_names_those_that_did(
         response = classifier_server.post(path(name), body)
         error = response.json()["error"]
         assert (response.status_code, error["code"]) == (422, "missing_head")
-        assert error["message"].endswith(
-            " /zero-shot-classification is answered by: inference."
-        )
+        assert error["message"].endswith(" /zero-shot-classification is answered by: inference.")
