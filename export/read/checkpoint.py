@@ -30,6 +30,7 @@ from export.read.place import CONFIG, locate
 from export.read.pooling import read_pooling
 from export.read.sentence_settings import (
     PAIRS,
+    WORDS,
     TransformerSettings,
     read_model_settings,
     read_transformer_settings,
@@ -105,6 +106,8 @@ def read_checkpoint(
     activation = read_activation(settings, fields, labels=len(config.labels))
     if SEQUENCE.name not in found.heads and (settings.kind == PAIRS or activation is not None):
         raise ExportError(f"The checkpoint is a {PAIRS} by its settings, but has no classifier.")
+    if settings.kind == WORDS and MLM.name not in found.heads:
+        raise ExportError(f"The checkpoint is a {WORDS} by its settings, but has no {MLM.title}.")
     tokenizer = read_tokenizer(
         folder,
         rows=config.vocab_size,
@@ -144,6 +147,7 @@ def read_checkpoint(
         max_tokens=most,
         truncation_side=texts.truncation_side,
         activation=activation,
+        sparse=settings.kind == WORDS,
         ignored={
             **found.ignored,
             **unused_settings(fields),

@@ -45,16 +45,21 @@ def _shape(value: object) -> str | None:
     return "<object>" if isinstance(value, dict) else None
 
 
-def _few_fields(value: object) -> object:
+def _plain_fields(value: object) -> object:
+    """Few fields and no objects in them, told as one mistake instead of one for each."""
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         raise PydanticCustomError("too_many_fields", "has too many fields")
+    if isinstance(value, dict) and any(isinstance(own, dict | list) for own in value.values()):
+        raise PydanticCustomError(
+            "shape", "should hold strings, numbers, true, false and null and nothing else"
+        )
     return value
 
 
 Documents = Items[
     Annotated[
         Annotated[Text, tag("text")]
-        | Annotated[dict[str, Value], BeforeValidator(_few_fields), tag("object")],
+        | Annotated[dict[str, Value], BeforeValidator(_plain_fields), tag("object")],
         Discriminator(_shape, **shape_error('a string or an object such as {"text": "…"}')),
     ]
 ]
@@ -121,7 +126,6 @@ class TokensRead(Answer):
 class RankedDocuments(Answer):
     """Documents, the best first, in a shape that Cohere's, Jina's and Infinity's clients read."""
 
-    id: str
     object: str
     model: str
     results: list[RankedDocument]
@@ -182,7 +186,6 @@ async def answer_documents(
     def shape(ranked: Answered[list[Rank]]) -> object:
         tokens = ranked.usage.tokens
         return {
-            "id": call.context.request_id.decode(),
             "object": "rerank",
             "model": call.context.model,
             "results": [

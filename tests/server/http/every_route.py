@@ -16,6 +16,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
     "fill-mask": ("cloze-small-en", {"inputs": ["Paris is the [MASK] of [MASK].", "A [MASK]."]}),
     "embed": ("cloze-small-en", {"inputs": ["A river runs through it.", "Über Brücken"]}),
     "embed_all": ("cloze-small-en", {"inputs": ["A river."], "dimensions": 3}),
+    "embed_sparse": ("cloze-small-en", {"inputs": "No head of its own."}),
     "similarity": (
         "cloze-small-en",
         {"inputs": {"source_sentence": "A river.", "sentences": ["A stream.", "Bread."]}},

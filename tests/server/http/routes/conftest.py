@@ -9,13 +9,16 @@ from typing import Any, Final
 
 import pytest
 import sentence_transformers
+import torch
 import transformers
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from export.read.checkpoint import read_checkpoint
 from export.write.model_folder import export_model
 from tests.conftest import Serve
 from tests.running_server import RunningServer
-from tests.sentence_folders import base, edit, save_cross_encoder, save_sentences
+from tests.sentence_folders import HIDDEN, base, edit, save_cross_encoder, save_sentences
 
 Load = Callable[[str], Any]
 
@@ -27,6 +30,10 @@ INFERENCE: Final = {
     "entailment-first": ("Entailment", "neutral", "contradiction"),
     "entailment-or-not": ("not_entailment", "entailment"),
 }
+
+
+SPLADE: Final = "splade"
+BGE_M3: Final = "m3"
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +48,32 @@ def library_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_sentences(name, folder / name)
     for name, labels in INFERENCE.items():
         _save_inference(folder / name, labels)
+    _save_splade(folder / SPLADE)
+    _save_short("BertModel", folder / BGE_M3)
+    for name, layer in bge_heads().items():
+        torch.save(layer.state_dict(), folder / BGE_M3 / f"{name}.pt")
     return folder
+
+
+def _save_splade(folder: Path) -> None:
+    transformer = Transformer(str(base("BertForMaskedLM")), transformer_task="fill-mask")
+    transformer.max_seq_length = 23
+    model = sentence_transformers.SparseEncoder(
+        modules=[transformer, SpladePooling("max")], device="cpu", prompts={"query": "find the "}
+    )
+    model.save_pretrained(str(folder), create_model_card=False)
+
+
+def _save_short(architecture: str, folder: Path) -> None:
+    copytree(base(architecture), folder)
+    edit(folder / "tokenizer_config.json", model_max_length=23, tokenizer_class="BertTokenizer")
+
+
+def bge_heads() -> dict[str, torch.nn.Linear]:
+    """The heads of BGE-M3 with random weights."""
+    torch.manual_seed(3)
+    widths = {"sparse_linear": 1, "colbert_linear": HIDDEN}
+    return {name: torch.nn.Linear(HIDDEN, width) for name, width in widths.items()}
 
 
 def _save_inference(folder: Path, labels: Sequence[str]) -> None:
@@ -62,8 +94,9 @@ def library_server(
     """A server of all of them in float32; one that embeds and nothing else answers at the root."""
     models = tmp_path_factory.mktemp("library-models")
     for checkpoint in sorted(library_checkpoints.iterdir()):
+        read = read_checkpoint(checkpoint, allow_pickle=checkpoint.name == BGE_M3)
         export_model(
-            read_checkpoint(checkpoint),
+            read,
             models / checkpoint.name,
             precision="fp32",
             progress=lambda _line: None,
@@ -89,4 +122,9 @@ def _load(name: str, folder: str) -> Any:
         return sentence_transformers.CrossEncoder(folder, device="cpu")
     if name in EMBEDDERS:
         return sentence_transformers.SentenceTransformer(folder, device="cpu")
+    if name == SPLADE:
+        return sentence_transformers.SparseEncoder(folder, device="cpu")
+    if name == BGE_M3:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        return tokenizer, transformers.AutoModel.from_pretrained(folder).eval(), bge_heads()
     return transformers.pipeline("zero-shot-classification", folder, device="cpu")

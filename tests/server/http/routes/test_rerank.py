@@ -206,7 +206,7 @@ def test_where_no_model_reranks_this_is_said(server: RunningServer) -> None:
         ({"query": "a"}, "wrong_type", "texts"),
         ({"query": "a", "texts": ["b"], "documents": ["c"]}, "wrong_type", "texts"),
         ({"query": "a", "documents": ["b", 3]}, "wrong_type", "documents[1]"),
-        ({"query": "a", "documents": [{"text": ["b"]}]}, "wrong_type", "documents[0].text"),
+        ({"query": "a", "documents": [{"text": ["b"]}]}, "wrong_type", "documents[0]"),
         ({"query": "a", "documents": [{str(n): 0 for n in range(33)}]}, "wrong_type", None),
         ({"query": "a", "texts": ["b"], "top_n": 0}, "invalid_parameter", "top_n"),
         ({"query": "dull " * 40, "texts": ["b"]}, "too_long", "texts[0]"),
