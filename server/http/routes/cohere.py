@@ -29,14 +29,14 @@ class RerankDocumentsBody(Ranking):
 
 
 @router.post(
-    "/v1/rerank",
+    "/v2/rerank",
+    name="rerank_v2",
     summary="Rerank documents",
     response_model=RankedDocuments,
     responses=TASK_ERRORS,
 )
 @router.post(
-    "/v2/rerank",
-    name="rerank_v2",
+    "/v1/rerank",
     summary="Rerank documents",
     response_model=RankedDocuments,
     responses=TASK_ERRORS,
