@@ -160,7 +160,9 @@ def texts_and_pairs(inputs: str | Pair | list[str | Pair]) -> tuple[list[TextOrP
     (([('a', None)], False), ([('a', 'b')], True))
     """
     sent = inputs if isinstance(inputs, list) else [inputs]
-    pairs = [(one, None) if isinstance(one, str) else (one.text, one.text_pair) for one in sent]
+    pairs: list[TextOrPair] = [
+        (one, None) if isinstance(one, str) else (one.text, one.text_pair) for one in sent
+    ]
     return pairs, isinstance(inputs, list)
 
 

@@ -127,8 +127,8 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
 
 def _dtype(body: EmbeddingsBody) -> Dtype:
     """The numbers of vectors, which some clients name as a format and others as a type."""
-    named: Dtype | None = None if body.encoding_format == "base64" else body.encoding_format
-    if named in (None, "float"):
+    named = body.encoding_format
+    if named is None or named == "base64" or named == "float":  # noqa: PLR1714 - tells mypy more
         return body.output_dtype or "float"
     if body.output_dtype not in (None, named):
         raise InvalidParameter(

@@ -245,8 +245,9 @@ class Batch:
         specs = [(i, item.output) for i, item in enumerate(items)]
         self._masks = [(i, spec) for i, spec in specs if isinstance(spec, MaskScores)]
         self._pooled = [(i, spec) for i, spec in specs if isinstance(spec, PooledLogits)]
-        of_tokens = TokenLogits | TokenVectors
-        self._tokens = [(i, spec) for i, spec in specs if isinstance(spec, of_tokens)]
+        self._tokens = [
+            (i, spec) for i, spec in specs if isinstance(spec, TokenLogits | TokenVectors)
+        ]
         self._words = [(i, spec) for i, spec in specs if isinstance(spec, WordWeights)]
         self._vectors = [(i, spec) for i, spec in specs if isinstance(spec, SentenceVector)]
         pooled = [(i, mode) for i, spec in self._vectors for mode in modes_of(spec.mode)]
@@ -388,8 +389,8 @@ class Batch:
         start = 0
         for i, tokens in self._tokens:
             end = start + len(tokens.rows)
-            is_logits = isinstance(tokens, TokenLogits)
-            results[i] = outputs[tokens.head.output if is_logits else _ROWS][start:end]
+            name = tokens.head.output if isinstance(tokens, TokenLogits) else _ROWS
+            results[i] = outputs[name][start:end]
             start = end
         results.update(self._split_vectors(outputs))
         results.update(self._split_words(outputs))
