@@ -233,6 +233,20 @@ class _Layout:
 _NO_GROUPS: Final = _Layout(_NOTHING, _NOTHING, np.zeros((0, 1), np.int64), np.zeros((0, 1), bool))
 
 
+def parted(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    """A batch in parts, each of which weighs words at so many rows at most, or for one item."""
+    part: list[Item] = []
+    rows = 0
+    for item in items:
+        own = len(item.output.rows) if isinstance(item.output, WordWeights) else 0
+        if own and part and rows + own > most:
+            yield part
+            part, rows = [], 0
+        part.append(item)
+        rows += own
+    yield part
+
+
 class Batch:
     """Items laid end to end: `feeds` for the session, `split` for its outputs."""
 

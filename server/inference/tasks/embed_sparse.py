@@ -19,6 +19,7 @@ import numpy as np
 from models.heads import MLM, SPARSE
 from models.manifest import ModelManifest
 from server.errors import AnswerTooLarge, InvalidParameter, MissingHead
+from server.inference.runtime.memory import word_rows
 from server.inference.runtime.packing import (
     Encoding,
     Float32,
@@ -41,8 +42,6 @@ from server.inference.tokenizer import Tokenizer
 MOST_WORDS: Final = 1024
 _WORD_BYTES: Final = 96  # of one word and its weight, as arrays and as JSON
 _TEXT_BYTES: Final = 256
-_LOGIT_BYTES: Final = 64 << 20  # of the vocabulary's logits in one run, or those of _FEWEST rows
-_FEWEST: Final = 16
 
 
 class SparseOptions(NamedTuple):
@@ -148,8 +147,7 @@ def _runs(tokens: int, manifest: ModelManifest) -> int:
     """In how many runs a text's tokens are read."""
     if SPARSE.name in manifest.heads:
         return 1
-    rows = max(_FEWEST, _LOGIT_BYTES // (4 * manifest.architecture.vocab_size))
-    return -(-tokens // rows)
+    return -(-tokens // word_rows(manifest.architecture.vocab_size))
 
 
 def _items(text: _Text, options: SparseOptions, model: ServedModel) -> Iterator[Item]:

@@ -56,8 +56,7 @@ def test_a_text_that_is_read_in_parts_has_the_same_weights(
 ) -> None:
     whole = weights(sparse, TEXTS)
     assert (whole > 0).any(axis=1).all()
-    monkeypatch.setattr(embed_sparse, "_LOGIT_BYTES", 1)
-    monkeypatch.setattr(embed_sparse, "_FEWEST", 7)
+    monkeypatch.setattr(embed_sparse, "word_rows", lambda _vocabulary: 7)
     plan = EMBED_SPARSE.plan(TEXTS, ALL, sparse.model, proceed)
     items = plan.items()
     rows = [len(item.output.rows) for item in items if isinstance(item.output, WordWeights)]
@@ -72,11 +71,26 @@ def test_the_heaviest_words_of_parts_are_those_of_the_whole(
 ) -> None:
     few = ALL._replace(max_active_dims=9)
     whole = value_of(sparse, EMBED_SPARSE, TEXTS, few)
-    monkeypatch.setattr(embed_sparse, "_LOGIT_BYTES", 1)
-    monkeypatch.setattr(embed_sparse, "_FEWEST", 5)
+    monkeypatch.setattr(embed_sparse, "word_rows", lambda _vocabulary: 5)
     for one, other in zip(whole, value_of(sparse, EMBED_SPARSE, TEXTS, few), strict=True):
         np.testing.assert_array_equal(one.words, other.words)
         assert len(one.words) == 9 < one.found
+
+
+def test_a_batch_that_is_run_in_parts_gives_the_same(sparse: Pipeline) -> None:
+    plan = EMBED_SPARSE.plan(TEXTS, ALL, sparse.model, proceed)
+    session = sparse._sessions.usual
+    whole, most = session.run(plan.items()), session._word_rows
+    try:
+        session._word_rows = 1
+        parts = session.run(plan.items())
+    finally:
+        session._word_rows = most
+    for one, other in zip(whole, parts, strict=True):
+        assert isinstance(one, WordResult)
+        assert isinstance(other, WordResult)
+        np.testing.assert_array_equal(one.words, other.words)
+        np.testing.assert_allclose(one.weights, other.weights, rtol=0, atol=SAME)
 
 
 def test_more_words_than_are_held_are_an_error_that_names_the_remedy(sparse: Pipeline) -> None:
