@@ -288,7 +288,10 @@ TENSOR_TASKS: Final[tuple[TensorTask[Any, Any, Any], ...]] = (
         outputs=lambda manifest: (Spec("embedding", "FP32", (ANY, _width(manifest))),),
         read=_texts,
         options=lambda asked: EmbedOptions(
-            _cut(asked), asked.normalize, asked.dimensions, asked.prompt_name
+            _cut(asked),
+            normalize=asked.normalize,
+            dimensions=asked.dimensions,
+            prompt_name=asked.prompt_name,
         ),
         tensors=_vectors,
         parameters=frozenset({"normalize", "dimensions", "prompt_name"}),

@@ -13,9 +13,20 @@ from typing import Final, Self
 from models.manifest import ManifestError, ModelManifest
 
 _NUMBER: Final = 4  # bytes of a float32
+_LOGIT_BYTES: Final = 64 << 20  # of the vocabulary's logits in one run that weighs words
+_FEWEST_ROWS: Final = 16  # of such a run, whatever the vocabulary
 # Rows that a layer holds at a time: padded ones, queries, keys and values by token and by head and
 # what attention made of them; then without padding what it was given, and twice the feed-forward's.
 _PADDED, _PACKED, _INNER = 7, 1, 2
+
+
+def word_rows(vocabulary: int) -> int:
+    """Rows at which one run computes all of the vocabulary, to weigh its words.
+
+    >>> word_rows(30522), word_rows(250002)
+    (549, 67)
+    """
+    return max(_FEWEST_ROWS, _LOGIT_BYTES // (_NUMBER * vocabulary))
 
 
 @dataclass(frozen=True)
