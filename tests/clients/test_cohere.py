@@ -11,8 +11,8 @@ from tests.running_server import RunningServer
 CLIENT = "cohere"
 PACKAGES = ("cohere",)
 
-QUERY = "what a wonderful film!"
-DOCUMENTS = ["it was a dull evening.", "what a wonderful film!", "maria lives in berkeley."]
+QUERY = "Where does Clara live?"
+DOCUMENTS = ["Omar lives in Oslo.", "Clara lives in Berkeley.", "Maria lives in Lima."]
 
 
 def scores(server: RunningServer) -> list[float]:

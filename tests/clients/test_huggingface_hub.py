@@ -98,6 +98,7 @@ def test_it_answers_questions(classifier_server: RunningServer) -> None:
 
 
 def test_it_raises_where_the_head_is_missing(classifier_server: RunningServer) -> None:
+    """a model without the head: `HfHubHTTPError`"""
     with pytest.raises(HfHubHTTPError, match="422"):
         InferenceClient().text_classification(
             "a", model=f"{classifier_server.url}/models/names/predict"
@@ -118,3 +119,33 @@ def test_the_asynchronous_client_gets_the_same(two_model_server: RunningServer) 
     assert sequence == InferenceClient().fill_mask(text, model=mask)[0].sequence
     same = InferenceClient().feature_extraction(text, model=embed)
     np.testing.assert_allclose(vector, same, atol=1e-6)
+
+
+def test_it_compares_sentences(two_model_server: RunningServer) -> None:
+    """`sentence_similarity(sentence, others)`"""
+    texts = ["A cat.", "Cats are animals.", "The stock market fell."]
+    url = f"{two_model_server.url}/models/minilm/similarity"
+    found = InferenceClient().sentence_similarity(texts[0], texts, model=url)
+    vectors = InferenceClient().feature_extraction(
+        texts, model=f"{two_model_server.url}/models/minilm/embed", normalize=True
+    )
+    np.testing.assert_allclose(found, vectors @ vectors[0], atol=1e-5)
+
+
+def test_it_classifies_without_training(classifier_server: RunningServer) -> None:
+    """`zero_shot_classification(text, labels)`, with `multi_label` and `hypothesis_template`"""
+    url = f"{classifier_server.url}/models/inference/zero-shot-classification"
+    labels = ["film", "food", "travel"]
+    found = InferenceClient().zero_shot_classification(
+        "The actor was charming.", labels, model=url
+    )
+    assert found[0].label == "film"
+    assert sum(one.score for one in found) == pytest.approx(1)
+    several = InferenceClient().zero_shot_classification(
+        "The actor was charming.",
+        labels,
+        model=url,
+        multi_label=True,
+        hypothesis_template="This example is {}.",
+    )
+    assert {one.label for one in several} == set(labels)

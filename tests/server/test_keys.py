@@ -60,7 +60,10 @@ def test_a_known_key_is_let_in_by_either_field(guarded: RunningServer) -> None:
 
 
 def test_probes_need_no_key(guarded: RunningServer) -> None:
-    for path in ("/livez", "/readyz", "/health"):
+    for path in (
+        *("/livez", "/readyz", "/health", "/ping"),
+        *("/v2/health/live", "/v2/health/ready"),
+    ):
         assert guarded.get(path).status_code == 200
         assert guarded.client.head(guarded.url + path).status_code == 200
 

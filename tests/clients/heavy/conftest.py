@@ -11,8 +11,8 @@ from tests.running_server import REPOSITORY, RunningServer
 
 DEVELOPING = REPOSITORY / ".venv-dev" / "bin" / "python"
 TEXTS = ["A river runs through it.", "Über sieben Brücken musst du gehn.", "日本"]
-QUERY = "what a wonderful film!"
-DOCUMENTS = ["it was a dull evening.", "what a wonderful film!", "maria lives in berkeley."]
+QUERY = "Where does Clara live?"
+DOCUMENTS = ["Omar lives in Oslo.", "Clara lives in Berkeley.", "Maria lives in Lima."]
 
 
 @pytest.fixture(scope="session")
