@@ -136,9 +136,7 @@ def test_it_classifies_without_training(classifier_server: RunningServer) -> Non
     """`zero_shot_classification(text, labels)`, with `multi_label` and `hypothesis_template`"""
     url = f"{classifier_server.url}/models/inference/zero-shot-classification"
     labels = ["film", "food", "travel"]
-    found = InferenceClient().zero_shot_classification(
-        "The actor was charming.", labels, model=url
-    )
+    found = InferenceClient().zero_shot_classification("The actor was charming.", labels, model=url)
     assert found[0].label == "film"
     assert sum(one.score for one in found) == pytest.approx(1)
     several = InferenceClient().zero_shot_classification(

@@ -248,7 +248,7 @@ async def infer(body: InferBody, call: Call) -> Response:
         tensors = as_tensors.tensors(answer.value)
         wanted = {name: tensors[name] for name in asked or tensors}
         binary = {
-            name: _or(own and own.binary_data, parameters.binary_data_output)
+            name: _is_binary(own, parameters)
             for name, own in (asked or dict.fromkeys(tensors)).items()
         }
         outputs, bytes_ = written(wanted, binary)
@@ -264,8 +264,9 @@ async def infer(body: InferBody, call: Call) -> Response:
     return _with_bytes(answer, behind[0]) if behind else answer
 
 
-def _or(own: bool | None, usual: bool | None) -> bool:
-    return bool(usual) if own is None else own
+def _is_binary(own: OutputParameters | None, usual: InferParameters) -> bool:
+    said = None if own is None else own.binary_data
+    return bool(usual.binary_data_output if said is None else said)
 
 
 def _texts(tensors: Sequence[InputTensor], most: int) -> dict[str, list[str]]:
