@@ -107,7 +107,7 @@ class InferenceOptions(BaseModel):
     intra_op: int = Field(1, ge=0, le=1024, description="cores that one inference run uses; more helps single requests to big models; 0 measures at the start and uses all, where that costs less than a tenth of the throughput, or one")
     intra_op_alone: int = Field(1, ge=1, le=1024, description="cores that a run uses while nothing else runs or waits; above 1 the weights are in memory twice")
     batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
-    run_bytes: int = Field(0, ge=0, description="most bytes of memory that one run may take beside the weights; each of the workers runs one at a time; a longer text than that allows is refused, or cut where it may be; 0 for 192 MiB, 8 GiB with a GPU")
+    run_bytes: int = Field(0, ge=0, description="most bytes of memory that one run may take beside the weights; each of the workers runs one at a time; a longer text than that allows is refused, or cut where it may be, and one with more masks is refused; 0 for 192 MiB, 8 GiB with a GPU")
 
 
 class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):

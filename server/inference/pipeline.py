@@ -112,14 +112,16 @@ class Pipeline:
         self._sessions = sessions
         self.device = sessions.usual.device
         """Where the sessions run."""
-        self.memory = RunMemory.of(manifest, run_bytes(sessions.options, self.device))
+        most, limits = run_bytes(sessions.options, self.device), resources.limits
+        self.memory = RunMemory.of(manifest, most, limits.max_top_k)
         self.readable = manifest.max_tokens
         """Tokens of the longest text, if its run might take any memory."""
-        self.manifest = self.memory.shortened(manifest)
+        self.manifest = self.memory.shortened(manifest, folder.name)
         self.model = ServedModel(
             self.manifest,
             Tokenizer(folder / TOKENIZER_FILE, self.manifest.tokenizer),
-            resources.limits,
+            limits,
+            self.memory,
         )
         self.cost = by_operations(self.manifest.architecture.hidden_size)
         """What batches are chosen by; measured while warming."""
@@ -234,15 +236,27 @@ class Pipeline:
         longest = min(self.manifest.max_tokens, budget)
         supported = [task for task in TASKS if supports(task, self.manifest)]
         outputs = [output for task in supported if (output := task.sample()) is not None]
-        fills = any(output.reads_vocabulary for output in outputs)
+        fills = any(output.masks for output in outputs)
         shapes = [one for one in SHAPES if one.length <= longest and fills >= one.masked]
+        shapes = [one for one in shapes if self.memory.allows(*one.size)]
         alone = self.device.name == "cpu" and options.intra_op == 1
         clock = time.thread_time if alone else time.perf_counter
         with refused(self._folder):
             self._read_everything(outputs)
-            self._sessions.warm(outputs, budget)
+            if tokens := self._warming_tokens(outputs, budget):
+                self._sessions.warm(outputs, tokens)
             self.cost = fitted(timed_runs(self._sessions.usual.run, shapes, clock)) or self.cost
         self._batcher.weigh_by(self.cost)
+
+    def _warming_tokens(self, outputs: Sequence[OutputSpec], most: int) -> int:
+        """Tokens of one run of all outputs, `most` or as many as it may have; 0 if none may."""
+        texts, masks = len(outputs), sum([output.masks for output in outputs])
+        tokens = min(most, texts * self.manifest.max_tokens)
+        while not self.memory.allows(texts, tokens // texts, tokens, masks):
+            tokens //= 2
+            if tokens < 2 * texts:
+                return 0
+        return tokens
 
     def _read_everything(self, outputs: Sequence[OutputSpec]) -> None:
         """Run the last word of the vocabulary once for all that can be read of a text."""
@@ -258,7 +272,10 @@ class Pipeline:
             "labels": len(self.manifest.labels),
             "vector": self.manifest.pooling.width(hidden),
         }
-        for item, result in zip(items, self._sessions.usual.run(items), strict=True):
+        results = [
+            one for part in self.memory.parts(items) for one in self._sessions.usual.run(part)
+        ]
+        for item, result in zip(items, results, strict=True):
             if not fits(result, item.output, **sizes):
                 raise ValueError(f"no finite answer of the right shape to {item.output}")
 

@@ -14,6 +14,7 @@ from export.read.checkpoint import read_checkpoint
 from export.write.model_folder import export_model
 from models.manifest import load_manifest
 from server.inference.runtime.memory import RunMemory
+from server.settings import Limits
 from tests import families
 from tests.acceptance.clients import resident_mib
 from tests.conftest import Serve
@@ -64,7 +65,7 @@ def test_info_tells_how_long_a_text_may_be_here(
     long_server: RunningServer, long_model: Path
 ) -> None:
     manifest = load_manifest(long_model)
-    bound = RunMemory.of(manifest, RUN_MIB * MIB)
+    bound = RunMemory.of(manifest, RUN_MIB * MIB, Limits().max_top_k)
     info = long_server.get("/info").json()
     assert manifest.max_tokens == READS
     assert info["max_tokens"] == info["pooling"]["max_tokens"] == bound.longest < READS

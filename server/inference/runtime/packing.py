@@ -49,7 +49,10 @@ class MaskScores:
     targets: tuple[tuple[int, int], ...] = ()
     """(number of the row in `rows`, token id)."""
 
-    reads_vocabulary: ClassVar[bool] = True
+    @property
+    def masks(self) -> int:
+        """Rows that are multiplied by the whole vocabulary."""
+        return len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class SentenceVector:
     through_modules: bool = False
     """Whether the pooled rows go through the model's modules, all of them or none."""
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
     @classmethod
     def usual(cls, pooling: PoolingSpec, skip: int = 0) -> "SentenceVector":
@@ -94,7 +97,7 @@ class PooledLogits:
 
     head: Head
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class TokenLogits:
     rows: Int64
     """(m,) positions in the encoding, rising."""
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
 
 OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits

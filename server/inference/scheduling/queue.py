@@ -20,7 +20,7 @@ which a later batch would have spared it all but the part `SAVED`. Nor may an it
 the run did before it came: it can at most double the time that those before it wait, so a short
 text never waits for one very long companion. Where the first item has a mask, others with masks
 come before the rest: the vocabulary is read once for all of them. And a batch of several takes no
-more memory than a run may, whatever it would save.
+more memory than a run may, padding and logits of masks included, whatever it would save.
 
 Knows nothing of threads: the batcher holds its lock around every call.
 """
@@ -39,11 +39,11 @@ MAX_AGE_S = 0.5  # seconds in the queue after which an item goes first
 SAVED = 0.25  # of a run's own cost: batches of a few texts are what waits under ordinary load
 CANDIDATES = 128  # items looked at for one batch; bounds the time under the lock
 
-Allows = Callable[[int, int, int], bool]
-"""Texts, the longest one's tokens and those of all -> whether they may be run together."""
+Allows = Callable[[int, int, int, int], bool]
+"""Texts, the longest one's tokens, those of all, and masks -> whether one run may take them."""
 
 
-def any_shape(_texts: int, _longest: int, _tokens: int) -> bool:
+def any_shape(_texts: int, _longest: int, _tokens: int, _masks: int) -> bool:
     """Where nothing bounds a run."""
     return True
 
@@ -93,10 +93,15 @@ class Entry:
     """`time.monotonic()` seconds."""
     tokens: int
     """Length of the item's encoding."""
-    masked: bool
-    """Whether the item reads the vocabulary."""
+    masks: int
+    """Rows of the item that read the vocabulary."""
     priority: "PriorityClass"
     waiting: bool = True
+
+    @property
+    def masked(self) -> bool:
+        """Whether the item reads the vocabulary."""
+        return self.masks > 0
 
 
 _ORDER = attrgetter("tag", "number")
@@ -170,10 +175,10 @@ class ItemQueue:
             priority.served = max(priority.served, self._served)
         entries = []
         for index, item in enumerate(ticket.items):
-            masked = item.output.reads_vocabulary
+            masks = item.output.masks
             length = len(item.encoding.ids)
             number = self._arrivals + index
-            entries.append(Entry(tag, number, item, ticket, index, now, length, masked, priority))
+            entries.append(Entry(tag, number, item, ticket, index, now, length, masks, priority))
             tag += length
         self._arrivals += len(entries)
         self._by_age += entries
@@ -211,11 +216,11 @@ class ItemQueue:
         """Remove and return `first` and its batch mates, of `budget` tokens unless it has more."""
         cost = self.cost
         token, area, worth = cost.token, cost.area, SAVED * cost.run
-        chosen, masked = [first], first.masked
+        chosen, masks = [first], first.masks
         room, longest = budget - first.tokens, first.tokens
-        spent = cost.cost(1, longest, longest, masked=masked)
+        spent = cost.cost(1, longest, longest, masked=first.masked)
         candidates = first.priority.entries[:CANDIDATES]
-        if masked:
+        if masks:
             candidates.sort(key=_without_mask)  # and each kind in its order
         for entry in candidates:
             length = entry.tokens
@@ -224,16 +229,16 @@ class ItemQueue:
             positions = longest * longest
             if length > longest:
                 positions = (len(chosen) + 1) * length * length - len(chosen) * positions
-            head = cost.vocabulary if entry.masked and not masked else 0.0
+            head = cost.vocabulary if entry.masks and not masks else 0.0
             caused = area * (positions - length * length) + head
             added = token * length + area * positions + head
             if caused > worth or added > spent:
                 continue
             most, tokens = max(longest, length), budget - room + length
-            if self._allows(len(chosen) + 1, most, tokens):
+            if self._allows(len(chosen) + 1, most, tokens, masks + entry.masks):
                 chosen.append(entry)
-                room, longest = room - length, most
-                spent, masked = spent + added, masked or entry.masked
+                room, longest, masks = room - length, most, masks + entry.masks
+                spent += added
         self._virtual_time = max(self._virtual_time, first.tag)
         self._served = max(self._served, first.priority.served)
         first.priority.served += sum([entry.tokens for entry in chosen])

@@ -282,6 +282,13 @@ def _read(
         raise NoMask(f"The text holds no {mask}; write {mask} where a word is wanted.", param=param)
     if len(kept) + longest - 1 > room:
         raise too_long(most, param)
+    if len(masks) > (few := model.memory.masks(len(kept) + TEXT_SPECIALS)):
+        raise TooManyMasks(
+            f"The text holds {len(masks)} masks, and one of its length may have {few}, which take "
+            f"the {model.memory.most} bytes that a run may take on this server (--run-bytes); "
+            "split it.",
+            param=param,
+        )
     return _Text(
         ids=kept,
         masks=masks,

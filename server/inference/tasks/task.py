@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 from models.heads import Head
 from models.manifest import ModelManifest
 from server.errors import AnswerTooLarge, TooManyTokens
+from server.inference.runtime.memory import RunMemory
 from server.inference.runtime.packing import Item, OutputSpec, Results
 from server.inference.tokenizer import Tokenizer
 from server.settings import Limits
@@ -93,6 +94,8 @@ class ServedModel:
     manifest: ModelManifest
     tokenizer: Tokenizer
     limits: Limits
+    memory: RunMemory
+    """What one run may take: no single text may need more."""
 
 
 ReadItem = tuple[Item, bool]

@@ -29,7 +29,8 @@ from server.inference.admission import Admission
 from server.inference.options import batch_tokens, run_bytes, worker_count
 from server.inference.pipeline import SMALL, Pipeline
 from server.inference.runtime.devices import choose_device, cpu_device
-from server.inference.runtime.packing import OutputSpec, Result
+from server.inference.runtime.packing import Item, OutputSpec, Result
+from server.inference.runtime.session import Session
 from server.inference.runtime.sessions import Sessions
 from server.inference.tasks import TASKS
 from server.inference.tasks.embed import EMBED, EmbedOptions
@@ -345,6 +346,26 @@ def test_a_text_whose_run_would_take_too_much_memory_is_refused_with_the_setting
     with pytest.raises(TooLong) as error:
         run_task(usual, EMBED, ["so " * 511], EmbedOptions())
     assert "run_bytes" not in error.value.message.replace("-", "_")
+
+
+@pytest.mark.parametrize("most", [400_000, 1 << 20, 6 << 20])
+def test_no_run_takes_more_than_it_may_from_the_start_on(
+    load: Load, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    pipeline = load(run_bytes=most)
+    runs: list[tuple[int, int, int, int]] = []
+    plain = Session.run
+
+    def run(session: Session, items: Sequence[Item]) -> list[Result]:
+        lengths = [len(item.encoding) for item in items]
+        masks = sum(item.output.masks for item in items)
+        runs.append((len(items), max(lengths), sum(lengths), masks))
+        return plain(session, items)
+
+    monkeypatch.setattr(Session, "run", run)
+    pipeline.warm()
+    assert len(runs) > 3
+    assert all(pipeline.memory.allows(*size) for size in runs)
 
 
 def test_models_share_the_room_of_a_process(default_model: Path) -> None:

@@ -390,7 +390,7 @@ def test_a_batch_takes_no_more_than_a_run_may_whatever_it_saves(
 ) -> None:
     shapes: list[tuple[int, int, int]] = []
 
-    def allows(texts: int, longest: int, tokens: int) -> bool:
+    def allows(texts: int, longest: int, tokens: int, _masks: int) -> bool:
         shapes.append((texts, longest, tokens))
         return texts * longest**2 <= 3 * 90**2
 
@@ -402,3 +402,19 @@ def test_a_batch_takes_no_more_than_a_run_may_whatever_it_saves(
     assert shapes == [(2, 90, 160), (3, 90, 165), (4, 90, 170), (4, 300, 465)]
     assert lengths_of(take(queue, BUDGET, 0)) == [5]
     assert lengths_of(take(queue, BUDGET, 0)) == [300]  # alone it is the pipeline's to refuse
+
+
+def test_a_batch_has_no_more_masks_than_a_run_may_have(loop: asyncio.AbstractEventLoop) -> None:
+    seen: list[int] = []
+
+    def allows(_texts: int, _longest: int, _tokens: int, masks: int) -> bool:
+        seen.append(masks)
+        return masks <= 4
+
+    saves = CostModel(run=1e9, token=1, area=0.01, vocabulary=0)
+    queue = ItemQueue(saves, 2000, allows)
+    items = [Item(pooled(9).encoding, MaskScores(tuple(range(n)), 5)) for n in (2, 3, 1, 1)]
+    queue.add(Ticket([*items, pooled(9)], FOREVER, loop), 0)
+    assert [entry.masks for entry in take(queue, BUDGET, 0)] == [2, 1, 1, 0]
+    assert [entry.masks for entry in take(queue, BUDGET, 0)] == [3]
+    assert seen == [5, 3, 4, 4]
