@@ -74,8 +74,8 @@ def taken(
     graph: Path, lengths: list[int], *, mode: str = "mean", masks: int = 0, top_k: int = 5
 ) -> int:
     """What a process took for one run more than for a short one of its kind, in bytes."""
-    options = [mode, masks, top_k, *lengths]
-    command = [sys.executable, "-c", MEASURE, graph / "model.onnx", *map(str, options)]
+    options = [graph / "model.onnx", mode, masks, top_k, *lengths]
+    command = [sys.executable, "-c", MEASURE, *map(str, options)]
     printed = subprocess.run(
         command, cwd=REPOSITORY, check=True, capture_output=True, text=True
     ).stdout
