@@ -34,8 +34,8 @@ def japanese_spec(spec: TokenizerSpec, config: Fields) -> TokenizerSpec:
     if "mecab_dic" not in mecab.values:
         raise ExportError(
             f"{CONFIG} does not name MeCab's dictionary, and versions of transformers differ: they "
-            "took ipadic until 2024 and take unidic_lite since; set mecab_dic in mecab_kwargs there to "
-            "the one that the model learnt with."
+            "took ipadic until 2024 and take unidic_lite since; set mecab_dic in mecab_kwargs "
+            "there to the one that the model learnt with."
         )
     dictionary = mecab.values["mecab_dic"]
     if dictionary not in DICTIONARIES:

@@ -1,4 +1,4 @@
-"""Which locks an install takes, which build of PyTorch, and what it says where a wheel is missing."""
+"""Which locks an install takes, which build of PyTorch, what it says where a wheel is missing."""
 
 from __future__ import annotations
 
