@@ -39,8 +39,8 @@ theirs.
 here. A page may change, and the exporter decides by the files that it is given. Weights that are
 published as `pytorch_model.bin` alone need `--allow-pickle`. Where there is `vocab.txt` without
 `tokenizer_config.json`, capitals in it decide, as the exporter says; transformers lower-cases all
-such texts unless it gets `do_lower_case=False`, and got it for the cased ones. Some checkpoints that are refused as
-published are served after one change, and have a row for that:
+such texts unless it gets `do_lower_case=False`, and got it for the cased ones. Some checkpoints
+that are refused as published are served after one change, and have a row for that:
 
 | | |
 |---|---|

@@ -64,6 +64,8 @@ class Tokenizing:
     @property
     def told(self) -> str:
         """For people."""
+        if self.kind == "word_pieces" and self.named:
+            return self.named  # which reads files of its own
         case = {True: "lower-cased", False: "cased", None: ""}[self.lowercase]
         words = "characters" if self.characters else ""
         parts = (self.named or self.saved_as, case, self.dictionary, words, self.files)
