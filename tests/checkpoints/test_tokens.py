@@ -26,7 +26,7 @@ SECOND = "the cat's mat"
 def written(row: Row, folder: Path) -> tuple[Tokenizer, Any]:
     """The row's tokenizer as the server has it, and as transformers loads it."""
     size, _ = write_tokenizer(row.tokenizer, folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": row.model_type} | row.config))
+    (folder / "config.json").write_text(json.dumps({"model_type": row.model_type, **row.config}))
     found = read_tokenizer(folder, rows=size, needs_mask=row.kind == FILL_MASK)
     own = folder / "own"
     own.mkdir()
