@@ -122,5 +122,5 @@ def distinct(rows: Iterable[Row], key: Callable[[Row], object]) -> Sequence[Row]
 def saved_again(row: Row, **changes: Any) -> Row:
     """A row that is refused as published, loaded and saved with transformers 5."""
     tokenizer = replace(row.tokenizer, files=SAVED)
-    changes = {"tokenizer": tokenizer, "refused": "", "after": "saved by transformers 5"} | changes
-    return replace(row, **changes)
+    saved = replace(row, tokenizer=tokenizer, refused="", after="saved by transformers 5")
+    return replace(saved, **changes)
