@@ -116,7 +116,7 @@ def _labels(row: Row, checkpoint: Path, served: Served, model: str) -> float:
     texts, worst = TEXTS[row.language], 0.0
     answers = _ask(served, model, "/predict", {"inputs": [[text] for text in texts]})
     for text, found in zip(texts, answers, strict=True):
-        wanted = pipeline(text)
+        (wanted,) = pipeline([text])
         scores = {one["label"]: one["score"] for one in found}
         assert scores.keys() == {one["label"] for one in wanted}
         worst = max(worst, *[abs(scores[one["label"]] - one["score"]) for one in wanted])
