@@ -78,6 +78,8 @@ class Ranking(Body):
     max_tokens_per_doc: AtLeast1 | None = Field(
         None, description="tokens that are read of each document; as many as fit if absent"
     )
+    raw_scores: bool | None = Field(default=False, description="logits instead of their meaning")
+    label: str | None = Field(None, description="the label to rank by, of a model that has several")
 
 
 class RerankBody(Ranking, DirectedTruncation):
@@ -95,9 +97,7 @@ class RerankBody(Ranking, DirectedTruncation):
     truncate: bool | None = Field(
         default=False, description="cut what is too long, of a pair the longer text"
     )
-    raw_scores: bool | None = Field(default=False, description="logits instead of their meaning")
     return_text: bool | None = Field(default=False, description="repeat each text")
-    label: str | None = Field(None, description="the label to rank by, of a model that has several")
 
 
 class Ranked(Answer):
@@ -112,7 +112,7 @@ class RankedDocument(Answer):
     """One document."""
 
     index: int = Field(description="its place among `documents`")
-    relevance_score: float = Field(description="from 0 to 1")
+    relevance_score: float = Field(description="from 0 to 1; the logit for raw_scores")
     document: dict[str, Value] | None = Field(None, description="if `return_documents` is true")
 
 
@@ -143,9 +143,12 @@ async def rerank(body: RerankBody, call: Call) -> Response:
     """Orders documents by their relevance to a query; `x-truncated` lists those that were cut."""
     if (body.texts is None) == (body.documents is None):
         raise WrongType("Send the documents in one of `texts` and `documents`.", param="texts")
+    returned = bool(body.return_text or body.return_documents)
     if body.documents is not None:
-        return await answer_documents(call, body.query, body.documents, body, body.cut)
-    texts, returned = body.texts or [], bool(body.return_text)
+        return await answer_documents(
+            call, body.query, body.documents, body, body.cut, returned=returned
+        )
+    texts = body.texts or []
     options = RerankOptions(
         body.query,
         body.cut,
@@ -165,15 +168,22 @@ async def rerank(body: RerankBody, call: Call) -> Response:
 
 
 async def answer_documents(
-    call: Call, query: str, documents: Sequence[Document], asked: Ranking, cut: Cut
+    call: Call,
+    query: str,
+    documents: Sequence[Document],
+    asked: Ranking,
+    cut: Cut,
+    *,
+    returned: bool,
 ) -> Response:
     """Orders documents and answers as Cohere's, Jina's and Infinity's clients read it."""
     texts = [_text(one, asked.rank_fields, index) for index, one in enumerate(documents)]
-    returned = bool(asked.return_documents)
     options = RerankOptions(
         query,
         cut,
+        raw_scores=bool(asked.raw_scores),
         bounded=True,
+        label=asked.label,
         top_n=asked.top_n,
         document_tokens=asked.max_tokens_per_doc,
         shown=sum(map(_characters, documents)) if returned else 0,
