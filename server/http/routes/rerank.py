@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from server.errors import WrongType
+from server.http.routes.openai import TokenUsage
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import (
     MAX_FIELDS,
@@ -116,13 +117,6 @@ class RankedDocument(Answer):
     document: dict[str, Value] | None = Field(None, description="if `return_documents` is true")
 
 
-class TokensRead(Answer):
-    """What was computed."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
 class RankedDocuments(Answer):
     """Documents, the best first, in a shape that Cohere's, Jina's and Infinity's clients read."""
 
@@ -130,7 +124,7 @@ class RankedDocuments(Answer):
     model: str
     results: list[RankedDocument]
     meta: dict[str, dict[str, str | int]] = Field(description="of Cohere's clients")
-    usage: TokensRead
+    usage: TokenUsage
 
 
 @router.post(
