@@ -155,8 +155,11 @@ async def rerank(body: RerankBody, call: Call) -> Response:
 
     def shape(ranked: Answered[list[Rank]]) -> object:
         if not returned:
-            return [rank._asdict() for rank in ranked.value]
-        return [{**rank._asdict(), "text": texts[rank.index]} for rank in ranked.value]
+            return [{"index": rank.place, "score": rank.score} for rank in ranked.value]
+        return [
+            {"index": rank.place, "text": texts[rank.place], "score": rank.score}
+            for rank in ranked.value
+        ]
 
     return await call.run(RERANK, texts, options, shape, many=True, field="texts", model=body.model)
 
@@ -184,7 +187,7 @@ async def answer_documents(
     )
 
     def document(rank: Rank) -> dict[str, object]:
-        one = documents[rank.index]
+        one = documents[rank.place]
         return {"document": {TEXT: one} if isinstance(one, str) else one} if returned else {}
 
     def shape(ranked: Answered[list[Rank]]) -> object:
@@ -193,7 +196,7 @@ async def answer_documents(
             "object": "rerank",
             "model": call.context.model,
             "results": [
-                {"index": rank.index, "relevance_score": rank.score, **document(rank)}
+                {"index": rank.place, "relevance_score": rank.score, **document(rank)}
                 for rank in ranked.value
             ],
             "meta": {

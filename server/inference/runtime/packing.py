@@ -496,7 +496,7 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector
         case TokenVectors(rows=rows):
             shape = len(rows), hidden
         case WordWeights():
-            return False
+            return isinstance(result, WordResult) and is_finite(result)
         case PooledLogits(head=head):
             shape = (head.numbers(hidden=hidden, labels=labels),)
         case SentenceVector(through_modules=True):
@@ -504,7 +504,7 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector
         case _:
             shape = (hidden * len(modes_of(output.mode)),)
     if isinstance(result, WordResult):
-        return isinstance(output, WordWeights) and is_finite(result)
+        return False
     numbers = result.log_probabilities if isinstance(result, MaskResult) else result
     return numbers.shape == shape and is_finite(result)
 

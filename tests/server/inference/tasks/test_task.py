@@ -245,7 +245,7 @@ def plain(value: Any) -> Any:
 def json_of(case: Case, value: Any) -> bytes:
     """The answer as a route would send it, about."""
     if case.task is RERANK:
-        value = [{**rank._asdict(), "text": case.inputs[rank.index]} for rank in value]
+        value = [{**rank._asdict(), "text": case.inputs[rank.place]} for rank in value]
     if case.task is TOKENIZATION:  # each token is shown as it was written, too
         value = list(zip(value, case.inputs, strict=True))
     return to_json(plain(value))
