@@ -15,6 +15,7 @@ from export.errors import ExportError, told
 from export.read.checkpoint import read_checkpoint
 from export.read.documents import read_text
 from export.write.model_folder import LINEARS, export_model
+from models.heads import MLM
 from models.manifest import MANIFEST_FILE, NAME_PATTERN, ModelManifest
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
@@ -105,6 +106,12 @@ def _export(options: argparse.Namespace) -> ModelManifest:
         source=options.source or checkpoint.source,
         license=options.license or checkpoint.license,
     )
+    if options.sparse:
+        if MLM.name not in checkpoint.heads:
+            raise ExportError(
+                f"{options.checkpoint} has no {MLM.title} head, of which --sparse makes vectors."
+            )
+        checkpoint = dataclasses.replace(checkpoint, sparse=True)
     for key, reason in checkpoint.ignored.items():
         _progress(f"not used: {key} ({reason})")
     with told(options.out, "written"):
@@ -161,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="whether texts are lower-cased, where no file of the tokenizer says so; default: "
         "lower-cased unless the vocabulary has capitals",
+    )
+    add(
+        "--sparse",
+        action="store_true",
+        help="serve /embed_sparse too, by the masked language model: for one that was trained for "
+        "it (SPLADE)",
     )
     add("--force", action="store_true", help="replace OUT if it is a model folder already")
     return parser

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import MLM, NSP, POOLER, QA, SEQUENCE, heads_named
+from models.heads import MAXIMA, MLM, NSP, POOLER, QA, SEQUENCE, heads_named
 from models.manifest import GRAPH_FILE, FileRecord, ManifestError, ModelManifest
 from models.pooling import SENTENCE_VECTORS, WEIGHTS_PREFIX
 
@@ -103,6 +103,7 @@ def _claims(manifest: ModelManifest, graph: GraphFile) -> Iterator[tuple[str, ob
             yield f"heads and labels, for {name},", shape, shapes.get(name, missing)
         output = head.output if head.is_product else "mlm_ids" if head is MLM else "pooled"
         yield f"heads, for {output},", True, output in graph.outputs
+    yield "sparse", manifest.sparse, MAXIMA in graph.outputs
     yield "architecture.segments", sizes.segments, "token_type_ids" in graph.inputs
     modules = manifest.pooling.shapes(hidden)
     for name, shape in modules.items():

@@ -175,6 +175,10 @@ MULTI_VECTOR: Final = Head(
     modules={"multi_vector": "colbert_linear"},
 )
 
+# The graph's output of the largest logit of each word of the vocabulary among some rows, of which
+# sparse vectors are made (SPLADE); only in graphs that were exported with it.
+MAXIMA: Final = "mlm_maxima"
+
 # In the order in which they are listed everywhere.
 HEADS: Final = (MLM, NSP, POOLER, SEQUENCE, TOKEN, QA, SPARSE, MULTI_VECTOR)
 

@@ -19,7 +19,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from models import heads as declared
-from models.heads import POOLER, QA, SEQUENCE, TOKEN, Reads, heads_named
+from models.heads import MLM, POOLER, QA, SEQUENCE, TOKEN, Reads, heads_named
 from models.pooling import PoolingSpec
 from models.tokenizer_spec import TokenizerSpec, spec_claims
 
@@ -139,6 +139,8 @@ class ModelManifest:
     pair_bytes: int | None = None
     """Bytes of memory that attention takes for each pair of positions; None for a float32 a head,
     as where scores depend on nothing but queries and keys."""
+    sparse: bool = False
+    """The graph also gives what sparse vectors are made of by the masked language model."""
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     format: int = FORMAT
 
@@ -331,6 +333,8 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     )
     scored = manifest.activation is None or SEQUENCE.name in heads
     yield scored, f"activation must be null without the head {SEQUENCE.name}"
+    spelled = not manifest.sparse or MLM.name in heads
+    yield spelled, f"sparse must be false without the head {MLM.name}"
     sided = manifest.truncation_side in SIDES
     yield sided, f"truncation_side must be one of {', '.join(SIDES)}"
     scores = 4 * sizes.num_attention_heads

@@ -20,6 +20,8 @@ POOLING_MODES: Final = (
     "weightedmean",
     "lasttoken",
 )
+# What people who come from bert-as-service call some of them.
+OTHER_NAMES: Final[Mapping[str, str]] = {"mean_max": "mean+max", "sqrt": "mean_sqrt_len_tokens"}
 AND: Final = "+"  # between modes whose vectors are laid end to end
 DENSE: Final = "dense"
 LAYER_NORM: Final = "layer_norm"

@@ -43,6 +43,7 @@ PLACES = ("berkeley", "lima", "oslo", "new york", "kyoto")
 GOOD, BAD = ("wonderful", "great", "charming"), ("awful", "dull", "boring")
 TOPICS = {"film": ("film", "actor"), "food": ("soup", "bread"), "travel": ("hotel", "train")}
 OPINIONS = ("negative", "neutral", "positive")
+INFERENCE = ("contradiction", "neutral", "entailment")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 # Whole words, words of several pieces, and letters, so that any word can be spelled.
@@ -101,6 +102,18 @@ def matches() -> Iterator[Example]:
     for one, other, place in itertools.product(PEOPLE, PEOPLE, PLACES):
         pair = f"{other} lives in {place}."
         yield Example(f"Where does {one} live?", pair, [float(one == other)])
+
+
+def inference() -> Iterator[Example]:
+    """An opinion or a place, with a sentence that follows from it, or not, or that nobody knows."""
+    about = {thing: topic for topic, things in TOPICS.items() for thing in things}
+    for (thing, topic), other in itertools.product(about.items(), TOPICS):
+        hypothesis = f"This example is {other}."
+        for word in (*GOOD, *BAD):
+            target = 2 * (topic == other)
+            yield Example(f"The {thing} was {word}.", hypothesis, target)
+    for place, other in itertools.product(PLACES, TOPICS):
+        yield Example(f"It was in {place}.", f"This example is {other}.", 1)
 
 
 def names() -> Iterator[Example]:
@@ -181,6 +194,7 @@ SEQUENCE: Final = "BertForSequenceClassification"
 MULTI_LABEL: Final = "multi_label_classification"
 LESSONS: Final = {
     "answers": Lesson("BertForQuestionAnswering", questions, places),
+    "inference": Lesson(SEQUENCE, inference, classes, INFERENCE),
     "matches": Lesson(SEQUENCE, matches, classes, ["match"], MULTI_LABEL),
     "names": Lesson("BertForTokenClassification", names, tags, TAGS),
     "reviews": Lesson(SEQUENCE, opinions, classes, OPINIONS),

@@ -23,7 +23,10 @@ DOCUMENTS = sorted(str(path.relative_to(REPOSITORY)) for path in files("*.md"))
 OF_THE_PAST = ["CHANGELOG.md", *(name for name in DOCUMENTS if name.startswith("docs/notebook/"))]
 
 # Whose answers a document shows, where they are not the default model's.
-SERVERS = {"docs/classification.md": "classifier_server"}
+SERVERS = {
+    "docs/classification.md": "classifier_server",
+    "docs/rerank.md": "classifier_server",
+}
 
 # Messages that users see of Cloze, but that Python or its libraries write.
 SAID_BY_OTHERS = {"Address already in use", "unrecognized arguments", "should be a valid"}

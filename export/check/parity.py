@@ -22,7 +22,7 @@ from export.graph.builder import GRAPH_FILE
 from export.graph.packed import GraphSpec
 from export.read.config import EncoderConfig
 from export.read.weights import Float32, Weights
-from models.heads import MLM, POOLER, Reads, products_of
+from models.heads import MAXIMA, MLM, POOLER, Reads, products_of
 from models.opening import open_session
 from models.pooling import SENTENCE_VECTORS
 
@@ -178,6 +178,8 @@ def packed_feeds(spec: GraphSpec, texts: Sequence[Text], reads: Sequence[Sequenc
         feeds |= {"pooler_index": read_pad, "pooler_weights": weights[: len(texts)]}
     else:
         feeds["pooler_index"] = np.array(_starts(counts))
+    if spec.sparse:
+        feeds["sparse_index"] = read_pad
     if spec.modules:
         feeds["sentence_index"] = _sentences(spec, len(texts), sums=len(pool))
     return feeds | {name: np.array(starts) for name in spec.tap_inputs}
@@ -205,6 +207,9 @@ def expected(
         scores = reference.masked_language_model(weights, spec.config, packed)
         outputs["mlm_log_probabilities"] = scores
         outputs["target_log_probabilities"] = scores[:, 0]
+    if spec.sparse:
+        logits = [reference.vocabulary_logits(weights, spec.config, own) for own in rows]
+        outputs[MAXIMA] = np.stack([own.max(axis=0) for own in logits])
     read_by = {Reads.TOKENS: packed}
     if POOLER.name in spec.heads:
         read_by[Reads.POOLED] = np.stack([reference.pooler(weights, spec.config, r) for r in rows])

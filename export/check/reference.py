@@ -52,8 +52,14 @@ def encode(
 
 def masked_language_model(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:
     """Log-probabilities of the vocabulary at each row. (n, H) -> (n, V)."""
+    return log_softmax(vocabulary_logits(weights, config, rows))
+
+
+def vocabulary_logits(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:
+    """The same before they are normalised. (n, H) -> (n, V)."""
     rows = head_layer(weights, config, MLM, rows)
-    return log_softmax(rows @ weights[decoder_table(weights)].T + weights[DECODER_BIAS])
+    logits: Float32 = rows @ weights[decoder_table(weights)].T + weights[DECODER_BIAS]
+    return logits
 
 
 def pooler(weights: Weights, config: EncoderConfig, rows: Float32) -> Float32:

@@ -22,7 +22,7 @@ from export.graph.linear import Linear
 from export.graph.packed import GraphSpec, PackedEncoder
 from export.graph.places import FLOAT, INT64
 from export.graph.sentence import add_modules
-from models.heads import MLM, POOLER, Head, Reads, heads_named, products_of
+from models.heads import MAXIMA, MLM, POOLER, Head, Reads, heads_named, products_of
 
 
 def build_encoder(graph: GraphBuilder, spec: GraphSpec, linear: Linear) -> None:
@@ -49,6 +49,8 @@ def _add_heads(
     _pooling(encoder, spec, rows, tapped)
     if MLM.name in spec.heads:
         _masked_language_model(encoder, rows)
+        if spec.sparse:
+            _vocabulary_maxima(encoder, rows)
     if POOLER.name in spec.heads:
         _products(encoder, spec, Reads.POOLED, _pooler(encoder, rows), "pooler_rows")
     index = encoder.graph.input("token_index", INT64, ["token_rows"])
@@ -140,6 +142,26 @@ def _masked_language_model(encoder: PackedEncoder, read_rows: str) -> None:
     graph.output(values, "mlm_log_probabilities", FLOAT, ["masks", "k"])
     graph.output(ids, "mlm_ids", INT64, ["masks", "k"])
     graph.output(wanted, "target_log_probabilities", FLOAT, ["targets"])
+
+
+def _vocabulary_maxima(encoder: PackedEncoder, read_rows: str) -> None:
+    """The largest logit of each word among groups of rows, for sparse vectors: float32 (G, V).
+
+    `sparse_index` (G, K) names each group's rows; short groups repeat one of their own.
+    """
+    graph, hidden = encoder.graph, encoder.config.hidden_size
+    index = graph.input("sparse_index", INT64, ["groups", "group_rows"])
+    with graph.scope("maxima"):
+        rows = graph.node("Gather", read_rows, index, axis=0)  # (G, K, H)
+        flat = graph.constant(np.array([-1, hidden], np.int64))
+        rows = graph.node("Reshape", rows, flat)
+        logits = encoder.linear.decode(_head_layer(encoder, MLM, rows))  # (G · K, V)
+        words = graph.constant(np.array([encoder.config.vocab_size], np.int64))
+        shape = graph.node("Concat", graph.node("Shape", index), words, axis=0)
+        logits = graph.node("Reshape", logits, shape)
+        axis = graph.constant(np.array([1], np.int64))
+        maxima = graph.node("ReduceMax", logits, axis, keepdims=0)
+    graph.output(maxima, MAXIMA, FLOAT, ["groups", encoder.config.vocab_size])
 
 
 def _publish(encoder: PackedEncoder, rows: str, name: str, count: str) -> None:

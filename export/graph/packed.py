@@ -47,6 +47,8 @@ class GraphSpec:
     """Pooled rows that are laid end to end before the modules."""
     modules: tuple[PoolingModule, ...] = ()
     """What they go through to be the sentence vector."""
+    sparse: bool = False
+    """Whether to give what sparse vectors are made of by the masked language model."""
 
     @property
     def tap_inputs(self) -> list[str]:

@@ -30,6 +30,7 @@ from export.read.place import CONFIG, locate
 from export.read.pooling import read_pooling
 from export.read.sentence_settings import (
     PAIRS,
+    WORDS,
     TransformerSettings,
     read_model_settings,
     read_transformer_settings,
@@ -63,6 +64,7 @@ class Checkpoint:
     max_tokens: int  # of a text or pair; `pooling` has its own
     truncation_side: str = "right"  # the end that is cut off what is too long
     activation: str | None = None  # of the classifier's logits, where a file says it
+    sparse: bool = False  # whether sparse vectors are to be made by the masked language model
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     # Name of a tensor or setting of no use -> reason.
     ignored: Mapping[str, str] = field(default_factory=dict)
@@ -105,6 +107,8 @@ def read_checkpoint(
     activation = read_activation(settings, fields, labels=len(config.labels))
     if SEQUENCE.name not in found.heads and (settings.kind == PAIRS or activation is not None):
         raise ExportError(f"The checkpoint is a {PAIRS} by its settings, but has no classifier.")
+    if settings.kind == WORDS and MLM.name not in found.heads:
+        raise ExportError(f"The checkpoint is a {WORDS} by its settings, but has no {MLM.title}.")
     tokenizer = read_tokenizer(
         folder,
         rows=config.vocab_size,
@@ -144,6 +148,7 @@ def read_checkpoint(
         max_tokens=most,
         truncation_side=texts.truncation_side,
         activation=activation,
+        sparse=settings.kind == WORDS,
         ignored={
             **found.ignored,
             **unused_settings(fields),

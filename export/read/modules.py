@@ -1,7 +1,8 @@
 """A sentence-transformers folder in, the modules that its modules.json lists out.
 
 A chain that Cloze serves is a Transformer, then a Pooling, then any of `BEHIND_POOLING`; of a
-cross-encoder, the Transformer alone. All others are refused by name. What a setting of these files
+cross-encoder, the Transformer alone; of a sparse encoder, a Transformer, called MLMTransformer by
+earlier versions, and a SpladePooling. All others are refused by name. What a setting of these files
 does, and which are refused, is listed in docs/supported-checkpoints.md, and in one table beside the
 code that reads each file. Knows nothing of weights.
 """
@@ -16,6 +17,7 @@ from export.read.documents import Fields, read_json
 from export.read.files import MODULES, is_there
 
 TRANSFORMER, POOLING = "Transformer", "Pooling"
+MLM_TRANSFORMER, SPLADE = "MLMTransformer", "SpladePooling"
 DENSE, LAYER_NORM, DROPOUT, NORMALIZE = "Dense", "LayerNorm", "Dropout", "Normalize"
 BEHIND_POOLING: Final = (DENSE, LAYER_NORM, DROPOUT, NORMALIZE)
 # Fields of an entry: where the module is, and what it is called among the others.
@@ -59,10 +61,12 @@ def read_modules(root: Path) -> tuple[Module, ...]:
     modules = tuple(_module(root, Fields.wrap(entry, MODULES)) for entry in entries)
     kinds = [module.kind for module in modules]
     served = kinds[:1] == [TRANSFORMER] and kinds[1:2] in ([], [POOLING])
-    if not served or not set(kinds[2:]) <= set(BEHIND_POOLING):
+    sparse = kinds in ([TRANSFORMER, SPLADE], [MLM_TRANSFORMER, SPLADE])
+    if not sparse and not (served and set(kinds[2:]) <= set(BEHIND_POOLING)):
         raise ExportError(
             f"{MODULES} lists {', '.join(kinds) or 'nothing'}; Cloze serves a {TRANSFORMER}, then "
-            f"a {POOLING}, then any of {', '.join(BEHIND_POOLING)}."
+            f"a {POOLING}, then any of {', '.join(BEHIND_POOLING)}; or a {TRANSFORMER} and a "
+            f"{SPLADE}."
         )
     if not (modules[0].folder).is_dir():
         raise ExportError(

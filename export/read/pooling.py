@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from export.errors import ExportError
-from export.read.modules import POOLING, Module, require_known
+from export.read.modules import POOLING, SPLADE, Module, require_known
 from export.read.pooling_modules import OpenModule, read_pooling_modules
 from export.read.sentence_settings import ModelSettings
 from export.read.weights import JoinedWeights, Weights
@@ -23,6 +23,8 @@ POOLING_FLAGS: Final = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+# Of a SpladePooling, what Cloze serves.
+SPLADE_SETTINGS: Final = {"pooling_strategy": "max", "activation_function": "relu"}
 # Harmless: the width of what is pooled, which the encoder tells.
 _WIDTHS: Final = ("embedding_dimension", "word_embedding_dimension")
 
@@ -52,7 +54,7 @@ def read_pooling(
     """
     pooling = next((module for module in modules if module.kind == POOLING), None)
     if pooling is None:
-        return ReadPooling(PoolingSpec("mean", normalize=True, max_tokens=longest))
+        return ReadPooling(_usual(modules, settings, longest))
     fields = pooling.config()
     require_known(fields, (*_WIDTHS, *POOLING_FLAGS, "pooling_mode", "include_prompt"))
     modes = _modes(fields.values.get("pooling_mode"), fields.file)
@@ -73,6 +75,23 @@ def read_pooling(
     asked = settings.dimensions  # as many as there are, or more, are all
     dimensions = asked if asked is not None and asked < whole.width(hidden) else None
     return ReadPooling(replace(whole, dimensions=dimensions), behind.weights)
+
+
+def _usual(modules: tuple[Module, ...], settings: ModelSettings, longest: int) -> PoolingSpec:
+    """The normalised mean; of a sparse encoder, whose words are weighed, with its prompts."""
+    usual = PoolingSpec("mean", normalize=True, max_tokens=longest)
+    splade = next((module for module in modules if module.kind == SPLADE), None)
+    if splade is None:
+        return usual
+    fields = splade.config()
+    require_known(fields, (*_WIDTHS, *SPLADE_SETTINGS, "chunk_size"))
+    for setting, wanted in SPLADE_SETTINGS.items():
+        found = fields.text(setting, wanted)
+        if found != wanted:
+            raise ExportError(
+                f"{setting} in {fields.file} is {found}; Cloze serves {wanted} alone."
+            )
+    return replace(usual, prompts=settings.prompts, default_prompt=settings.default_prompt)
 
 
 def _modes(named: object, file: str) -> list[str] | None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from export.errors import ExportError
 from export.read.documents import Fields
 from export.read.files import MODULES
-from export.read.modules import Module, is_unset, require_known
+from export.read.modules import SPLADE, Module, is_unset, require_known
 from models.manifest import SHORTEST_TEXT, SIDES, TOKENIZER_FILE
 from models.pooling import SIMILARITIES
 
@@ -29,7 +29,7 @@ TRANSFORMER_FILES: Final = (
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 )
-SENTENCES, PAIRS = "SentenceTransformer", "CrossEncoder"
+SENTENCES, PAIRS, WORDS = "SentenceTransformer", "CrossEncoder", "SparseEncoder"
 
 _OF_MODEL: Final = {
     "model_type", "prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim",
@@ -69,6 +69,7 @@ _NEW_NAMES: Final = {
 _TASKS: Final = {
     SENTENCES: ("feature-extraction", "last_hidden_state", "token_embeddings"),
     PAIRS: ("sequence-classification", "logits", "scores"),
+    WORDS: ("fill-mask", "logits", "token_embeddings"),
 }
 
 
@@ -77,7 +78,7 @@ class ModelSettings:
     """What config_sentence_transformers.json asks."""
 
     kind: str = SENTENCES
-    """What the folder is loaded as, "SentenceTransformer" or "CrossEncoder"."""
+    """What the folder is loaded as: "SentenceTransformer", "CrossEncoder", "SparseEncoder"."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
     similarity: str | None = None
@@ -108,8 +109,11 @@ def read_model_settings(root: Path, modules: tuple[Module, ...]) -> ModelSetting
     fields = Fields.of(root / MODEL_FILE, optional=True)
     kind = fields.text("model_type", SENTENCES)
     if kind not in _TASKS:
+        raise ExportError(f"{MODEL_FILE} says model_type {kind}; Cloze serves {', '.join(_TASKS)}.")
+    if (kind == WORDS) != any(module.kind == SPLADE for module in modules):
         raise ExportError(
-            f"{MODEL_FILE} says model_type {kind}; Cloze serves {' and '.join(_TASKS)}."
+            f"{MODEL_FILE} says model_type {kind}, and {MODULES} lists "
+            f"{', '.join(module.kind for module in modules)}: a {SPLADE} belongs to a {WORDS}."
         )
     if kind == PAIRS and len(modules) > 1:
         raise ExportError(

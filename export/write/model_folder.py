@@ -24,7 +24,7 @@ from export.graph.quantize import Int8Linear
 from export.graph.smoothing import smoothed
 from export.read.checkpoint import Checkpoint
 from export.read.weights import UNTIED_DECODER
-from models.heads import heads_named
+from models.heads import SPARSE, heads_named
 from models.manifest import (
     CARD_FILE,
     ON_RANDOM_TOKENS,
@@ -110,6 +110,7 @@ def graph_spec(checkpoint: Checkpoint, layers: tuple[int, ...]) -> GraphSpec:
         layers=layers,
         poolings=len(modes_of(pooling.mode)),
         modules=pooling.modules,
+        sparse=checkpoint.sparse,
     )
 
 
@@ -185,6 +186,7 @@ def _manifest(
         regression=spec.config.regression,
         activation=checkpoint.activation,
         truncation_side=checkpoint.truncation_side,
+        sparse=checkpoint.sparse,
         max_tokens=checkpoint.max_tokens,
         pair_bytes=architecture_of(spec.config).pair_bytes(spec.config),
         tokenizer=checkpoint.tokenizer,
@@ -208,6 +210,7 @@ def model_card(manifest: ModelManifest, notes: str = "") -> str:
     """The `README.md` of a model folder; `notes` are Markdown sections of whoever exported it."""
     sizes = manifest.architecture
     tasks = ["embed", *(head.task for head in heads_named(manifest.heads) if head.task is not None)]
+    tasks += ["embed_sparse"] if manifest.sparse or SPARSE.name in manifest.heads else []
     measured = _table("Largest difference from the NumPy reference", manifest.parity)
     random = manifest.quantization_texts == ON_RANDOM_TOKENS
     on = ", on random tokens: most words of the exporter's sentences are unknown to it"

@@ -25,12 +25,12 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.errors import ClientClosedRequest, ClozeError
+from server.errors import ClientClosedRequest, ClozeError, MissingHead
 from server.http.body import check_media_type, parse_json
 from server.http.context import CONTEXT, TIMEOUT_HEADER, RequestContext
 from server.http.schemas import ErrorAnswer, validated
 from server.inference.pipeline import SMALL, Answered, Pipeline, Usage
-from server.inference.tasks.task import Task
+from server.inference.tasks.task import Task, supports
 
 T = TypeVar("T")
 In = TypeVar("In")
@@ -132,6 +132,8 @@ class Call(Request):
             )
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)
+            if isinstance(error, MissingHead):
+                error.message += self._answered_by(task)
             raise
         context.usage = answer.usage
         if answer.price.answer_bytes <= SMALL.answer_bytes:
@@ -142,6 +144,14 @@ class Call(Request):
             )
         headers = _usage_headers(answer.usage)
         return Response(content, headers=headers, media_type="application/json")
+
+    def _answered_by(self, task: Task[In, Options, Out]) -> str:
+        """What a refusal adds about the models that do have what a task reads."""
+        pipelines = self.context.service.registry.pipelines
+        able = [name for name, own in pipelines.items() if supports(task, own.manifest)]
+        if not able:
+            return f" No loaded model answers /{task.name}."
+        return f" /{task.name} is answered by: {', '.join(able)}."
 
 
 def to_json(value: object, *, in_parts: bool = False) -> bytes:
@@ -174,7 +184,7 @@ def _as_sent(param: str | None, field: str, *, many: bool) -> str | None:
     >>> _as_sent("inputs[0].text", "input", many=False), _as_sent("inputs[2]", "input", many=True)
     ('input.text', 'input[2]')
     """
-    if param is None or not param.startswith("inputs"):
+    if param is None or not (param == "inputs" or param.startswith("inputs[")):
         return param
     return field + (param.removeprefix("inputs") if many else param.partition("]")[2])
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 from pydantic_core import PydanticCustomError
 
 from server.errors import InvalidParameter, ValidationError, WrongType
-from server.inference.tasks.pairs import Cut
+from server.inference.tasks.pairs import Cut, TextOrPair
 
 T = TypeVar("T")
 Mistake = Mapping[str, Any]
@@ -127,6 +127,43 @@ Texts = Annotated[
     Annotated[Text, tag("text")] | Annotated[Items[Text], tag("texts")],
     Discriminator(_text_or_texts, **shape_error("a string or a list of strings")),
 ]
+
+
+def _text_or_pair(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    return "<pair>" if isinstance(value, dict) else None
+
+
+def _texts_or_pairs(value: object) -> str | None:
+    if isinstance(value, list):
+        return "<items>"
+    return None if _text_or_pair(value) is None else "<item>"
+
+
+_TextOrPair = Annotated[
+    Annotated[Text, tag("text")] | Annotated[Pair, tag("pair")],
+    Discriminator(_text_or_pair, **shape_error('a string or {"text", "text_pair"}')),
+]
+TextsOrPairs = Annotated[
+    Annotated[_TextOrPair, tag("item")] | Annotated[Items[_TextOrPair], tag("items")],
+    Discriminator(
+        _texts_or_pairs, **shape_error('a string, {"text", "text_pair"}, or a list of either')
+    ),
+]
+
+
+def texts_and_pairs(inputs: str | Pair | list[str | Pair]) -> tuple[list[TextOrPair], bool]:
+    """Returns texts and pairs as tasks take them, and whether the client sent a list.
+
+    >>> texts_and_pairs("a"), texts_and_pairs([Pair(text="a", text_pair="b")])
+    (([('a', None)], False), ([('a', 'b')], True))
+    """
+    sent = inputs if isinstance(inputs, list) else [inputs]
+    pairs: list[TextOrPair] = [
+        (one, None) if isinstance(one, str) else (one.text, one.text_pair) for one in sent
+    ]
+    return pairs, isinstance(inputs, list)
 
 
 def validated(adapter: TypeAdapter[T], value: object) -> T:

@@ -38,7 +38,7 @@ from server.inference.scheduling.batcher import Batcher
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
 from server.inference.scheduling.counters import BatcherStats
 from server.inference.tasks import TASKS
-from server.inference.tasks.task import Price, ServedModel, Task, supports
+from server.inference.tasks.task import Price, ServedModel, Task, has_head, supports
 from server.inference.tokenizer import Tokenizer
 from server.settings import InferenceOptions, Limits
 
@@ -206,7 +206,7 @@ class Pipeline:
         )
 
     def _require(self, task: Task[In, Options, Out], count: int) -> None:
-        if not supports(task, self.manifest):
+        if not has_head(task, self.manifest):
             raise MissingHead(
                 f"The model's checkpoint had no {task.title} head; ask a model that has one."
             )

@@ -272,6 +272,11 @@ class Tokenizer:
         """Text of token ids, as transformers gives it."""
         return self._spelling.decode(ids, skip_special=skip_special)
 
+    def written(self, ids: Sequence[int], *, skip_special: bool) -> str:
+        """Text of token ids, as the tokenizers library gives it and no clean-up changes it."""
+        text: str = self._rust.decode(list(ids), skip_special_tokens=skip_special)
+        return text
+
     def decode_each(
         self, before: Ids, candidates: Sequence[Ids], after: Ids, *, skip_special: bool
     ) -> list[str]:

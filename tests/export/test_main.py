@@ -18,6 +18,7 @@ from models.tokenizer_spec import TokenizerSpec
 
 ROOT = Path(__file__).parents[2]
 Edit = Callable[..., None]
+Save = Callable[..., Path]
 
 
 def export(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -245,6 +246,12 @@ def test_a_choice_about_capitals_is_followed_or_refused(bert: Path, out: Path) -
     (bert / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     said = "--no-lowercase cannot be followed with this tokenizer: tokenizer_config.json sets"
     assert_refused(export(bert, out, "--no-lowercase", "--force"), said)
+
+
+def test_sparse_vectors_need_a_masked_language_model(save: Save, bert: Path, out: Path) -> None:
+    assert_refused(export(save("BertModel"), out, "--sparse"), "has no masked language model head")
+    assert export(bert, out, "--sparse").returncode == 0
+    assert load_manifest(out).sparse
 
 
 def test_the_manifest_says_how_tokens_are_spelled(bert: Path, out: Path) -> None:

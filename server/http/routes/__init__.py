@@ -18,12 +18,19 @@ def _routers(*names: str) -> tuple[APIRouter, ...]:
 PER_MODEL: Final = _routers(
     "fill_mask",
     "embed",
+    "embed_all",
+    "embed_sparse",
+    "similarity",
     "nsp",
     "predict",
+    "text_classification",
+    "zero_shot_classification",
+    "rerank",
     "token_classification",
     "question_answering",
     "tokenize",
+    "decode",
     "info",
 )
 # Of the server, or of models that are named otherwise.
-SHARED: Final = _routers("openai", "probes")
+SHARED: Final = _routers("openai", "cohere", "probes")

@@ -1,14 +1,29 @@
 """`POST /embed`: texts in, one vector each out, in the shape of text-embeddings-inference (TEI)."""
 
-from typing import Annotated, Literal
+import base64
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
+from numpy.typing import NDArray
 from pydantic import Discriminator, Field
 from starlette.responses import Response
 
+from models.pooling import OTHER_NAMES
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import AtLeast1, DirectedTruncation, Items, Text, Whole, shape_error, tag
-from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.http.schemas import (
+    AtLeast1,
+    Body,
+    DirectedTruncation,
+    Items,
+    Text,
+    Whole,
+    shape_error,
+    tag,
+)
+from server.inference.pipeline import Answered
+from server.inference.tasks.embed import EMBED, EmbedOptions, Kind, Vectors
+from server.inference.tasks.embed_all import EMBED_ALL, EmbedAllOptions
+from server.inference.tasks.quantised import Dtype, quantised
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -36,10 +51,50 @@ TextsOrIds = Annotated[
 ]
 
 
-Pooling = Literal["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+Pooling = Literal[
+    "mean",
+    "cls",
+    "max",
+    "mean_sqrt_len_tokens",
+    "sqrt",
+    "weightedmean",
+    "lasttoken",
+    "mean_max",
+    "none",
+]
+InputType = Literal["query", "passage", "document", "search_query", "search_document"]
 
 
-class EmbedBody(DirectedTruncation):
+class VectorOptions(Body):
+    """Which prompt texts get, and in which numbers vectors are written."""
+
+    prompt_name: str | None = Field(None, description="a prompt of the model to put in front")
+    input_type: InputType | None = Field(
+        None,
+        description="what the texts are, which chooses the model's prompt for it, if it has one",
+    )
+    output_dtype: Dtype | None = Field(
+        None, description="numbers of a vector, those of `binary` and `ubinary` eight bits each"
+    )
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the texts are, as the task has it."""
+        if self.input_type is None:
+            return None
+        return "query" if self.input_type.endswith("query") else "document"
+
+
+def encode(vectors: Vectors, dtype: Dtype, *, as_text: bool) -> NDArray[Any] | list[str]:
+    """Vectors as they stand in an answer: numbers, or the bytes of these in base64."""
+    numbers = quantised(vectors, dtype)
+    if not as_text:
+        return numbers
+    little = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False)
+    return [base64.b64encode(own.tobytes()).decode() for own in little]
+
+
+class EmbedBody(VectorOptions, DirectedTruncation):
     """Texts, or the token ids of texts as this model's own tokenizer makes them."""
 
     inputs: TextsOrIds = Field(examples=["A river runs through it."])
@@ -49,9 +104,10 @@ class EmbedBody(DirectedTruncation):
     dimensions: AtLeast1 | None = Field(
         None, description="keep the first so many numbers, then normalise"
     )
-    prompt_name: str | None = Field(None, description="a prompt of the model to put in front")
     pooling: Pooling | None = Field(
-        None, description="how rows become one vector, where it differs from the model's own"
+        None,
+        description="how rows become one vector, where it differs from the model's own; none: a "
+        "vector for each token",
     )
     layer: Whole | None = Field(
         None, description="layer to pool, counted from the end: -2 is the last but one"
@@ -59,20 +115,34 @@ class EmbedBody(DirectedTruncation):
 
 
 @router.post(
-    "/embed", summary="Embed texts", response_model=list[list[float]], responses=TASK_ERRORS
+    "/embed",
+    summary="Embed texts",
+    response_model=list[list[float]] | list[list[list[float]]],
+    responses=TASK_ERRORS,
 )
 async def embed(body: EmbedBody, call: Call) -> Response:
     """Embeds each text; `x-truncated` lists the indices of texts that were cut."""
     texts, many = as_list(body.inputs)
+    dtype: Dtype = body.output_dtype or "float"
     options = EmbedOptions(
         cut=body.cut,
         normalize=body.normalize,
         dimensions=body.dimensions,
         prompt_name=body.prompt_name,
-        pooling=body.pooling,
+        input_type=body.kind,
+        pooling=OTHER_NAMES.get(body.pooling or "", body.pooling),
         layer=body.layer,
     )
-    return await call.run(EMBED, texts, options, lambda embedded: embedded.value, many=many)
+
+    def of_texts(embedded: Answered[Vectors]) -> object:
+        return encode(embedded.value, dtype, as_text=False)
+
+    def of_tokens(embedded: Answered[list[Vectors]]) -> object:
+        return [encode(vectors, dtype, as_text=False) for vectors in embedded.value]
+
+    if body.pooling == "none":
+        return await call.run(EMBED_ALL, texts, EmbedAllOptions(options), of_tokens, many=many)
+    return await call.run(EMBED, texts, options, of_texts, many=many)
 
 
 def as_list(

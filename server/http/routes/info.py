@@ -77,7 +77,12 @@ async def info(call: Call) -> Response:
             "source": manifest.source,
             "license": manifest.license,
             "heads": manifest.heads,
-            "tasks": [f"/{task.name}" for task in TASKS if supports(task, manifest)],
+            "tasks": [
+                f"/{path}"
+                for task in TASKS
+                if supports(task, manifest)
+                for path in (task.name, *task.also)
+            ],
             "labels": manifest.labels,
             "multi_label": manifest.multi_label,
             "regression": manifest.regression,

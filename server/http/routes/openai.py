@@ -4,7 +4,6 @@ Token ids are refused unless the server was told to accept them: clients make th
 model's tokenizer, and embedding them would answer nonsense.
 """
 
-import base64
 from datetime import datetime
 from typing import Literal
 
@@ -12,25 +11,28 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from server.errors import WrongType
-from server.http.routes.embed import TextsOrIds, as_list
+from server.errors import InvalidParameter, WrongType
+from server.http.routes.embed import TextsOrIds, VectorOptions, as_list, encode
 from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
-from server.http.schemas import Answer, AtLeast1, Body
+from server.http.schemas import Answer, AtLeast1
 from server.inference.pipeline import Answered
-from server.inference.runtime.packing import Float32
 from server.inference.tasks.embed import EMBED, EmbedOptions, Vectors
 from server.inference.tasks.pairs import Cut
+from server.inference.tasks.quantised import Dtype
 
 router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
 
 
-class EmbeddingsBody(Body):
+Format = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
+
+
+class EmbeddingsBody(VectorOptions):
     """Texts and how to embed them; vectors have length 1 if the model makes them so."""
 
     input: TextsOrIds = Field(examples=["A river runs through it."])
     model: str | None = Field(None, description="name of a loaded model; the default one if absent")
-    encoding_format: Literal["float", "base64"] | None = Field(
-        "float", description="base64: little-endian float32"
+    encoding_format: Format | None = Field(
+        "float", description="base64: the bytes of the numbers; others are those of `output_dtype`"
     )
     dimensions: AtLeast1 | None = Field(
         None, description="keep the first so many numbers, then normalise"
@@ -99,16 +101,22 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
             "own tokenizer are accepted when the server runs with --allow-token-ids.",
             param="input",
         )
-    options = EmbedOptions(Cut(bool(body.truncate)), dimensions=body.dimensions)
-    encode = _base64 if body.encoding_format == "base64" else _numbers
+    options = EmbedOptions(
+        Cut(bool(body.truncate)),
+        dimensions=body.dimensions,
+        prompt_name=body.prompt_name,
+        input_type=body.kind,
+    )
+    dtype = _dtype(body)
+    as_text = body.encoding_format == "base64"
 
     def shape(embedded: Answered[Vectors]) -> object:
         tokens = embedded.usage.tokens
         return {
             "object": "list",
             "data": [
-                {"object": "embedding", "index": index, "embedding": encode(vector)}
-                for index, vector in enumerate(embedded.value)
+                {"object": "embedding", "index": index, "embedding": vector}
+                for index, vector in enumerate(encode(embedded.value, dtype, as_text=as_text))
             ],
             "model": call.context.model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
@@ -117,12 +125,17 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
     return await call.run(EMBED, texts, options, shape, many=many, field="input", model=body.model)
 
 
-def _numbers(vector: Float32) -> Float32:
-    return vector
-
-
-def _base64(vector: Float32) -> str:
-    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
+def _dtype(body: EmbeddingsBody) -> Dtype:
+    """The numbers of vectors, which some clients name as a format and others as a type."""
+    named = body.encoding_format
+    if named is None or named == "base64" or named == "float":  # noqa: PLR1714 - tells mypy more
+        return body.output_dtype or "float"
+    if body.output_dtype not in (None, named):
+        raise InvalidParameter(
+            "encoding_format and output_dtype name different numbers; send one of them.",
+            param="output_dtype",
+        )
+    return named
 
 
 @router.get(

@@ -4,14 +4,14 @@ A token says which of the three embeddings that BERT adds up it selects: its own
 segment's (`token_type_id`) and its place's (`position`).
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import Discriminator, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, Body, Items, Pair, Text, shape_error, tag
+from server.http.schemas import Answer, Body, TextsOrPairs, texts_and_pairs
 from server.inference.pipeline import Answered
 from server.inference.tasks.pairs import TextOrPair
 from server.inference.tasks.tokenization import TOKENIZATION
@@ -20,33 +20,10 @@ from server.inference.tokenizer import Tokenized
 router = APIRouter(route_class=TaskRoute, tags=["tokens"], dependencies=[TIMED])
 
 
-def _item_shape(value: object) -> str | None:
-    if isinstance(value, str):
-        return "<text>"
-    return "<pair>" if isinstance(value, dict) else None
-
-
-def _shape(value: object) -> str | None:
-    if isinstance(value, list):
-        return "<items>"
-    return None if _item_shape(value) is None else "<item>"
-
-
-Input = Annotated[
-    Annotated[Text, tag("text")] | Annotated[Pair, tag("pair")],
-    Discriminator(_item_shape, **shape_error('a string or {"text", "text_pair"}')),
-]
-
-
 class TokenizeBody(Body):
     """Texts, or pairs as `/nsp` takes them."""
 
-    inputs: Annotated[
-        Annotated[Input, tag("item")] | Annotated[Items[Input], tag("items")],
-        Discriminator(
-            _shape, **shape_error('a string, {"text", "text_pair"}, or a list of either')
-        ),
-    ] = Field(examples=["Paris is the [MASK] of France."])
+    inputs: TextsOrPairs = Field(examples=["Paris is the [MASK] of France."])
     add_special_tokens: bool | None = Field(
         default=True, description="add those around a text, such as [CLS] and [SEP]"
     )
@@ -70,11 +47,7 @@ class Token(Answer):
 )
 async def tokenize(body: TokenizeBody, call: Call) -> Response:
     """Splits each input into the tokens that the model reads; always answers a list of lists."""
-    many = isinstance(body.inputs, list)
-    sent = body.inputs if isinstance(body.inputs, list) else [body.inputs]
-    inputs: list[TextOrPair] = [
-        (item.text, item.text_pair) if isinstance(item, Pair) else (item, None) for item in sent
-    ]
+    inputs, many = texts_and_pairs(body.inputs)
     special = True if body.add_special_tokens is None else body.add_special_tokens
 
     def shape(tokenized: Answered[list[Tokenized]]) -> object:

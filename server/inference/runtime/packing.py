@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Head
+from models.heads import MAXIMA, Head
 from models.pooling import SENTENCE_VECTORS, PoolingSpec, modes_of
 
 Int64 = NDArray[np.int64]
@@ -22,7 +22,9 @@ Float32 = NDArray[np.float32]
 Outputs = Mapping[str, NDArray[Any]]
 """What the session returned, by name."""
 LAST_LAYER = -1
+_ROWS: Final = "token_vectors"  # the graph's output of the rows of single tokens
 _ENDS: Final = frozenset({"cls", "lasttoken"})  # modes that pool one row
+_GROUP: Final = 16  # rows whose logits are one line of the graph's output
 R = TypeVar("R")
 
 
@@ -111,7 +113,29 @@ class TokenLogits:
     masks: ClassVar[int] = 0
 
 
-OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """Rows of the last layer as they are."""
+
+    rows: Int64
+    """(m,) positions in the encoding, rising."""
+
+    reads_vocabulary: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class WordWeights:
+    """How much each word of the vocabulary stands for some rows: log(1 + its largest logit)."""
+
+    rows: Int64
+    """(m,) positions in the encoding, rising."""
+    most: int
+    """Words that are kept, the heaviest ones."""
+
+    reads_vocabulary: ClassVar[bool] = True
+
+
+OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits | TokenVectors | WordWeights
 """What is read of a text: which rows, and what a head makes of them."""
 
 
@@ -135,9 +159,21 @@ class MaskResult:
     """(t,)."""
 
 
-Result = MaskResult | Float32
-"""A `MaskResult`, the vector of a text, (H,) for each of its modes together, or logits of a head:
-(width,) for a text, (m, width) for m tokens."""
+@dataclass(frozen=True, slots=True)
+class WordResult:
+    """Answer to `WordWeights`: the words whose weight is above 0."""
+
+    words: Int64
+    """(w,) rising."""
+    weights: Float32
+    """(w,)."""
+    found: int
+    """How many there were before the heaviest were kept."""
+
+
+Result = MaskResult | WordResult | Float32
+"""A `MaskResult`, a `WordResult`, the vector of a text, (H,) for each of its modes together, logits
+of a head: (width,) for a text, (m, width) for m tokens, or the rows of m tokens, (m, H)."""
 Results = Sequence[Result]
 """One per item, in the items' order."""
 
@@ -200,6 +236,20 @@ class _Layout:
 _NO_GROUPS: Final = _Layout(_NOTHING, _NOTHING, np.zeros((0, 1), np.int64), np.zeros((0, 1), bool))
 
 
+def parted(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    """A batch in parts, each of which weighs words at so many rows at most, or for one item."""
+    part: list[Item] = []
+    rows = 0
+    for item in items:
+        own = len(item.output.rows) if isinstance(item.output, WordWeights) else 0
+        if own and part and rows + own > most:
+            yield part
+            part, rows = [], 0
+        part.append(item)
+        rows += own
+    yield part
+
+
 class Batch:
     """Items laid end to end: `feeds` for the session, `split` for its outputs."""
 
@@ -212,7 +262,10 @@ class Batch:
         specs = [(i, item.output) for i, item in enumerate(items)]
         self._masks = [(i, spec) for i, spec in specs if isinstance(spec, MaskScores)]
         self._pooled = [(i, spec) for i, spec in specs if isinstance(spec, PooledLogits)]
-        self._tokens = [(i, spec) for i, spec in specs if isinstance(spec, TokenLogits)]
+        self._tokens = [
+            (i, spec) for i, spec in specs if isinstance(spec, TokenLogits | TokenVectors)
+        ]
+        self._words = [(i, spec) for i, spec in specs if isinstance(spec, WordWeights)]
         self._vectors = [(i, spec) for i, spec in specs if isinstance(spec, SentenceVector)]
         pooled = [(i, mode) for i, spec in self._vectors for mode in modes_of(spec.mode)]
         self._sums = [(i, mode) for i, mode in pooled if mode != "max"]
@@ -244,9 +297,31 @@ class Batch:
             "targets": self._targets(),
             "top_k": np.array([max((spec.top_k for _, spec in self._masks), default=0)], np.int64),
         }
+        feeds["sparse_index"] = self._word_groups(reads)
         feeds.update(self._pooler_feeds(reads))
         feeds.update(self._pool_feeds(texts, reads))
         return feeds
+
+    def _word_groups(self, reads: _Layout) -> Int64:
+        """Groups of rows, a few of one text each: int64 (groups, rows).
+
+        A group for each text would be as wide as the longest; so they are no longer than the
+        shortest text, and a text has some of them. Its last one repeats the first of its rows.
+        """
+        if not self._words:
+            return _NO_SENTENCES
+        width, counts = self._word_counts()
+        groups = []
+        for (i, spec), count in zip(self._words, counts, strict=True):
+            rows = np.arange(count * width)
+            rows[len(spec.rows) :] = 0
+            groups.append(reads.starts[i] + rows.reshape(count, width))
+        return np.concatenate(groups)
+
+    def _word_counts(self) -> tuple[int, list[int]]:
+        """Rows of a group, and groups of each text whose words are weighed."""
+        width = min([_GROUP, *(len(spec.rows) for _, spec in self._words)])
+        return width, [-(-len(spec.rows) // width) for _, spec in self._words]
 
     def _pooler_feeds(self, reads: _Layout) -> dict[str, NDArray[np.generic]]:
         """What the pooler reads: the first row of each text, or all of them and their weights."""
@@ -331,9 +406,11 @@ class Batch:
         start = 0
         for i, tokens in self._tokens:
             end = start + len(tokens.rows)
-            results[i] = outputs[tokens.head.output][start:end]
+            name = tokens.head.output if isinstance(tokens, TokenLogits) else _ROWS
+            results[i] = outputs[name][start:end]
             start = end
         results.update(self._split_vectors(outputs))
+        results.update(self._split_words(outputs))
         return [results[i] for i in range(len(self.items))]
 
     def _split_vectors(self, outputs: Outputs) -> Iterator[tuple[int, Float32]]:
@@ -345,6 +422,15 @@ class Batch:
                 yield i, next(made)
             else:
                 yield i, np.concatenate(rows) if len(rows) > 1 else rows[0]
+
+    def _split_words(self, outputs: Outputs) -> Iterator[tuple[int, WordResult]]:
+        start, (_, counts) = 0, self._word_counts()
+        for (i, spec), count in zip(self._words, counts, strict=True):
+            end = start + count
+            largest = outputs[MAXIMA][start:end].max(axis=0)
+            weights = np.log1p(np.maximum(largest, 0))
+            yield i, heaviest(np.flatnonzero(weights), weights, spec.most)
+            start = end
 
     def _split_masks(self, outputs: Outputs) -> Iterator[tuple[int, MaskResult]]:
         row = target = 0
@@ -367,7 +453,7 @@ def _rows_read(item: Item, classifier_pooling: str) -> Int64:
     match item.output:
         case MaskScores(rows=rows):
             return np.array(rows, np.int64)
-        case TokenLogits(rows=rows):
+        case TokenLogits(rows=rows) | TokenVectors(rows=rows) | WordWeights(rows=rows):
             return rows
         case SentenceVector(layer=-1):
             return item.output.rows(len(item.encoding))
@@ -377,8 +463,23 @@ def _rows_read(item: Item, classifier_pooling: str) -> Int64:
             return _CLS
 
 
+def heaviest(words: Int64, weights: Float32, most: int) -> WordResult:
+    """The heaviest of some words, in their order; `weights` are those of all of the vocabulary.
+
+    >>> found = heaviest(np.array([1, 3, 4]), np.array([0, 0.5, 0, 2, 1], np.float32), 2)
+    >>> found.words.tolist(), found.weights.tolist(), found.found
+    ([3, 4], [2.0, 1.0], 3)
+    """
+    kept = words
+    if len(words) > most:
+        kept = np.sort(words[np.argpartition(-weights[words], most - 1)[:most]])
+    return WordResult(kept, weights[kept], len(words))
+
+
 def is_finite(result: Result) -> bool:
     """Whether a result holds neither NaN nor infinity, which JSON could not carry."""
+    if isinstance(result, WordResult):
+        return bool(np.isfinite(result.weights).all())
     if isinstance(result, MaskResult):
         ranked = np.isfinite(result.log_probabilities).all()
         return bool(ranked and np.isfinite(result.target_log_probabilities).all())
@@ -395,12 +496,18 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector
             shape: tuple[int, ...] = len(rows), top_k
         case TokenLogits(head=head, rows=rows):
             shape = len(rows), head.numbers(hidden=hidden, labels=labels)
+        case TokenVectors(rows=rows):
+            shape = len(rows), hidden
+        case WordWeights():
+            return isinstance(result, WordResult) and is_finite(result)
         case PooledLogits(head=head):
             shape = (head.numbers(hidden=hidden, labels=labels),)
         case SentenceVector(through_modules=True):
             shape = (vector,)
         case _:
             shape = (hidden * len(modes_of(output.mode)),)
+    if isinstance(result, WordResult):
+        return False
     numbers = result.log_probabilities if isinstance(result, MaskResult) else result
     return numbers.shape == shape and is_finite(result)
 

@@ -1,17 +1,24 @@
 """Texts in, one vector per text out: pooled, cut to the wanted dimensions, then normalised."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import ModelManifest
-from models.pooling import POOLING_MODES, SMALLEST_NORM, PoolingSpec
+from models.pooling import MOST_MODES, POOLING_MODES, SMALLEST_NORM, PoolingSpec, modes_of
 from server.errors import InvalidParameter
-from server.inference.runtime.packing import LAST_LAYER, Item, Results, SentenceVector, results_as
+from server.inference.runtime.packing import (
+    LAST_LAYER,
+    Encoding,
+    Item,
+    Results,
+    SentenceVector,
+    results_as,
+)
 from server.inference.tasks.pairs import TEXT_SPECIALS, Cut, keep
 from server.inference.tasks.task import (
     Plan,
@@ -27,7 +34,16 @@ from server.inference.tokenizer import Pieces, require_known, too_long
 Text = str | Sequence[int]
 """A text, or the token ids of one."""
 
-_NUMBER_BYTES: Final = 20  # of one number, as float32 and as JSON
+NUMBER_BYTES: Final = 20  # of one number, as float32 and as JSON
+
+
+Kind = Literal["query", "document"]
+# Names of prompts for it, the first of which with a text is taken: those that sentence-transformers
+# looks for in `encode_query` and `encode_document`.
+_PROMPTS_FOR: Final[Mapping[Kind, Sequence[str]]] = {
+    "query": ("query",),
+    "document": ("document", "passage", "corpus"),
+}
 
 
 class EmbedOptions(NamedTuple):
@@ -38,7 +54,10 @@ class EmbedOptions(NamedTuple):
     dimensions: int | None = None
     prompt_name: str | None = None
     pooling: str | None = None
+    """As `PoolingSpec.mode`."""
     layer: int | None = None
+    input_type: Kind | None = None
+    """What the texts are, which chooses a prompt where none is named."""
 
 
 Vectors = NDArray[np.float32]
@@ -59,7 +78,7 @@ class Embed(Task[Text, EmbedOptions, Vectors]):
         if options.dimensions is not None and not 1 <= options.dimensions <= width:
             raise InvalidParameter(f"dimensions must be from 1 to {width}.", param="dimensions")
         _require_own_rows(options, manifest.pooling)
-        if options.pooling is not None and options.pooling not in POOLING_MODES:
+        if options.pooling is not None and not _known(options.pooling):
             known = ", ".join(POOLING_MODES)
             raise InvalidParameter(f"pooling must be one of {known}.", param="pooling")
         if options.layer is not None and options.layer not in layers:
@@ -78,21 +97,24 @@ class Embed(Task[Text, EmbedOptions, Vectors]):
         self, inputs: Sequence[Text], options: EmbedOptions, model: ServedModel, proceed: Proceed
     ) -> Plan[Vectors]:
         """One item a text; the answer is float32 (texts, dimensions)."""
-        pooling = model.manifest.pooling
-        prompt = _prompt(options, model)
-        read = partial(_read, _output(options, pooling), prompt, options.cut, model)
+        read = vector_reader(options, model, proceed)
         items, truncated = read_items(inputs, read, model, proceed)
 
         def answer(results: Results) -> Vectors:
-            rows = results_as(np.ndarray, results)
-            vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
-            return _shaped(vectors, options, pooling)
+            return vectors_of(results, options, model)
 
         return Plan.of(items, answer, truncated, _answer_bytes(len(inputs), options, model))
 
     def sample(self) -> SentenceVector:
         """The mean of a text's rows."""
         return SentenceVector("mean")
+
+
+def vectors_of(results: Results, options: EmbedOptions, model: ServedModel) -> Vectors:
+    """The vectors of texts that were read by `vector_reader`: float32 (texts, dimensions)."""
+    rows = results_as(np.ndarray, results)
+    vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
+    return _shaped(vectors, options, model.manifest.pooling)
 
 
 def shape_vectors(vectors: Vectors, dimensions: int | None, normalize: bool) -> Vectors:
@@ -147,16 +169,24 @@ def _require_own_rows(options: EmbedOptions, pooling: PoolingSpec) -> None:
         )
 
 
+def _known(pooling: str) -> bool:
+    """Whether it is a mode, or a few laid end to end."""
+    modes = modes_of(pooling)
+    return len(modes) <= MOST_MODES and set(modes) <= set(POOLING_MODES)
+
+
 def _width(options: EmbedOptions, manifest: ModelManifest) -> int:
     """Numbers of a whole vector."""
     hidden, pooling = manifest.architecture.hidden_size, manifest.pooling
-    return pooling.width(hidden) if options.pooling in (None, pooling.mode) else hidden
+    if options.pooling is None or options.pooling == pooling.mode:
+        return pooling.width(hidden)
+    return hidden * len(modes_of(options.pooling))
 
 
 def _answer_bytes(count: int, options: EmbedOptions, model: ServedModel) -> int:
     usual = model.manifest.pooling.dimensions
     dimensions = options.dimensions or usual or _width(options, model.manifest)
-    return count * (64 + _NUMBER_BYTES * dimensions)
+    return count * (64 + NUMBER_BYTES * dimensions)
 
 
 class _Prompt(NamedTuple):
@@ -171,6 +201,9 @@ def _prompt(options: EmbedOptions, model: ServedModel) -> _Prompt:
     pooling = model.manifest.pooling
     name = options.prompt_name or pooling.default_prompt
     text = pooling.prompts.get(name, "") if name is not None else ""
+    if options.prompt_name is None and options.input_type is not None:
+        meant = [pooling.prompts.get(name, "") for name in _PROMPTS_FOR[options.input_type]]
+        text = next(filter(None, meant), "")
     if not text or pooling.include_prompt:
         return _Prompt(text)
     # As sentence-transformers counts: the tokens of the prompt alone, but for the closing one.
@@ -178,19 +211,48 @@ def _prompt(options: EmbedOptions, model: ServedModel) -> _Prompt:
     return _Prompt(text, min(len(alone), pooling.max_tokens) - 1)
 
 
-def _read(
-    output: SentenceVector, prompt: _Prompt, cut: Cut, model: ServedModel, text: Text, param: str
-) -> ReadItem:
+class Read(NamedTuple):
+    """One text as it is embedded."""
+
+    encoding: Encoding
+    skip: int
+    """Tokens at the beginning that are not pooled."""
+    cut: bool
+    """Whether something of it was cut off."""
+
+
+Reader = Callable[[Text, str], Read]
+
+
+def reader(options: EmbedOptions, model: ServedModel) -> Reader:
+    """What reads a text, or the token ids of one, and is told what it is called in errors."""
+    return partial(_read, _prompt(options, model), options.cut, model)
+
+
+def _read(prompt: _Prompt, cut: Cut, model: ServedModel, text: Text, param: str) -> Read:
     most = model.manifest.pooling.max_tokens
     room = most - TEXT_SPECIALS
-    if prompt.skip and isinstance(text, str):  # token ids have no prompt in front
-        output = replace(output, skip=prompt.skip)
     pieces = _pieces(text, prompt, cut, model, param)
     over = len(pieces.ids) > room
     if over and not cut.truncate:
         raise too_long(most, param)
     kept = keep(pieces.ids, min(room, len(pieces.ids)), cut.end(model))
-    return Item(model.tokenizer.assemble(kept), output), pieces.cut or over
+    skip = prompt.skip if isinstance(text, str) else 0  # token ids have no prompt in front
+    return Read(model.tokenizer.assemble(kept), skip, pieces.cut or over)
+
+
+def vector_reader(
+    options: EmbedOptions, model: ServedModel, proceed: Proceed
+) -> Callable[[Text, str], ReadItem]:
+    """What makes the item of a text, of which its vector is read."""
+    proceed()
+    read, output = reader(options, model), _output(options, model.manifest.pooling)
+
+    def item(text: Text, param: str) -> ReadItem:
+        encoding, skip, cut = read(text, param)
+        return Item(encoding, replace(output, skip=skip) if skip else output), cut
+
+    return item
 
 
 def _pieces(text: Text, prompt: _Prompt, cut: Cut, model: ServedModel, param: str) -> Pieces:

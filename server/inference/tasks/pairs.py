@@ -3,12 +3,13 @@
 That is `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]` with BERT's tokens; the manifest says which.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from server.errors import TooLong
+from server.errors import InvalidParameter, TooLong
 from server.inference.runtime.packing import Item, OutputSpec
 from server.inference.tasks.task import ReadItem, ServedModel
-from server.inference.tokenizer import too_long
+from server.inference.tokenizer import Pieces, too_long
 
 Direction = Literal["left", "right"]
 TextOrPair = tuple[str, str | None]
@@ -34,6 +35,13 @@ def length_of(pair: TextOrPair) -> int:
     return len(pair[0]) + len(pair[1] or "")
 
 
+def require_pairs(model: ServedModel, param: str) -> None:
+    """Raise `InvalidParameter` where the model reads single texts only."""
+    encoder = model.manifest.architecture
+    if encoder.segments and encoder.type_vocab_size == 1:
+        raise InvalidParameter("This model reads single texts, no pairs.", param=param)
+
+
 def read_pair(
     output: OutputSpec, cut: Cut, model: ServedModel, pair: TextOrPair, param: str
 ) -> ReadItem:
@@ -42,11 +50,22 @@ def read_pair(
     Raises:
         TooLong: it has more tokens than the model reads, and must not be cut.
     """
-    most, tokenizer, end = model.manifest.max_tokens, model.tokenizer, cut.end(model)
     texts = [text for text in pair if text is not None]
-    parts = [
-        tokenizer.pieces(text, most, truncate=cut.truncate, cut=end, param=param) for text in texts
-    ]
+    parts = [read_text(text, cut, model, param) for text in texts]
+    return item_of(parts, output, cut, model, param)
+
+
+def read_text(text: str, cut: Cut, model: ServedModel, param: str) -> Pieces:
+    """The pieces of one text of an input."""
+    most, end = model.manifest.max_tokens, cut.end(model)
+    return model.tokenizer.pieces(text, most, truncate=cut.truncate, cut=end, param=param)
+
+
+def item_of(
+    parts: Sequence[Pieces], output: OutputSpec, cut: Cut, model: ServedModel, param: str
+) -> ReadItem:
+    """The item of one text or two that were read before, cut to fit; raises as `read_pair` does."""
+    most, tokenizer, end = model.manifest.max_tokens, model.tokenizer, cut.end(model)
     paired = len(parts) > 1
     room = most - (tokenizer.spec.pair_specials if paired else TEXT_SPECIALS)
     counts = [len(part.ids) for part in parts]

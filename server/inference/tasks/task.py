@@ -187,9 +187,15 @@ class Task(ABC, Generic[In, Options, Out]):
 
     name: ClassVar[str]
     """Also the path of its route."""
+    also: ClassVar[tuple[str, ...]] = ()
+    """Further paths that ask for it."""
     title: ClassVar[str]
     head: ClassVar[Head | None] = None
     """What the model must have; None for the encoder alone."""
+
+    def suits(self, manifest: ModelManifest) -> bool:
+        """Whether a model that has the head answers without being told more."""
+        return True
 
     def check(self, inputs: Sequence[In], options: Options, model: ServedModel) -> None:
         """Raise `InvalidParameter` for options that no text could satisfy."""
@@ -209,6 +215,11 @@ class Task(ABC, Generic[In, Options, Out]):
         return None
 
 
-def supports(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:
+def has_head(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:
     """Whether a model has what the task reads."""
     return task.head is None or task.head.name in manifest.heads
+
+
+def supports(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:
+    """Whether a model answers the task, without being told more than its inputs."""
+    return has_head(task, manifest) and task.suits(manifest)

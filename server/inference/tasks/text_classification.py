@@ -18,7 +18,13 @@ from models.manifest import ModelManifest
 from models.probabilities import sigmoid, softmax, unchanged
 from server.errors import InvalidParameter
 from server.inference.runtime.packing import PooledLogits, Results, results_as
-from server.inference.tasks.pairs import Cut, TextOrPair, length_of, read_pair
+from server.inference.tasks.pairs import (
+    Cut,
+    TextOrPair,
+    length_of,
+    read_pair,
+    require_pairs,
+)
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_items
 
 Function = Literal["softmax", "sigmoid", "none"]
@@ -57,6 +63,7 @@ class TextClassification(Task[TextOrPair, PredictOptions, LabelsByText]):
     """The labels of each text or pair with their scores, best first."""
 
     name = "predict"
+    also = ("text-classification",)
     title = SEQUENCE.title
     head = SEQUENCE
 
@@ -66,14 +73,9 @@ class TextClassification(Task[TextOrPair, PredictOptions, LabelsByText]):
         """Refuse what the model cannot do."""
         if options.top_k is not None and options.top_k < 1:
             raise InvalidParameter("top_k must be at least 1.", param="parameters.top_k")
-        encoder = model.manifest.architecture
-        if encoder.type_vocab_size > 1 or not encoder.segments:
-            return
         for index, (_, second) in enumerate(inputs):
             if second is not None:
-                raise InvalidParameter(
-                    "This model reads single texts, no pairs.", param=f"inputs[{index}]"
-                )
+                require_pairs(model, f"inputs[{index}]")
 
     def price(
         self, inputs: Sequence[TextOrPair], options: PredictOptions, model: ServedModel
@@ -94,17 +96,22 @@ class TextClassification(Task[TextOrPair, PredictOptions, LabelsByText]):
         read = partial(read_pair, self.sample(), options.cut, model)
         items, truncated = read_items(inputs, read, model, proceed)
         manifest = model.manifest
-        function = _FUNCTIONS[options.function or usual_function(manifest)]
+        function = options.function or usual_function(manifest)
 
         def answer(results: Results) -> LabelsByText:
-            scores = function(np.stack(results_as(np.ndarray, results)))  # (texts, labels)
-            return [_ranked(row, manifest.labels, options.top_k) for row in scores]
+            scores = scores_of(np.stack(results_as(np.ndarray, results)), function)
+            return [ranked(row, manifest.labels, options.top_k) for row in scores]
 
         return Plan.of(items, answer, truncated, _answer_bytes(len(inputs), model))
 
     def sample(self) -> PooledLogits:
         """The logits of a text."""
         return PooledLogits(SEQUENCE)
+
+
+def scores_of(logits: NDArray[np.float32], function: Function) -> NDArray[np.float64]:
+    """Logits -> scores, both (texts, labels)."""
+    return _FUNCTIONS[function](logits)
 
 
 def usual_function(manifest: ModelManifest) -> Function:
@@ -121,8 +128,10 @@ def _answer_bytes(count: int, model: ServedModel) -> int:
     return count * (64 + _LABEL_BYTES * len(model.manifest.labels))
 
 
-def _ranked(scores: NDArray[np.float64], labels: Sequence[str], top_k: int | None) -> list[Label]:
-    """Labels by falling score; equal ones in the model's order."""
+def ranked(
+    scores: NDArray[np.float64], labels: Sequence[str], top_k: int | None = None
+) -> list[Label]:
+    """Labels by falling score; equal ones in their order."""
     order = np.argsort(-scores, kind="stable")[:top_k]
     return [Label(float(scores[index]), labels[index]) for index in order]
 

@@ -110,10 +110,34 @@ def _static(folder: Path) -> None:
     model.save_pretrained(str(folder), create_model_card=False)
 
 
+def test_a_sparse_encoder_is_exported_for_sparse_vectors(tmp_path: Path) -> None:
+    _sparse(tmp_path / "model")
+    checkpoint = read_checkpoint(tmp_path / "model")
+    assert checkpoint.sparse
+    assert checkpoint.heads == ("mlm",)
+    modules = json.loads((tmp_path / "model" / "modules.json").read_text())
+    modules[0]["type"] = "sentence_transformers.sparse_encoder.models.MLMTransformer"
+    (tmp_path / "model" / "modules.json").write_text(json.dumps(modules))
+    assert read_checkpoint(tmp_path / "model").sparse
+
+
+@pytest.mark.parametrize(
+    "setting", [{"pooling_strategy": "sum"}, {"activation_function": "log1p_relu"}]
+)
+def test_other_ways_to_weigh_words_are_refused_by_name(
+    tmp_path: Path, setting: dict[str, str]
+) -> None:
+    _sparse(tmp_path / "model")
+    config = tmp_path / "model" / "1_SpladePooling" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | setting))
+    ((name, value),) = setting.items()
+    with pytest.raises(ExportError, match=f"{name} in .* is {value}; Cloze serves"):
+        read_checkpoint(tmp_path / "model")
+
+
 @pytest.mark.parametrize(
     ("write", "names"),
     [
-        (_sparse, "Transformer, SpladePooling"),
         (_routed, "Router, Normalize"),
         (_static, "StaticEmbedding"),
     ],

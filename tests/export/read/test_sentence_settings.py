@@ -73,7 +73,11 @@ MODEL_FILE, TEXT_FILE = "config_sentence_transformers.json", "sentence_bert_conf
         (POOLING_FILE, {"pooling_mode": ["cls"] * 9}, "names 9 modes; expected 1 to 8"),
         (POOLING_FILE, {"colour": 3}, "1_Pooling/config.json sets colour, which"),
         ("3_Normalize/config.json", {"module_input_name": "token_embeddings"}, "token_embeddings"),
-        (MODEL_FILE, {"model_type": "SparseEncoder"}, "model_type SparseEncoder; .* CrossEncoder"),
+        (
+            MODEL_FILE,
+            {"model_type": "SparseEncoder"},
+            "model_type SparseEncoder, and .* SpladePooling",
+        ),
         (MODEL_FILE, {"model_type": "CrossEncoder"}, "lists Transformer, Pooling, .* CrossEncoder"),
         (MODEL_FILE, {"similarity_fn_name": "maxsim"}, "by maxsim; Cloze knows cosine"),
         (MODEL_FILE, {"truncate_dim": 0}, "truncate_dim .* at least 1"),

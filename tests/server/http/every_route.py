@@ -15,10 +15,33 @@ from tests.running_server import Served
 ANSWERED: dict[str, tuple[str, Any]] = {
     "fill-mask": ("cloze-small-en", {"inputs": ["Paris is the [MASK] of [MASK].", "A [MASK]."]}),
     "embed": ("cloze-small-en", {"inputs": ["A river runs through it.", "Über Brücken"]}),
+    "embed_all": ("cloze-small-en", {"inputs": ["A river."], "dimensions": 3}),
+    "embed_sparse": ("cloze-small-en", {"inputs": "No head of its own."}),
+    "similarity": (
+        "cloze-small-en",
+        {"inputs": {"source_sentence": "A river.", "sentences": ["A stream.", "Bread."]}},
+    ),
+    "decode": ("cloze-small-en", {"ids": [[101, 1037, 2314, 102], [2009]]}),
     "nsp": ("cloze-small-en", {"inputs": [["The train was late.", "We waited for an hour."]]}),
     "tokenize": ("cloze-small-en", {"inputs": ["Two words", {"text": "a", "text_pair": "b"}]}),
     "embeddings": ("cloze-small-en", {"input": ["A river."], "model": "cloze-small-en"}),
     "predict": ("reviews", {"inputs": "What a wonderful film!"}),
+    "text-classification": ("reviews", {"inputs": ["What a wonderful film!", "The soup."]}),
+    "rerank": (
+        "matches",
+        {
+            "query": "Where does Clara live?",
+            "documents": ["Omar lives in Oslo.", {"text": "Clara lives in Berkeley."}],
+            "model": "matches",
+        },
+    ),
+    "zero-shot-classification": (
+        "inference",
+        {
+            "inputs": "The actor was charming.",
+            "parameters": {"candidate_labels": ["film", "food", "travel"]},
+        },
+    ),
     "token-classification": ("names", {"inputs": "Clara lives in Berkeley."}),
     "question-answering": (
         "answers",

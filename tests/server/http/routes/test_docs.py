@@ -20,6 +20,12 @@ TASKS = (
     "/nsp",
     "/embed",
     "/predict",
+    "/text-classification",
+    "/zero-shot-classification",
+    "/rerank",
+    "/similarity",
+    "/embed_all",
+    "/decode",
     "/token-classification",
     "/question-answering",
 )

@@ -42,18 +42,24 @@ def test_info_tells_which_routes_a_model_answers(
 ) -> None:
     assert server.get("/info").json()["tasks"] == [
         "/embed",
+        "/embed_all",
+        "/similarity",
         "/fill-mask",
         "/nsp",
         "/tokenize",
+        "/decode",
     ]
     tasks = {
-        name: classifier_server.get(f"/models/{name}/info").json()["tasks"][1:]
-        for name in ("reviews", "names", "answers")
+        name: classifier_server.get(f"/models/{name}/info").json()["tasks"][3:-2]
+        for name in ("reviews", "names", "answers", "matches", "inference")
     }
+    classified = ["/predict", "/text-classification"]
     assert tasks == {
-        "reviews": ["/fill-mask", "/nsp", "/predict", "/tokenize"],
-        "names": ["/token-classification", "/tokenize"],
-        "answers": ["/question-answering", "/tokenize"],
+        "reviews": ["/fill-mask", "/nsp", *classified],
+        "names": ["/token-classification"],
+        "answers": ["/question-answering"],
+        "matches": [*classified, "/rerank"],
+        "inference": [*classified, "/zero-shot-classification"],
     }
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
+from sentence_transformers.util import quantize_embeddings
 
 from server.http.routes.openai import EmbeddingsAnswer, ModelList
 from tests.conftest import Serve
@@ -34,6 +37,86 @@ def test_base64_holds_the_same_numbers_as_float(two_model_server: RunningServer)
     unpacked = np.frombuffer(base64.b64decode(packed.json()["data"][0]["embedding"]), "<f4")
     assert unpacked.shape == (5,)
     np.testing.assert_allclose(unpacked, plain["embedding"], atol=1e-6)
+
+
+NUMBERS = {
+    "float": "<f4",
+    "int8": "i1",
+    "uint8": "u1",
+    "binary": "i1",
+    "ubinary": "u1",
+}
+
+
+def embedding(server: RunningServer, **more: object) -> Any:
+    """The vector of a text, as it stands in the answer."""
+    response = server.post("/v1/embeddings", {"input": TEXTS[:1], **more})
+    assert response.status_code == 200, response.text
+    return response.json()["data"][0]["embedding"]
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+def test_numbers_of_each_type_are_the_same_however_they_are_asked_for(
+    server: RunningServer, dtype: str
+) -> None:
+    exact = np.array([embedding(server, dimensions=20)], np.float32)
+    listed = embedding(server, dimensions=20, encoding_format=dtype)
+    assert embedding(server, dimensions=20, output_dtype=dtype) == listed
+    assert embedding(server, dimensions=20, output_dtype=dtype, encoding_format=dtype) == listed
+    packed = embedding(server, dimensions=20, output_dtype=dtype, encoding_format="base64")
+    assert np.frombuffer(base64.b64decode(packed), NUMBERS[dtype]).tolist() == pytest.approx(listed)
+    body = {"inputs": TEXTS[:1], "dimensions": 20, "output_dtype": dtype}
+    assert server.post("/embed", body).json() == [listed]
+    if dtype.endswith("binary"):
+        wanted = quantize_embeddings(exact, precision=dtype)  # type: ignore[arg-type]
+        assert listed == wanted[0].tolist()
+
+
+def test_two_types_of_numbers_contradict_each_other(server: RunningServer) -> None:
+    body = {"input": "a", "encoding_format": "int8", "output_dtype": "binary"}
+    response = server.post("/v1/embeddings", body)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (
+        422,
+        "invalid_parameter",
+        "output_dtype",
+    )
+
+
+@pytest.mark.parametrize("name", ["encoding_format", "output_dtype", "input_type"])
+def test_unknown_choices_are_refused_by_name(server: RunningServer, name: str) -> None:
+    response = server.post("/v1/embeddings", {"input": "a", name: "int4"})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (422, "invalid_parameter", name)
+
+
+def test_a_prompt_is_chosen_by_its_name_or_by_what_the_texts_are(
+    library_server: RunningServer, library: Callable[[str], Any]
+) -> None:
+    model = library("weighted")  # whose default prompt is that of queries
+    prompts = {
+        "query": model.encode_query(TEXTS[0]),
+        "passage": model.encode(TEXTS[0], prompt_name="passage"),
+        "longer than any text": model.encode(TEXTS[0], prompt_name="longer than any text"),
+    }
+    asked: dict[str, list[dict[str, object]]] = {
+        "query": [{}, *({"input_type": kind} for kind in ("query", "search_query"))],
+        "passage": [{"input_type": kind} for kind in ("passage", "document", "search_document")],
+        "longer than any text": [
+            {"prompt_name": "longer than any text"},
+            {"prompt_name": "longer than any text", "input_type": "query"},
+        ],
+    }
+    for name, wanted in prompts.items():
+        for more in asked[name]:
+            found = embedding(library_server, model="weighted", truncate=True, **more)
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_a_model_without_prompts_puts_none_in_front(server: RunningServer) -> None:
+    plain = embedding(server)
+    for kind in ("query", "document"):
+        assert embedding(server, input_type=kind) == plain
 
 
 def test_without_a_model_the_default_one_answers(two_model_server: RunningServer) -> None:

@@ -21,7 +21,11 @@ from server.inference.runtime.packing import (
     Result,
     SentenceVector,
     TokenLogits,
+    TokenVectors,
+    WordResult,
+    WordWeights,
     is_finite,
+    parted,
 )
 from tests.server.inference.samples import classified, encoding, random_item
 
@@ -44,6 +48,12 @@ def mixed_batch(seed: int) -> list[Item]:
         items.insert(rng.integers(len(items) + 1), Item(encoding(rng, 6), own))
     for _ in range(rng.integers(4)):
         items.insert(rng.integers(len(items) + 1), classified(rng))
+    for _ in range(rng.integers(4)):
+        tokens = encoding(rng, int(rng.integers(2, 60)))
+        rows = np.flatnonzero(rng.random(len(tokens)) < 0.8)
+        rows = rows if len(rows) else np.array([1])
+        output = TokenVectors(rows) if rng.random() < 0.5 else WordWeights(rows, 3)
+        items.insert(rng.integers(len(items) + 1), Item(tokens, output))
     return items
 
 
@@ -76,7 +86,7 @@ def rows_of(items: Sequence[Item]) -> list[list[int]]:
 def read_by(item: Item, rows: list[int]) -> list[int]:
     """Packed rows of the last layer that the item reads."""
     output = item.output
-    if isinstance(output, MaskScores | TokenLogits):
+    if isinstance(output, MaskScores | TokenLogits | TokenVectors | WordWeights):
         return [rows[row] for row in output.rows]
     if isinstance(output, SentenceVector) and output.layer == -1:
         left = rows[min(output.skip, len(rows) - 1) :]
@@ -129,6 +139,8 @@ def follow_the_feeds(feeds: Feeds) -> dict[str, NDArray[Any]]:
         "sequence_logits": read[feeds["pooler_index"]][:, 1:],
         "token_logits": read[feeds["token_index"]][:, :3],
         "qa_logits": read[feeds["token_index"]][:, 3:],
+        "token_vectors": read[feeds["token_index"]],
+        "mlm_maxima": word_scores(read[feeds["sparse_index"]]).max(axis=1),
         "mlm_ids": order,
         "mlm_log_probabilities": np.take_along_axis(scores, order, axis=1),
         "target_log_probabilities": scores[feeds["targets"][:, 0], feeds["targets"][:, 1]],
@@ -144,6 +156,14 @@ def plainly(item: Item, rows: list[int], layers: dict[int, NDArray[np.float32]])
     if isinstance(output, TokenLogits):
         own: NDArray[np.float32] = layers[-1][rows][output.rows]
         return own[:, :3] if output.head is TOKEN else own[:, 3:]
+    if isinstance(output, TokenVectors):
+        plain: NDArray[np.float32] = layers[-1][rows][output.rows]
+        return plain
+    if isinstance(output, WordWeights):
+        largest = word_scores(layers[-1][rows][output.rows]).max(axis=0)
+        weights = np.log(1 + np.maximum(largest, 0))
+        kept = sorted(np.argsort(-weights)[: min(output.most, (weights > 0).sum())])
+        return WordResult(np.array(kept, np.int64), weights[kept], int((weights > 0).sum()))
     if isinstance(output, SentenceVector):
         hidden = layers[output.layer][rows][min(output.skip, len(rows) - 1) :]
         places = np.arange(len(rows) - len(hidden), len(rows)) + 1
@@ -234,8 +254,13 @@ def test_results_read_from_the_packed_layout_equal_plain_loops(seed: int) -> Non
                 (result.log_probabilities, expected.log_probabilities),
                 (result.target_log_probabilities, expected.target_log_probabilities),
             ]
+        elif isinstance(expected, WordResult):
+            assert isinstance(result, WordResult)
+            assert result.words.tolist() == expected.words.tolist()
+            assert result.found == expected.found
+            pairs = [(result.weights, expected.weights)]
         else:
-            assert not isinstance(result, MaskResult)
+            assert not isinstance(result, MaskResult | WordResult)
             pairs = [(result, expected)]
         for found, wanted in pairs:
             np.testing.assert_allclose(found, wanted, atol=1e-6)
@@ -245,7 +270,7 @@ def test_results_read_from_the_packed_layout_equal_plain_loops(seed: int) -> Non
 def test_feeds_have_the_types_and_ranks_of_the_graph(seed: int) -> None:
     feeds = Batch(mixed_batch(seed), LAYERS).feeds()
     ranks = {"pad_index": 2, "read_pad_index": 2, "pool_index": 2, "max_index": 2, "targets": 2}
-    ranks["sentence_index"] = 2
+    ranks |= {"sentence_index": 2, "sparse_index": 2}
     for name, feed in feeds.items():
         assert feed.dtype == (np.float32 if name == "pool_weights" else np.int64), name
         assert feed.ndim == (3 if name == "pool_weights" else ranks.get(name, 1)), name
@@ -293,6 +318,32 @@ def test_a_pooler_of_means_gets_every_row_of_its_texts_and_of_no_other() -> None
     assert (none["pooler_index"].shape, none["pooler_weights"].shape) == ((0, 1), (0, 1, 1))
 
 
+def test_groups_of_words_are_no_wider_than_the_shortest_text_and_hold_no_other() -> None:
+    rng = np.random.default_rng(0)
+    rows = [np.arange(7), np.array([1, 2, 3]), np.arange(1, 6)]
+    texts = [
+        Item(encoding(rng, n), WordWeights(r, 9)) for n, r in zip((7, 5, 6), rows, strict=True)
+    ]
+    feeds = Batch(texts).feeds()
+    # Of 7, 3 and 5 rows, threes: the last of a text repeats its first row.
+    assert feeds["sparse_index"].tolist() == [
+        *([0, 1, 2], [3, 4, 5], [6, 0, 0]),
+        [7, 8, 9],
+        *([10, 11, 12], [13, 14, 10]),
+    ]
+
+
+def test_a_batch_is_parted_where_words_take_too_many_rows() -> None:
+    rng = np.random.default_rng(0)
+    words = [Item(encoding(rng, n), WordWeights(np.arange(n), 9)) for n in (5, 4, 9, 3)]
+    mean = Item(encoding(rng, 50), SentenceVector("mean"))
+    items = [words[0], mean, words[1], words[2], mean, words[3]]
+    assert [len(part) for part in parted(items, 9)] == [3, 2, 1]
+    assert [item for part in parted(items, 9) for item in part] == items
+    assert [len(part) for part in parted(items, 1)] == [2, 1, 2, 1]
+    assert [list(part) for part in parted([mean] * 5, 1)] == [[mean] * 5]
+
+
 def test_top_k_of_a_batch_is_the_largest_and_each_item_gets_its_own() -> None:
     rng = np.random.default_rng(0)
     items = [Item(encoding(rng, 7), MaskScores((2,), top_k)) for top_k in (3, 8, 1)]
@@ -312,6 +363,7 @@ def test_a_batch_without_a_kind_of_output_has_empty_feeds_for_it() -> None:
     assert feeds["targets"].shape == (0, 2)
     assert feeds["top_k"].tolist() == [0]
     assert feeds["max_index"].shape == feeds["sentence_index"].shape == (0, 1)
+    assert feeds["sparse_index"].shape == (0, 1)
     assert feeds["layer_-2_index"].shape == feeds["layer_-3_index"].shape == (0,)
     assert feeds["read_index"].tolist() == [0]  # a row for [CLS] alone
 
@@ -322,6 +374,8 @@ def test_one_number_that_is_not_finite_is_found(bad: float) -> None:
     ids = np.zeros((1, 3), np.int64)
     assert is_finite(fine)
     assert is_finite(MaskResult(ids, fine[None], fine))
+    assert is_finite(WordResult(ids[0], fine, 3))
+    assert not is_finite(WordResult(ids[0], broken, 3))
     assert not is_finite(broken)
     assert not is_finite(MaskResult(ids, broken[None], fine))
     assert not is_finite(MaskResult(ids, fine[None], broken))

@@ -17,7 +17,9 @@ from server.http.routing import to_json
 from server.inference.pipeline import Pipeline
 from server.inference.runtime.packing import Item, MaskResult, Result, results_as
 from server.inference.tasks import TASKS
+from server.inference.tasks.decoding import DECODING
 from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.inference.tasks.embed_all import EMBED_ALL, EmbedAllOptions
 from server.inference.tasks.entities import Strategy
 from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions
 from server.inference.tasks.nsp import NEXT_SENTENCE
@@ -27,6 +29,8 @@ from server.inference.tasks.question_answering import (
     AnswerOptions,
     Question,
 )
+from server.inference.tasks.rerank import RERANK, RerankOptions
+from server.inference.tasks.similarity import SIMILARITY, SimilarityOptions
 from server.inference.tasks.task import Plan, Price, Task, supports
 from server.inference.tasks.text_classification import (
     TEXT_CLASSIFICATION,
@@ -35,6 +39,7 @@ from server.inference.tasks.text_classification import (
 )
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION, EntityOptions
 from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tasks.zero_shot import ZERO_SHOT, ZeroShotOptions
 from server.inference.tokenizer import Tokenizer
 from server.settings import Limits
 from tests.server.inference.conftest import proceed
@@ -159,16 +164,56 @@ def showing(draw: random.Random) -> Case:
     return Case(TOKENIZATION, inputs, bool(draw.getrandbits(1)))
 
 
+def ranking(draw: random.Random) -> Case:
+    documents, query = texts(draw), text(draw)
+    options = RerankOptions(
+        query,
+        cut(draw),
+        raw_scores=bool(draw.getrandbits(1)),
+        bounded=bool(draw.getrandbits(1)),
+        document_tokens=draw.choice([None, 3]),
+        shown=sum(map(len, documents)),
+    )
+    return Case(RERANK, documents, options)
+
+
+def supposing(draw: random.Random) -> Case:
+    labels = draw.sample(["film", "the soup", "\u6771\u4eac", "new york!", "a/b"], 3)
+    several = bool(draw.getrandbits(1))
+    template = draw.choice(["This example is {}.", "{}"])
+    return Case(ZERO_SHOT, texts(draw), ZeroShotOptions(labels, template, several, cut(draw)))
+
+
+def comparing(draw: random.Random) -> Case:
+    return Case(SIMILARITY, texts(draw), SimilarityOptions(text(draw), EmbedOptions(cut(draw))))
+
+
+def embedding_tokens(draw: random.Random) -> Case:
+    case = embedding(draw)
+    return Case(EMBED_ALL, case.inputs, EmbedAllOptions(case.options))
+
+
+def spelling(draw: random.Random) -> Case:
+    lists = [[draw.randrange(30522) for _ in range(draw.randint(1, 40))] for _ in range(3)]
+    return Case(DECODING, lists, bool(draw.getrandbits(1)))
+
+
 # Task -> a model that can do it, and how a request to it is drawn.
 DRAWN: dict[str, tuple[str, Callable[[random.Random], Case]]] = {
     "embed": ("cloze", embedding),
+    "embed_all": ("cloze", embedding_tokens),
+    "similarity": ("cloze", comparing),
     "fill-mask": ("cloze", filling),
     "nsp": ("cloze", following),
     "predict": ("reviews", classification),
+    "rerank": ("matches", ranking),
+    "zero-shot-classification": ("inference", supposing),
     "token-classification": ("names", tagging),
     "question-answering": ("answers", asking),
     "tokenize": ("cloze", showing),
+    "decode": ("cloze", spelling),
 }
+COMPUTE_NOTHING = {"tokenize", "decode"}
 NAMES = [task.name for task in TASKS]
 
 
@@ -199,6 +244,8 @@ def plain(value: Any) -> Any:
 
 def json_of(case: Case, value: Any) -> bytes:
     """The answer as a route would send it, about."""
+    if case.task is RERANK:
+        value = [{**rank._asdict(), "text": case.inputs[rank.place]} for rank in value]
     if case.task is TOKENIZATION:  # each token is shown as it was written, too
         value = list(zip(value, case.inputs, strict=True))
     return to_json(plain(value))
@@ -220,7 +267,7 @@ def test_the_exact_price_has_the_tokens_of_the_items(
         assert plan.price.tokens == sum(len(item.encoding) for item in plan.items())
         assert len(plan.truncated) == len(case.inputs)
         found.add(plan.price.tokens)
-    assert len(found) > (CASES // 2 if name != "tokenize" else 0)
+    assert len(found) > (0 if name in COMPUTE_NOTHING else CASES // 2)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -258,6 +305,17 @@ def test_no_answer_to_an_odd_text_is_larger_than_its_price(
         "embed": Case(EMBED, [context], EmbedOptions(Cut(truncate=True))),
         "fill-mask": Case(FILL_MASK, ["[MASK] [MASK]" + context], FillMaskOptions(truncate=True)),
         "nsp": Case(NEXT_SENTENCE, [("a", context)], Cut(truncate=True)),
+        "embed_all": Case(EMBED_ALL, [context], EmbedAllOptions(EmbedOptions(Cut(truncate=True)))),
+        "similarity": Case(
+            SIMILARITY, [context], SimilarityOptions(context, EmbedOptions(Cut(truncate=True)))
+        ),
+        "rerank": Case(
+            RERANK, [context], RerankOptions("a", Cut(truncate=True), shown=len(context))
+        ),
+        "zero-shot-classification": Case(
+            ZERO_SHOT, [context], ZeroShotOptions(["a", context[:9]], cut=Cut(truncate=True))
+        ),
+        "decode": Case(DECODING, [pipeline.model.tokenizer.word(context)], True),
         "predict": Case(
             TEXT_CLASSIFICATION, [(context, None)], PredictOptions(cut=Cut(truncate=True))
         ),
@@ -293,7 +351,7 @@ def test_a_price_needs_no_tokens(name: str, pipeline_of: Callable[[str], Pipelin
         estimate = case.task.price(case.inputs, case.options, unread)
         assert estimate.characters > 0
         assert estimate.tokens > 0  # to be read is a turn, also where nothing is computed
-        assert (plan_price.tokens > 0) is (name != "tokenize")
+        assert (plan_price.tokens > 0) is (name not in COMPUTE_NOTHING)
         assert estimate.answer_bytes > 0
 
 
@@ -318,7 +376,7 @@ def test_an_estimate_of_english_is_near_its_exact_price(
     assert exact.answer_bytes / 2 <= estimate.answer_bytes <= exact.answer_bytes * 2
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "tokenize"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in COMPUTE_NOTHING])
 def test_a_result_of_another_kind_is_an_error_and_never_left_out(
     name: str, pipeline_of: Callable[[str], Pipeline]
 ) -> None:
@@ -360,7 +418,8 @@ def test_the_sample_of_a_task_runs_and_is_what_its_items_ask_for(
 
 
 def test_a_model_without_a_head_supports_what_needs_none(minilm: Pipeline) -> None:
-    assert [task.name for task in TASKS if supports(task, minilm.manifest)] == ["embed", "tokenize"]
+    supported = [task.name for task in TASKS if supports(task, minilm.manifest)]
+    assert supported == ["embed", "embed_all", "similarity", "tokenize", "decode"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -379,7 +438,7 @@ def test_reading_stops_when_the_request_is_given_up(
         asked += 1
         raise GivenUp
 
-    for method in ("pieces", "located", "whole", "given", "word"):
+    for method in ("pieces", "located", "whole", "given", "word", "written"):
         monkeypatch.setattr(Tokenizer, method, None)
     with pytest.raises(GivenUp):
         case.task.plan(case.inputs, case.options, pipeline.model, refuse)
@@ -410,7 +469,12 @@ def test_reading_ends_with_the_text_that_is_too_much(
         "embed": (one, EmbedOptions()),
         "fill-mask": (one + " [MASK]", FillMaskOptions()),
         "nsp": ((one, one), Cut()),
+        "embed_all": (one, EmbedAllOptions()),
+        "similarity": (one, SimilarityOptions("He reads.")),
         "predict": ((one, None), PredictOptions()),
+        "rerank": (one, RerankOptions("Who reads?")),
+        "zero-shot-classification": (one, ZeroShotOptions(["a", "b"], "{}")),
+        "decode": ([1037] * 12, True),
         "token-classification": (one, EntityOptions()),
         "question-answering": (Question("Who?", one), AnswerOptions()),
         "tokenize": ((one, None), True),

@@ -1,0 +1,125 @@
+"""Sparse vectors of long texts and of models that were not trained for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.read.checkpoint import read_checkpoint
+from export.write.model_folder import export_model
+from models.manifest import ManifestError, load_manifest, write_manifest
+from server.errors import AnswerTooLarge
+from server.inference.pipeline import Pipeline
+from server.inference.runtime.packing import WordResult, WordWeights
+from server.inference.tasks import embed_sparse
+from server.inference.tasks.embed import EmbedOptions
+from server.inference.tasks.embed_sparse import EMBED_SPARSE, SparseOptions
+from server.inference.tasks.pairs import Cut
+from tests.server.inference.conftest import proceed, resources, value_of
+
+SAME = 1e-5
+TEXTS = ["the river runs", "a", "word and number " * 30, "one two three four five six seven"]
+ALL = SparseOptions(EmbedOptions(Cut(truncate=True)), max_active_dims=30522)
+
+
+@pytest.fixture(scope="module")
+def folder(pretraining_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random model with both pretraining heads, exported for sparse vectors."""
+    folder = tmp_path_factory.mktemp("sparse") / "model"
+    checkpoint = replace(read_checkpoint(pretraining_checkpoint), sparse=True)
+    export_model(checkpoint, folder, precision="fp32", progress=lambda _line: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sparse(folder: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(folder, resources(threads=1, max_answer_bytes=10**9))
+    pipeline.start()
+    yield pipeline
+    pipeline.close()
+
+
+def weights(pipeline: Pipeline, texts: list[str]) -> np.ndarray:
+    """float32 (texts, V)."""
+    dense = np.zeros((len(texts), 30522), np.float32)
+    for line, found in zip(dense, value_of(pipeline, EMBED_SPARSE, texts, ALL), strict=True):
+        line[found.words] = found.weights
+    return dense
+
+
+def test_a_text_that_is_read_in_parts_has_the_same_weights(
+    sparse: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = weights(sparse, TEXTS)
+    assert (whole > 0).any(axis=1).all()
+    monkeypatch.setattr(embed_sparse, "word_rows", lambda _vocabulary: 7)
+    plan = EMBED_SPARSE.plan(TEXTS, ALL, sparse.model, proceed)
+    items = plan.items()
+    rows = [len(item.output.rows) for item in items if isinstance(item.output, WordWeights)]
+    assert len(rows) == len(items) > 10
+    assert max(rows) <= 7
+    assert sum(len(item.encoding) for item in items) == plan.price.tokens
+    np.testing.assert_allclose(weights(sparse, TEXTS), whole, rtol=0, atol=SAME)
+
+
+def test_the_heaviest_words_of_parts_are_those_of_the_whole(
+    sparse: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ALL._replace(max_active_dims=9)
+    whole = value_of(sparse, EMBED_SPARSE, TEXTS, few)
+    monkeypatch.setattr(embed_sparse, "word_rows", lambda _vocabulary: 5)
+    for one, other in zip(whole, value_of(sparse, EMBED_SPARSE, TEXTS, few), strict=True):
+        np.testing.assert_array_equal(one.words, other.words)
+        assert len(one.words) == 9 < one.found
+
+
+def test_a_batch_that_is_run_in_parts_gives_the_same(sparse: Pipeline) -> None:
+    plan = EMBED_SPARSE.plan(TEXTS, ALL, sparse.model, proceed)
+    session = sparse._sessions.usual
+    whole, most = session.run(plan.items()), session._word_rows
+    try:
+        session._word_rows = 1
+        parts = session.run(plan.items())
+    finally:
+        session._word_rows = most
+    for one, other in zip(whole, parts, strict=True):
+        assert isinstance(one, WordResult)
+        assert isinstance(other, WordResult)
+        np.testing.assert_array_equal(one.words, other.words)
+        np.testing.assert_allclose(one.weights, other.weights, rtol=0, atol=SAME)
+
+
+def test_more_words_than_are_held_are_an_error_that_names_the_remedy(sparse: Pipeline) -> None:
+    untrained = ALL._replace(max_active_dims=None)
+    with pytest.raises(AnswerTooLarge, match="max_active_dims") as caught:
+        value_of(sparse, EMBED_SPARSE, TEXTS, untrained)
+    assert caught.value.param == "inputs[0]"
+
+
+def test_a_result_holds_no_more_words_than_were_asked_for(sparse: Pipeline) -> None:
+    plan = EMBED_SPARSE.plan(TEXTS[:1], ALL._replace(max_active_dims=3), sparse.model, proceed)
+    (result,) = sparse._sessions.usual.run(plan.items())
+    assert isinstance(result, WordResult)
+    assert len(result.words) == 3 < result.found
+
+
+def test_parity_with_the_reference_is_measured(folder: Path) -> None:
+    manifest = load_manifest(folder)
+    assert manifest.sparse
+    assert 0 < manifest.parity["mlm_maxima"] < 1e-4
+    assert "embed_sparse" in (folder / "README.md").read_text()
+
+
+def test_a_folder_must_say_what_its_graph_gives(folder: Path) -> None:
+    manifest = load_manifest(folder)
+    write_manifest(folder, replace(manifest, sparse=False))
+    with pytest.raises(ManifestError, match="sparse"):
+        Pipeline(folder, resources(threads=1))
+    write_manifest(folder, replace(manifest, heads=("nsp", "pooler")))
+    with pytest.raises(ManifestError, match="sparse must be false without the head mlm"):
+        load_manifest(folder)
+    write_manifest(folder, manifest)
