@@ -22,6 +22,7 @@ PER_MODEL: Final = _routers(
     "predict",
     "token_classification",
     "question_answering",
+    "score",
     "tokenize",
     "info",
 )

@@ -9,6 +9,7 @@ from server.inference.tasks.embed import EMBED
 from server.inference.tasks.fill_mask import FILL_MASK
 from server.inference.tasks.nsp import NEXT_SENTENCE
 from server.inference.tasks.question_answering import QUESTION_ANSWERING
+from server.inference.tasks.score import SCORE
 from server.inference.tasks.task import Task
 from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION
@@ -17,6 +18,7 @@ from server.inference.tasks.tokenization import TOKENIZATION
 TASKS: Final[tuple[Task[Any, Any, Any], ...]] = (
     EMBED,
     FILL_MASK,
+    SCORE,
     NEXT_SENTENCE,
     TEXT_CLASSIFICATION,
     TOKEN_CLASSIFICATION,

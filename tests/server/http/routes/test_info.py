@@ -43,6 +43,7 @@ def test_info_tells_which_routes_a_model_answers(
     assert server.get("/info").json()["tasks"] == [
         "/embed",
         "/fill-mask",
+        "/score",
         "/nsp",
         "/tokenize",
     ]
@@ -51,7 +52,7 @@ def test_info_tells_which_routes_a_model_answers(
         for name in ("reviews", "names", "answers")
     }
     assert tasks == {
-        "reviews": ["/fill-mask", "/nsp", "/predict", "/tokenize"],
+        "reviews": ["/fill-mask", "/score", "/nsp", "/predict", "/tokenize"],
         "names": ["/token-classification", "/tokenize"],
         "answers": ["/question-answering", "/tokenize"],
     }
