@@ -39,7 +39,6 @@ from server.inference.tasks.masked_text import (
 from server.inference.tasks.pairs import TEXT_SPECIALS
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_each
 from server.inference.tokenizer import Tokenizer
-from server.settings import Limits
 
 Order = Literal["left_to_right", "confidence"]
 
@@ -77,10 +76,31 @@ class JointOptions(NamedTuple):
         """Fillings of each text, as it was said or left out."""
         return self.top_k or min(DEFAULT_TOP_K, self.num_beams or DEFAULT_BEAMS)
 
-    def beams(self, model: ServedModel) -> int:
-        """The width of the search: of a small vocabulary there may be no more beams than words."""
-        usual = max(DEFAULT_BEAMS, self.shown)
-        return min(self.num_beams or usual, _most_beams(model))
+    def width(self, model: ServedModel) -> "Width":
+        """How broadly is searched."""
+        beams = self.num_beams or min(max(DEFAULT_BEAMS, self.shown), model.limits.max_beams)
+        return Width(beams, min(beams, model.tokenizer.vocab_size))
+
+
+class Width(NamedTuple):
+    """How broadly is searched."""
+
+    beams: int
+    """Most partial fillings that a step goes on with."""
+    words: int
+    """How many words are looked at for each of them: more could not be among the best."""
+
+    def copies(self, masks: int) -> int:
+        """Copies of a text that are computed in all rounds.
+
+        >>> Width(10, 10).copies(1), Width(10, 10).copies(3), Width(10, 4).copies(3)
+        (1, 21, 15)
+        """
+        copies, alive = 0, 1
+        for _ in range(masks):
+            copies += alive
+            alive = min(self.beams, alive * self.words)
+        return copies
 
 
 class _Beam(NamedTuple):
@@ -128,7 +148,7 @@ class FillMasksJointly(Task[str, JointOptions, JointlyFilled]):
 
     def check(self, inputs: Sequence[str], options: JointOptions, model: ServedModel) -> None:
         """Refuse options that no text could satisfy."""
-        most = _most_beams(model)
+        most = model.limits.max_beams
         if options.num_beams is not None and not 1 <= options.num_beams <= most:
             raise InvalidParameter(
                 f"num_beams must be from 1 to {most}.", param="parameters.num_beams"
@@ -142,87 +162,66 @@ class FillMasksJointly(Task[str, JointOptions, JointlyFilled]):
 
     def price(self, inputs: Sequence[str], options: JointOptions, model: ServedModel) -> Price:
         """A copy of the text in the first round, and one for each beam in every other."""
-        beams, mask = options.beams(model), model.manifest.tokenizer.mask
+        width, mask = options.width(model), model.manifest.tokenizer.mask
         lengths = [len(text) for text in inputs]
         most = model.manifest.max_tokens
         tokens = size = 0
         for text in inputs:
             _, own, _ = Price.estimate([len(text)], most, 0)
             masks = max(1, text.count(mask))
-            tokens += own * _copies(masks, beams)
-            size += _answer_bytes(masks, len(text), options, beams)
+            tokens += own * width.copies(masks)
+            size += _answer_bytes(masks, len(text), options, width)
         return Price.estimate(lengths, most, size)._replace(tokens=tokens)
 
     def plan(
         self, inputs: Sequence[str], options: JointOptions, model: ServedModel, proceed: Proceed
     ) -> Plan[JointlyFilled]:
         """The first round, which is followed by others; all texts go through them together."""
-        beams = options.beams(model)
-        texts, price = read_each(
-            inputs,
-            partial(_read, options, beams, model),
-            partial(_price, options, beams),
-            model,
-            proceed,
-        )
+        width = options.width(model)
+        read, price_of = partial(_read, options, width, model), partial(_price, options, width)
+        texts, price = read_each(inputs, read, price_of, model, proceed)
         require_few_masks(texts, model.limits)
         searches = [_Search(text, (_Beam(0.0, (), ()),)) for text in texts]
-        return _Rounds(options, beams, model.tokenizer, price).plan(searches)
-
-
-def _most_beams(model: ServedModel) -> int:
-    return min(model.limits.max_beams, model.tokenizer.vocab_size)
+        return _Rounds(options, width, model.tokenizer, price).plan(searches)
 
 
 # --- what it takes ----------------------------------------------------------------------------
 
 
-def _copies(masks: int, beams: int) -> int:
-    """Copies of a text that are computed in all rounds.
-
-    >>> _copies(1, 10), _copies(3, 10)
-    (1, 21)
-    """
-    return 1 + (masks - 1) * beams
-
-
-def _answer_bytes(masks: int, shown: int, options: JointOptions, beams: int) -> int:
+def _answer_bytes(masks: int, shown: int, options: JointOptions, width: Width) -> int:
     """Memory of one text's fillings, or of what is looked at for them, whichever is more.
 
     Of every filling all of the text is shown, of `shown` bytes, as str and as JSON.
     """
     rows = 1 if options.order == "left_to_right" else masks
-    searched = beams * (rows * beams * _RESULT_BYTES + CANDIDATE_BYTES + masks * PIECE_BYTES)
-    return max(searched, options.shown * (CANDIDATE_BYTES + masks * PIECE_BYTES + 2 * shown))
+    of_beam = rows * width.words * _RESULT_BYTES + CANDIDATE_BYTES + masks * PIECE_BYTES
+    of_filling = CANDIDATE_BYTES + masks * PIECE_BYTES + 2 * shown
+    return max(width.beams * of_beam, options.shown * of_filling)
 
 
-def _tokens(text: MaskedText, beams: int) -> int:
-    return _copies(len(text.masks), beams) * (len(text.ids) + TEXT_SPECIALS)
+def _tokens(text: MaskedText, width: Width) -> int:
+    return width.copies(len(text.masks)) * (len(text.ids) + TEXT_SPECIALS)
 
 
-def _price(options: JointOptions, beams: int, text: MaskedText) -> Price:
-    size = _answer_bytes(len(text.masks), text.shown, options, beams)
-    return Price(0, _tokens(text, beams), size)
+def _price(options: JointOptions, width: Width, text: MaskedText) -> Price:
+    size = _answer_bytes(len(text.masks), text.shown, options, width)
+    return Price(0, _tokens(text, width), size)
 
 
 def _read(
-    options: JointOptions, beams: int, model: ServedModel, text: str, param: str
+    options: JointOptions, width: Width, model: ServedModel, text: str, param: str
 ) -> MaskedText:
     """Tokenise and find the masks, if there are not too many of them for the search."""
     masked = read_masked(text, model, truncate=options.truncate, param=param)
-    _require_affordable(masked, beams, model.limits, param)
-    return masked
-
-
-def _require_affordable(text: MaskedText, beams: int, limits: Limits, param: str) -> None:
-    tokens, masks = _tokens(text, beams), len(text.masks)
-    if tokens > limits.queue_tokens:
+    tokens, most = _tokens(masked, width), model.limits.queue_tokens
+    if tokens > most:
+        masks, length = len(masked.masks), len(masked.ids) + TEXT_SPECIALS
         raise TooManyTokens(
-            f"To fill {masks} masks jointly takes {_copies(masks, beams)} copies of "
-            f"{len(text.ids) + TEXT_SPECIALS} tokens, {tokens} together, and "
-            f"{limits.queue_tokens} are allowed; lower num_beams, or fill fewer masks at a time.",
+            f"To fill {masks} masks jointly takes {width.copies(masks)} copies of {length} tokens, "
+            f"{tokens} together, and {most} are allowed; lower num_beams, or leave fewer masks.",
             param=param,
         )
+    return masked
 
 
 # --- the search -------------------------------------------------------------------------------
@@ -232,7 +231,7 @@ class _Rounds(NamedTuple):
     """How a request's texts are filled, mask by mask."""
 
     options: JointOptions
-    beams: int
+    width: Width
     tokenizer: Tokenizer
     price: Price
 
@@ -259,7 +258,7 @@ class _Rounds(NamedTuple):
         may_be_next = left[:1] if self.options.order == "left_to_right" else left
         rows = tuple([text.masks[number] + 1 for number in may_be_next])
         encoding = self.tokenizer.assemble(_with_words(text, beam))
-        return Item(encoding, MaskScores(rows, self.beams))
+        return Item(encoding, MaskScores(rows, self.width.words))
 
     def _further(self, search: _Search, results: Iterator[MaskResult]) -> _Search:
         """The search with a mask more filled in each of its beams."""
@@ -275,8 +274,8 @@ class _Rounds(NamedTuple):
                 beam.log_probability + result.log_probabilities[row].astype(np.float64)
                 for beam, (_, result, row) in zip(search.beams, chosen, strict=True)
             ]
-        )  # (beams, beams)
-        best = np.argsort(-logs, axis=None, kind="stable")[: self.beams]
+        )  # (beams, words)
+        best = np.argsort(-logs, axis=None, kind="stable")[: self.width.beams]
         beams = []
         for number, word in zip(*np.unravel_index(best, logs.shape), strict=True):
             mask, result, row = chosen[number]
