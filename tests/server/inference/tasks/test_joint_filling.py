@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 
+from benchmarks.joint import Hidden, Search
 from export.read.checkpoint import read_checkpoint
 from export.write.model_folder import export_model
 from server.errors import (
@@ -189,6 +190,24 @@ def test_what_is_best_together_is_not_what_is_best_alone(tiny: Pipeline) -> None
         (together, *_) = fill(tiny, text, num_beams=ALL)[0]
         different += together.tokens != tuple(mask[0].token for mask in alone)
     assert different
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_benchmark_settles_what_the_best_filling_is(
+    order: Order, tiny: Pipeline, every_filling: Any
+) -> None:
+    tokenizer = tiny.model.tokenizer
+    search = Search(tiny._sessions.usual.run, tokenizer, most=10**6)
+    for text in TEXTS:
+        ids = tuple(tokenizer.word(text))
+        masks = tuple(place for place, token in enumerate(ids) if token == MASK)
+        sentence = Hidden(text, ids, masks, ())
+        best = max(found.log_probability for found in every_filling[text, order].values())
+        for known in (-1e9, best - 1):
+            assert search.likeliest(sentence, order, known) == pytest.approx(best, abs=PARITY)
+        assert search.likeliest(sentence, order, best) == best  # nothing is likelier
+        if len(masks) > 1:
+            assert search._replace(most=2).likeliest(sentence, order, -1e9) is None
 
 
 def test_a_filling_is_shown_in_its_text(cloze: Pipeline) -> None:
