@@ -89,9 +89,9 @@ class Score:
     def pseudo_perplexity(self) -> float:
         """How many equally likely tokens the model wavers between, as it were: exp(-PLL / n).
 
-        >>> Score([ScoredToken(7, "a", 0, 1, 0, -0.5), ScoredToken(8, "b", 2, 3, 1, -1.5)])
-        ...     .pseudo_perplexity == math.e
-        True
+        >>> tokens = [ScoredToken(7, "a", 0, 1, 0, -0.5), ScoredToken(8, "b", 2, 3, 1, -1.5)]
+        >>> round(Score(tokens).pseudo_perplexity, 3)
+        2.718
         """
         # Of a model that is very sure of something else it could be more than a number can say.
         exponent = -self.log_probability / len(self.tokens)
