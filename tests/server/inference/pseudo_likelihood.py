@@ -44,7 +44,8 @@ def pseudo_likelihood(tokenizer: Any, model: Any, text: str, metric: Metric) -> 
             out = model(input_ids=hidden[None])
         logits = out["logits" if "logits" in out else "prediction_logits"][0, place]
         log = float(logits.log_softmax(-1)[token])
-        found.append(Expected(token, *offsets[place], log))
+        start, stop = offsets[place]
+        found.append(Expected(token, start, stop, log))
     return found
 
 

@@ -143,9 +143,8 @@ def test_texts_are_scored_as_a_loop_over_transformers_does(
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
     texts = [*TEXTS, f"It is {tokenizer.mask_token} unbelievably."]
-    for text, found in zip(
-        texts, value_of(pipeline, SCORE, texts, ScoreOptions(metric)), strict=True
-    ):
+    scored = value_of(pipeline, SCORE, texts, ScoreOptions(metric))
+    for text, found in zip(texts, scored, strict=True):
         assert_same_scores(found, pseudo_likelihood(tokenizer, model, text, metric), PARITY)
 
 
