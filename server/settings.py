@@ -76,6 +76,7 @@ class Limits(BaseModel):
     max_answer_bytes: int = Field(32_000_000, ge=1, description="largest answer that a request may ask for, in bytes of memory while it is put together; estimated before anything is computed")
     max_inputs: int = Field(512, ge=1, description="most texts in one request")
     max_masks: int = Field(512, ge=1, description="most masks in one request")
+    max_beams: int = Field(64, ge=1, description="most beams of a search for the best joint filling of a text's masks, and so the most fillings of one text")
     max_targets: int = Field(1000, ge=1, description="most target words in one request, those of all its lists together")
     max_top_k: int = Field(1000, ge=1, description="most candidates per mask")
     queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait or are computed in each process, and so the most of one request; beyond them requests are refused with 429")

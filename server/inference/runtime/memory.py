@@ -18,23 +18,12 @@ from models.manifest import MANIFEST_FILE, ManifestError, ModelManifest
 from server.inference.runtime.packing import Item
 
 _NUMBER: Final = 4  # bytes of a float32
-_LOGIT_BYTES: Final = 64 << 20  # of the vocabulary's logits in one run that weighs words
-_FEWEST_ROWS: Final = 16  # of such a run, whatever the vocabulary
 # Rows that a layer holds at a time: padded ones, queries, keys and values by token and by head and
 # what attention made of them; then without padding what it was given, and twice the feed-forward's.
 _PADDED, _PACKED, _INNER = 7, 1, 2
 _LOGITS: Final = {"fp32": 1, "fp16": 2, "int8": 2}  # of a mask, at a time
 _CANDIDATE: Final = 12  # bytes of a log-probability and an int64
 _RANKED: Final = 2  # rows of a mask's dense layer: given, and made
-
-
-def word_rows(vocabulary: int) -> int:
-    """Rows at which one run computes all of the vocabulary, to weigh its words.
-
-    >>> word_rows(30522), word_rows(250002)
-    (549, 67)
-    """
-    return max(_FEWEST_ROWS, _LOGIT_BYTES // (_NUMBER * vocabulary))
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ class TokenVectors:
     rows: Int64
     """(m,) positions in the encoding, rising."""
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,10 @@ class WordWeights:
     most: int
     """Words that are kept, the heaviest ones."""
 
-    reads_vocabulary: ClassVar[bool] = True
+    @property
+    def masks(self) -> int:
+        """Rows that are multiplied by the whole vocabulary, as those of masks are."""
+        return len(self.rows)
 
 
 OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits | TokenVectors | WordWeights
@@ -234,20 +237,6 @@ class _Layout:
 
 
 _NO_GROUPS: Final = _Layout(_NOTHING, _NOTHING, np.zeros((0, 1), np.int64), np.zeros((0, 1), bool))
-
-
-def parted(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
-    """A batch in parts, each of which weighs words at so many rows at most, or for one item."""
-    part: list[Item] = []
-    rows = 0
-    for item in items:
-        own = len(item.output.rows) if isinstance(item.output, WordWeights) else 0
-        if own and part and rows + own > most:
-            yield part
-            part, rows = [], 0
-        part.append(item)
-        rows += own
-    yield part
 
 
 class Batch:

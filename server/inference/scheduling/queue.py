@@ -3,9 +3,10 @@
 Order. Each request is a flow of start-time fair queueing (Goyal, Vin and Cheng 1996): an item's tag
 is the virtual time at which its request's earlier items would have been served, counted in tokens.
 The smallest tag goes first, so a list of 500 texts and a neighbour's single text share the machine
-instead of the one waiting for all of the other. Of those that waited longer than `MAX_AGE_S` the
-oldest goes before all tags, every other time: nothing waits for ever, and a list that is old before
-it is done does not hold up everybody else.
+instead of the one waiting for all of the other. A request that queues its items in rounds goes on
+from the tag at which its last round ended, and is of one class by all of them. Of those that waited
+longer than `MAX_AGE_S` the oldest goes before all tags, every other time: nothing waits for ever,
+and a list that is old before it is done does not hold up everybody else.
 
 Priority classes. A request of more than some tokens is bulk work: its run takes many times as long
 as that of a short text, which would wait for the whole of it if they shared a batch. So small
@@ -48,8 +49,18 @@ def any_shape(_texts: int, _longest: int, _tokens: int, _masks: int) -> bool:
     return True
 
 
+@dataclass(slots=True)
+class Flow:
+    """One request among others, in whatever number of rounds it queues its items."""
+
+    tokens: int
+    """Of all its rounds."""
+    tag: float = 0.0
+    """When what it has queued so far would have been served, in virtual time."""
+
+
 class Ticket:
-    """One admitted request: its items, and the future that its caller awaits."""
+    """One admitted request, or a round of it: its items, and the future that its caller awaits."""
 
     def __init__(
         self,
@@ -57,11 +68,14 @@ class Ticket:
         deadline: float,
         loop: asyncio.AbstractEventLoop,
         computed: Callable[[int], None] | None = None,
+        flow: Flow | None = None,
     ) -> None:
         self.items = items
         self.deadline = deadline
         """In `time.monotonic()` seconds."""
         self.tokens = sum([len(item.encoding.ids) for item in items])
+        self.flow = flow or Flow(self.tokens)
+        """Whose round it is; without one the only one."""
         self.computed = computed
         """Told of tokens that wait no more, on the event loop's thread."""
         self.done: asyncio.Future[None] = loop.create_future()
@@ -168,9 +182,10 @@ class ItemQueue:
         return self.small.tokens + self.bulk.tokens
 
     def add(self, ticket: Ticket, now: float) -> None:
-        """Queue all items of a request; `now` in `time.monotonic()` seconds."""
-        tag = self._virtual_time
-        priority = self.bulk if ticket.tokens > self._bulk_tokens else self.small
+        """Queue all items of a request or of its round; `now` in `time.monotonic()` seconds."""
+        flow = ticket.flow
+        tag = max(self._virtual_time, flow.tag)
+        priority = self.bulk if flow.tokens > self._bulk_tokens else self.small
         if not priority.entries:
             priority.served = max(priority.served, self._served)
         entries = []
@@ -180,6 +195,7 @@ class ItemQueue:
             number = self._arrivals + index
             entries.append(Entry(tag, number, item, ticket, index, now, length, masks, priority))
             tag += length
+        flow.tag = tag
         self._arrivals += len(entries)
         self._by_age += entries
         priority.add(entries)

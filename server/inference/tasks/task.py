@@ -103,13 +103,18 @@ ReadItem = tuple[Item, bool]
 
 
 class Plan(NamedTuple, Generic[Out]):
-    """A tokenised request: what it takes, its items once they are wanted, and its answer."""
+    """A tokenised request: what it takes, its items once they are wanted, and its answer.
+
+    Most tasks know all their items beforehand. One that must see results first to know the next
+    items is run in rounds, a plan after the other, and its first plan says what all of them take.
+    """
 
     price: Price
+    """Of this plan and all that follow it."""
     items: Callable[[], Sequence[Item]]
-    """To run in any order and company; of as many tokens as the price says."""
-    answer: Callable[[Results], Out]
-    """Takes one result per item, in the items' order."""
+    """To run in any order and company; of as many tokens as the price says, with what follows."""
+    answer: "Callable[[Results], Out | Plan[Out]]"
+    """Takes one result per item, in the items' order; the plan of the next round, or the answer."""
     truncated: tuple[bool, ...]
     """Per input: whether something of it was cut off."""
 

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from server.inference.runtime.packing import Item, MaskScores
 from server.inference.scheduling.cost import CostModel, by_operations
-from server.inference.scheduling.queue import CANDIDATES, MAX_AGE_S, Entry, ItemQueue, Ticket
+from server.inference.scheduling.queue import (
+    CANDIDATES,
+    MAX_AGE_S,
+    Entry,
+    Flow,
+    ItemQueue,
+    Ticket,
+)
 from tests.server.inference.samples import pooled
 
 COST = by_operations(384)
@@ -52,6 +59,54 @@ def test_a_single_text_that_comes_after_a_list_of_500_is_in_the_next_batch(
         assert {entry.ticket for entry in take(queue, BUDGET, 0)} == {many}
     queue.add(single, 0)
     assert [entry.ticket for entry in take(queue, BUDGET, 0)] == [single]  # and waits for no more
+
+
+def in_rounds(loop: asyncio.AbstractEventLoop, flow: Flow, *lengths: int) -> Ticket:
+    return Ticket([pooled(length) for length in lengths], FOREVER, loop, flow=flow)
+
+
+def test_a_request_goes_on_in_its_next_round_where_its_last_one_ended(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    queue, flow = ItemQueue(COST, BUDGET), Flow(100)
+    queue.add(in_rounds(loop, flow, 20, 20), 0)
+    assert lengths_of(take(queue, BUDGET, 0)) == [20, 20]
+    queue.add(in_rounds(loop, flow, 30), 0)
+    others = [request(loop, 19), request(loop, 21)]
+    for other in others:
+        queue.add(other, 0)
+    order = [take(queue, 1, 0)[0].tokens for _ in range(3)]
+    assert order == [19, 21, 30]  # others came later, and were given nothing yet
+    queue.add(in_rounds(loop, flow, 7), 0)
+    queue.add(request(loop, 8), 0)
+    assert take(queue, 1, 0)[0].tokens == 8
+
+
+def test_a_request_that_waited_between_rounds_saves_nothing_up(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    queue, flow = ItemQueue(COST, BUDGET), Flow(40)
+    queue.add(in_rounds(loop, flow, 20), 0)
+    take(queue, BUDGET, 0)
+    many = request(loop, *[10] * 9)
+    queue.add(many, 0)
+    for _ in range(7):
+        take(queue, 1, 0)
+    queue.add(in_rounds(loop, flow, 20), 0)
+    order = [take(queue, 1, 0)[0].tokens for _ in range(3)]
+    assert order == [20, 10, 10]  # from now on, as a new request, and not before what was served
+
+
+@pytest.mark.parametrize(("tokens", "bulk"), [(BUDGET, False), (BUDGET + 1, True)])
+def test_all_rounds_of_a_request_tell_its_class(
+    loop: asyncio.AbstractEventLoop, tokens: int, bulk: bool
+) -> None:
+    queue, flow = ItemQueue(COST, BUDGET), Flow(tokens)
+    for _ in range(2):
+        queue.add(in_rounds(loop, flow, 9), 0)
+        assert bool(queue.bulk.entries) is bulk
+        assert bool(queue.small.entries) is not bulk
+        take(queue, BUDGET, 0)
 
 
 def test_small_requests_share_a_batch_while_a_list_waits(loop: asyncio.AbstractEventLoop) -> None:
