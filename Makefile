@@ -14,7 +14,7 @@ auditing := .venv-audit/bin
 LOCK := serve
 SBOM := cloze-$(LOCK).cdx.json
 
-.PHONY: help serve serve-cuda export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-clients test-container check format docs lock audit sbom clean
+.PHONY: help serve serve-cuda japanese export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-clients test-container check format docs lock audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ serve: .venv/.installed  ## start the server on port 8080; ARGS="--help" shows i
 
 serve-cuda: .venv-cuda/.installed  ## the same with an NVIDIA GPU; see docs/gpu.md
 	.venv-cuda/bin/python -m server $(ARGS)
+
+japanese: .venv/.installed  ## add what Japanese models need to the serving environment
+	@scripts/install.sh japanese .venv
 
 export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT models/NAME"
 	$(exporting) -m export $(ARGS)
@@ -118,5 +121,5 @@ clean:  ## remove the environments and caches
 .venv-training/.installed: requirements/training.txt requirements/torch-cpu.txt requirements/torch.txt
 	@scripts/install.sh training .venv-training
 
-.venv-dev/.installed: requirements/test.txt requirements/torch-cpu.txt requirements/torch.txt
+.venv-dev/.installed: requirements/test.txt requirements/japanese.txt requirements/torch-cpu.txt requirements/torch.txt
 	@scripts/install.sh test .venv-dev

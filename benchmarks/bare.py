@@ -71,7 +71,7 @@ class BareSession:
         """Answer each text by itself."""
         results = [self._session.run([item])[0] for item in self.items(task, texts)]
         return [
-            int(result.ids[0, 0]) if isinstance(result, MaskResult) else result.tolist()
+            int(result.ids[0, 0]) if isinstance(result, MaskResult) else np.asarray(result).tolist()
             for result in results
         ]
 

@@ -1,5 +1,6 @@
 """A JSON object from elsewhere in, typed fields out, each checked where it is read."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -34,10 +35,10 @@ class Fields:
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A number above 0 and finite."""
+        """A number above 0 that a float holds."""
         value = self._get(name, default, "a number", int, float)
-        if not 0 < value < float("inf"):
-            raise self._expected(name, "a number above 0")
+        if not 0 < value <= sys.float_info.max:
+            raise self._expected(name, "a number above 0 and below infinity")
         return float(value)
 
     def text(self, name: str, default: str | None = None) -> str:

@@ -50,8 +50,8 @@ class GraphFile:
     shapes: dict[str, Shape] = field(default_factory=dict)
     """Of the tensors, by name without the type that they were rounded to."""
     precision: str = "fp32"
-    attentions: int = 0
-    """Nodes that attend, one in each layer."""
+    attentions: list[int] = field(default_factory=list)
+    """Heads of every node that attends, one in each layer."""
 
 
 def require_graph(folder: Path, manifest: ModelManifest) -> None:
@@ -78,7 +78,9 @@ def _claims(manifest: ModelManifest, graph: GraphFile) -> Iterator[tuple[str, ob
     yield "precision", manifest.precision, graph.precision
     yield "opset", manifest.opset, graph.opset
     depth = {int(found[1]) for name in shapes if (found := _LAYER.match(name))}
-    yield "architecture.num_hidden_layers", sizes.num_hidden_layers, graph.attentions
+    yield "architecture.num_hidden_layers", sizes.num_hidden_layers, len(graph.attentions)
+    attending = max(graph.attentions, key=lambda heads: heads != sizes.num_attention_heads)
+    yield "architecture.num_attention_heads", sizes.num_attention_heads, attending
     stored = "num_hidden_layers" if sizes.stored_layers is None else "stored_layers"
     yield f"architecture.{stored}", getattr(sizes, stored), len(depth)
     tables = {"embeddings.word": ("vocab_size", sizes.vocab_size)}
@@ -144,13 +146,7 @@ def _read_graph(
 ) -> None:
     for number, value in _fields(data, _GRAPH_FIELDS):
         if number == 1:
-            for part, content in _fields(value):
-                if part == 7:
-                    _require_domain(content.decode())
-                elif part == 4:
-                    graph.attentions += content == b"Attention"
-                elif part == 5:
-                    dict(_fields(content, _ATTRIBUTE_FIELDS))
+            _read_node(value, graph)
         elif number == 5:
             name, tensor = _tensor(value, folder, files)
             kind = tensor.dtype.type
@@ -165,6 +161,20 @@ def _read_graph(
         elif number in {11, 12}:
             names = graph.inputs if number == 11 else graph.outputs
             names.add(dict(_fields(value))[1].decode())
+
+
+def _read_node(data: bytes, graph: GraphFile) -> None:
+    operator, options = b"", {}  # whole numbers by name, 0 for what is none
+    for number, value in _fields(data):
+        if number == 7:
+            _require_domain(value.decode())
+        elif number == 4:
+            operator = value
+        elif number == 5:
+            attribute = dict(_fields(value, _ATTRIBUTE_FIELDS))
+            options[attribute[1]] = attribute.get(3, 0)
+    if operator == b"Attention":
+        graph.attentions.append(options[b"q_num_heads"])
 
 
 def _tensor(data: bytes, folder: Path, files: Mapping[str, FileRecord]) -> tuple[str, NDArray[Any]]:

@@ -38,6 +38,7 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHA256_PATTERN: Final = re.compile("[0-9a-f]{64}")
 SHORTEST_TEXT = 3  # tokens: one, and the special ones around it
 LONGEST = 1 << 16  # tokens
+MOST_SCORES = 16  # float32 a head for each pair of positions: the families take up to 9
 LARGEST_NUMBER = 1 << 53  # beyond it readers of JSON disagree
 # A tokenizer.json with 250,000 entries takes 10 MB; no JSON of a model comes near this.
 MAX_BYTES = 64 << 20
@@ -145,9 +146,14 @@ class ModelManifest:
 
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> None:
-    """Write `manifest.json` into `folder`."""
+    """Write `manifest.json` into `folder`.
+
+    Raises:
+        ManifestError: it is one that would be refused.
+    """
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+    _parse(folder)
 
 
 def record_files(folder: Path) -> dict[str, FileRecord]:
@@ -333,8 +339,8 @@ def _claims(manifest: ModelManifest) -> Iterator[tuple[bool, str]]:
     yield sided, f"truncation_side must be one of {', '.join(SIDES)}"
     scores = 4 * sizes.num_attention_heads
     yield (
-        manifest.pair_bytes is None or manifest.pair_bytes >= scores,
-        f"pair_bytes must be {scores} or more, what scores take alone, or null",
+        manifest.pair_bytes is None or 1 <= manifest.pair_bytes / scores <= MOST_SCORES,
+        f"pair_bytes must be {scores}, what scores take alone, to {MOST_SCORES * scores}, or null",
     )
     yield manifest.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"
     texts = (ON_SENTENCES, ON_RANDOM_TOKENS)

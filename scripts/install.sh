@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A lock file of requirements/ -> a fresh virtual environment, wheels only, every hash checked.
 # Usage: install.sh serve|serve-cuda|export|audit|clients|training|test VENV
+#        install.sh japanese VENV   adds MeCab and its dictionaries to one that is there
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly group=$1 venv=$2
@@ -22,8 +23,32 @@ find_python() {
 
 pip_install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        --require-hashes --no-deps --only-binary :all: -r "$1"
+        --require-hashes --no-deps --only-binary :all: "${@:2}" -r "$1"
 }
+
+# MeCab's dictionaries are published as source alone: the lock's setuptools makes wheels of them.
+install_japanese() {
+    local lock=requirements/japanese.txt
+    pip_install <(sed -n '/^setuptools==/,/[^\\]$/p' "$lock")
+    pip_install "$lock" --no-binary ipadic,unidic-lite --no-build-isolation --use-pep517
+}
+
+# A server installs nothing, so pip is there only for as long as it is needed.
+remove_pip() {
+    "$venv/bin/python" -m pip uninstall --quiet --yes setuptools pip 2>/dev/null
+}
+
+if [[ $group == japanese ]]; then
+    echo "Adding requirements/japanese.txt to $venv"
+    if "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+        install_japanese
+    else
+        "$venv/bin/python" -m ensurepip
+        install_japanese
+        remove_pip
+    fi
+    exit
+fi
 
 python=$(find_python)
 echo "Installing requirements/$group.txt into $venv with $("$python" --version)"
@@ -34,8 +59,8 @@ pip_install "requirements/$group.txt" || {
     exit 1
 }
 case $group in
-serve | serve-cuda) # a server installs nothing
-    "$venv/bin/python" -m pip uninstall --quiet --yes setuptools pip 2>/dev/null
+serve | serve-cuda)
+    remove_pip
     ;;
 training | test) # PyTorch's small CPU build, if this is its platform and pip is configured to find it
     if [[ $(uname -sm) != 'Linux x86_64' ]] || ! pip_install requirements/torch-cpu.txt 2>/dev/null
@@ -43,6 +68,9 @@ training | test) # PyTorch's small CPU build, if this is its platform and pip is
         echo "Installing PyTorch as it is on PyPI, requirements/torch.txt"
         pip_install requirements/torch.txt
     fi
+    ;;&
+test)
+    install_japanese
     ;;
 esac
 touch "$venv/.installed"

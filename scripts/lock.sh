@@ -33,10 +33,13 @@ lock() {  # lock NAME-OR-PATH EXCLUDED-PACKAGES UV-ARGUMENTS...
 }
 
 # test.txt is the widest set: resolved first, it decides the versions that the others share.
-lock test "$CUDA_EXCLUDES" --group test --no-emit-package torch "$@"
+# install.sh has what is not emitted from the locks of its own, torch.txt and japanese.txt.
+lock test "$CUDA_EXCLUDES" --group test --no-emit-package torch \
+    --no-emit-package ipadic --no-emit-package unidic-lite "$@"
 lock serve "$SERVE_EXCLUDES" --group serve --constraints requirements/test.txt "$@"
 lock serve-cuda "$SERVE_EXCLUDES" --group serve-cuda --constraints requirements/test.txt "$@"
 lock export "" --group export --constraints requirements/test.txt "$@"
+lock japanese "" --group japanese --constraints requirements/test.txt "$@"
 lock audit "" --group audit --constraints requirements/test.txt "$@"
 # Resolved by itself: clients want other versions of what they share with the exporter.
 lock clients "" --group clients "$@"

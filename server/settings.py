@@ -76,6 +76,7 @@ class Limits(BaseModel):
     max_answer_bytes: int = Field(32_000_000, ge=1, description="largest answer that a request may ask for, in bytes of memory while it is put together; estimated before anything is computed")
     max_inputs: int = Field(512, ge=1, description="most texts in one request")
     max_masks: int = Field(512, ge=1, description="most masks in one request")
+    max_beams: int = Field(64, ge=1, description="most beams of a search for the best joint filling of a text's masks, and so the most fillings of one text")
     max_targets: int = Field(1000, ge=1, description="most target words in one request, those of all its lists together")
     max_top_k: int = Field(1000, ge=1, description="most candidates per mask")
     queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait or are computed in each process, and so the most of one request; beyond them requests are refused with 429")
@@ -107,7 +108,7 @@ class InferenceOptions(BaseModel):
     intra_op: int = Field(1, ge=0, le=1024, description="cores that one inference run uses; more helps single requests to big models; 0 measures at the start and uses all, where that costs less than a tenth of the throughput, or one")
     intra_op_alone: int = Field(1, ge=1, le=1024, description="cores that a run uses while nothing else runs or waits; above 1 the weights are in memory twice")
     batch_tokens: int = Field(0, ge=0, description="most tokens that one worker takes at a time; 0 for 512, 8192 with a GPU")
-    run_bytes: int = Field(0, ge=0, description="most bytes of memory that one run may take beside the weights; each of the workers runs one at a time; a longer text than that allows is refused, or cut where it may be; 0 for 192 MiB, 8 GiB with a GPU")
+    run_bytes: int = Field(0, ge=0, description="most bytes of memory that one run may take beside the weights; each of the workers runs one at a time; a longer text than that allows is refused, or cut where it may be, and one with more masks is refused; 0 for 192 MiB, 8 GiB with a GPU")
 
 
 class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):

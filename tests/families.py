@@ -6,7 +6,7 @@ In odd sizes, and saved by transformers itself. A new family is its lines in `FA
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ import torch
 import transformers
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from export.architectures.registry import architecture_of, canonical_shapes
 from export.check.layers import Text
 from export.read.checkpoint import Checkpoint, read_checkpoint
 from export.read.weights import Float32
-from models.heads import heads_named
+from models.heads import HEADS, heads_named
+from tests.export.built_graph import MemoryWeights
 
 PIECES = str(Path(__file__).parent / "export" / "data" / "vocab.txt")
 LABELS = 5
@@ -32,6 +34,7 @@ SIZES = {
     "max_position_embeddings": 41,
 }
 LENGTHS = (3, 11, 29, 5, 1)  # ragged
+LONG_LENGTHS = (40, 1, 500, 7, 2)  # more so
 
 
 @dataclass(frozen=True)
@@ -171,12 +174,16 @@ class Made:
     @property
     def texts(self) -> list[Text]:
         """Ragged texts of random tokens, every token of the vocabulary among those possible."""
+        return self.texts_of(LENGTHS)
+
+    def texts_of(self, lengths: Sequence[int]) -> list[Text]:
+        """The same of these lengths."""
         rng = np.random.default_rng(5)
         config = self.checkpoint.config
         segments = config.type_vocab_size if config.segments else 1
         return [
             Text(rng.integers(0, config.vocab_size, n), np.sort(rng.integers(0, segments, n)))
-            for n in LENGTHS
+            for n in lengths
         ]
 
     def wanted(self, text: Text) -> dict[str, Float32]:
@@ -215,3 +222,24 @@ def make(name: str, kind: str, folder: Path, **options: Any) -> Made:
     named = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
     (folder / "tokenizer_config.json").write_text(json.dumps(named))
     return Made(folder, model, read_checkpoint(folder))
+
+
+def with_every_head(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with random heads in the place of those that its family may have and it lacks.
+
+    Its labels are three, whatever it had.
+    """
+    lacks = architecture_of(checkpoint.config).lacks
+    heads = tuple(head.name for head in HEADS if head.name not in lacks)
+    labels = ("a", "b", "c")
+    config = replace(checkpoint.config, labels=labels)
+    random = np.random.default_rng(5)
+    by_label = {f"{head.name}." for head in HEADS if head.by_label}
+    own = {
+        name: checkpoint.weights[name].copy()
+        for name in checkpoint.weights
+        if not name.startswith(tuple(by_label))
+    }
+    for name, shape in canonical_shapes(config, heads, labels=len(labels)).items():
+        own.setdefault(name, random.normal(0, 0.5, shape).astype(np.float32))
+    return replace(checkpoint, config=config, heads=heads, weights=MemoryWeights(own))

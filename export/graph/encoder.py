@@ -151,7 +151,7 @@ def _vocabulary_maxima(encoder: PackedEncoder, read_rows: str) -> None:
     """
     graph, hidden = encoder.graph, encoder.config.hidden_size
     index = graph.input("sparse_index", INT64, ["groups", "group_rows"])
-    with graph.scope("sparse"):
+    with graph.scope("maxima"):
         rows = graph.node("Gather", read_rows, index, axis=0)  # (G, K, H)
         flat = graph.constant(np.array([-1, hidden], np.int64))
         rows = graph.node("Reshape", rows, flat)

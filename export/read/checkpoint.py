@@ -44,6 +44,7 @@ from export.read.weight_names import map_names
 from export.read.weights import CheckpointWeights, JoinedWeights, Weights
 from export.read.wrapped import unwrapped
 from models.heads import MLM, NSP, QA, SEQUENCE, TOKEN
+from models.manifest import LONGEST
 from models.pooling import PoolingSpec
 from models.tokenizer_spec import TokenizerSpec
 
@@ -162,9 +163,11 @@ def _max_tokens(
 ) -> int:
     """The longest text or pair: as many tokens as positions, fewer where a classifier says so.
 
+    More than `LONGEST` is what nobody serves.
+
     `pair_specials` are the special tokens of a pair, None where nothing classifies.
     """
-    longest = architecture_of(config).max_tokens(config)
+    longest = min(architecture_of(config).max_tokens(config), LONGEST)
     if pair_specials is None or texts.max_pair_tokens is None:
         return longest
     require_room(texts.max_pair_tokens, pair_specials + 2, "pair")

@@ -13,7 +13,6 @@ from models.tokenizer_components import Component
 from models.tokenizer_json import Frame, Parts
 from models.tokenizer_spec import DICTIONARIES, TokenizerSpec
 
-_DICTIONARY = "unidic_lite"  # transformers' own choice
 _SUBWORDS = {"wordpiece": False, "character": True}
 _HARMLESS = {"do_word_tokenize": True, "do_subword_tokenize": True, "do_lower_case": False}
 
@@ -32,7 +31,13 @@ def japanese_spec(spec: TokenizerSpec, config: Fields) -> TokenizerSpec:
     if (subwords := config.text("subword_tokenizer_type", "wordpiece")) not in _SUBWORDS:
         raise _refused("subword_tokenizer_type", subwords)
     mecab = Fields.wrap(config.values.get("mecab_kwargs") or {}, f"mecab_kwargs in {CONFIG}")
-    dictionary = mecab.values.get("mecab_dic", _DICTIONARY)
+    if "mecab_dic" not in mecab.values:
+        raise ExportError(
+            f"{CONFIG} does not name MeCab's dictionary, and versions of transformers differ: they "
+            "took ipadic until 2024 and take unidic_lite since; set mecab_dic in mecab_kwargs "
+            "there to the one that the model learnt with."
+        )
+    dictionary = mecab.values["mecab_dic"]
     if dictionary not in DICTIONARIES:
         raise _refused("mecab_dic", dictionary)
     if mecab.values.get("mecab_option") or not mecab.flag("normalize_text", default=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from export.errors import ExportError
 from export.read.documents import Fields
+from export.read.files import check_file
 from export.read.japanese import japanese_parts, japanese_spec
 from export.read.sentence_settings import transformer_fields
 from export.read.special_tokens import Declared, read_declared, with_declared
@@ -157,7 +158,10 @@ def _model(folder: Path, kind: str, saved: Parts | None, spec: TokenizerSpec) ->
         return bpe(*read_byte_pairs(folder))
     files = {WORD_PIECE: VOCABULARY, BPE: f"{BPE_VOCABULARY} with {MERGES}"}
     if kind == UNIGRAM or any(folder.glob(_SENTENCEPIECE)):
-        found = " ".join(sorted(path.name for path in folder.glob(_SENTENCEPIECE)))
+        models = sorted(folder.glob(_SENTENCEPIECE))
+        for path in models:
+            check_file(path)  # what converts it needs the file itself
+        found = " ".join(path.name for path in models)
         raise ExportError(
             f"The checkpoint has no {TOKENIZER_FILE}{found and f', only {found}'}: load it with "
             "transformers' AutoTokenizer and save it, which writes one."

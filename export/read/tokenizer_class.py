@@ -158,6 +158,8 @@ def read_class(folder: Path, config: Fields) -> TokenizerClass:
     model = Fields.of(folder / "config.json", optional=True)
     _require_no_code(config)
     file = config if config.values.get("tokenizer_class") is not None else model
+    if file is model:
+        _require_no_code(model)  # where transformers looks then
     family = model.text("model_type", "bert")
     name = file.text("tokenizer_class", _OF_MODEL.get(family, "BertTokenizer"))
     for option, harmless in _REFUSED.items():
@@ -183,13 +185,15 @@ def read_class(folder: Path, config: Fields) -> TokenizerClass:
     return known
 
 
-def _require_no_code(config: Fields) -> None:
+def _require_no_code(file: Fields) -> None:
     """Refuse a tokenizer that brings its own code; older files list it without a key."""
-    code = config.values.get("auto_map")
+    code = file.values.get("auto_map")
     if isinstance(code, dict):
         code = code.get("AutoTokenizer")
     if code:
-        raise ExportError(f"{CONFIG} asks for a tokenizer of its own code (auto_map), never run.")
+        raise ExportError(
+            f"{file.file} asks for a tokenizer of its own code (auto_map), never run."
+        )
 
 
 def _same(value: object, harmless: object) -> bool:

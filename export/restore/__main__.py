@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from export.architectures.registry import ARCHITECTURES, canonical_shapes, class_of
 from export.errors import ExportError, told
 from export.read.config import EncoderConfig
@@ -78,7 +80,7 @@ def restore(model: Path, out: Path) -> ModelManifest:
                 config,
                 manifest.heads,
                 tied=stored.tied,
-                pad=spec.pad,
+                pad_id=Tokenizer.from_str(tokenizer_json).token_to_id(spec.pad),
                 activation=manifest.activation,
             )
             write_pooling(folder, manifest.pooling, weights, config.hidden_size)

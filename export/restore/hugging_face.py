@@ -24,8 +24,10 @@ from export.read.fused import fuse
 from export.read.sentence_settings import TOKENIZER_CONFIG
 from export.read.tensors import SINGLE
 from export.read.torch_classes import torch_path
+from export.read.vocabulary import VOCABULARY
 from export.read.weight_names import checkpoint_key, module_key
 from export.read.weights import DECODER_BIAS, UNTIED_DECODER
+from export.restore.japanese import options_of, vocabulary_of
 from models.manifest import TOKENIZER_FILE
 from models.tokenizer_spec import TokenizerSpec
 
@@ -47,15 +49,15 @@ def write_config(
     heads: tuple[str, ...],
     *,
     tied: bool,
-    pad: str,
+    pad_id: int | None,
     activation: str | None = None,
 ) -> None:
     """config.json, without what a model folder does not know: dropout is the format's default.
 
-    `activation` is what makes scores of a classifier's logits, where the model says it.
+    `pad_id` is that of the padding token; `activation` is what makes scores of a classifier's
+    logits, where the model says it.
     """
     architecture = architecture_of(config)
-    pad_id = Tokenizer.from_file(str(folder / TOKENIZER_FILE)).token_to_id(pad)
     document = {
         "architectures": [class_of(architecture, heads)],
         "model_type": config.model_type,
@@ -85,21 +87,26 @@ def write_tokenizer(
 ) -> None:
     """The tokenizer as it is, and a configuration that leaves it so.
 
-    Where the encoder reads no `segments`, transformers must not give it any.
+    Where the encoder reads no `segments`, transformers must not give it any. Japanese words have a
+    class of their own.
     """
-    (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
     known = Tokenizer.from_str(tokenizer_json)
     types = ["token_type_ids"] if segments and spec.segments else []
     spelled = {name: getattr(spec, name) for name in ("pad", "unk", "cls", "sep", "mask")}
-    # BertTokenizer would set the normaliser anew, from options; this class takes the file's.
     document: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
         "truncation_side": truncation_side,
         "model_input_names": ["input_ids", *types, "attention_mask"],
         "clean_up_tokenization_spaces": spec.clean_up,
         **{f"{n}_token": t for n, t in spelled.items() if known.token_to_id(t) is not None},
     }
+    if spec.words:
+        (folder / VOCABULARY).write_text(vocabulary_of(tokenizer_json), encoding="utf-8")
+        write_json(folder / TOKENIZER_CONFIG, document | options_of(tokenizer_json, spec))
+        return
+    (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
+    # BertTokenizer would set the normaliser anew, from options; this class takes the file's.
+    document["tokenizer_class"] = "PreTrainedTokenizerFast"
     first = json.loads(tokenizer_json)["pre_tokenizer"].get("add_prefix_space")
     if first is not None:
         document["add_prefix_space"] = first  # older versions of transformers set it anew too

@@ -31,6 +31,7 @@ from models.manifest import (
     ON_SENTENCES,
     TOKENIZER_FILE,
     Architecture,
+    ManifestError,
     ModelManifest,
     record_files,
     write_manifest,
@@ -93,7 +94,10 @@ def _fill(
     (folder / CARD_FILE).write_text(model_card(manifest, notes), encoding="utf-8")
     progress("writing the manifest")
     manifest = dataclasses.replace(manifest, files=record_files(folder))
-    write_manifest(folder, manifest)
+    try:
+        write_manifest(folder, manifest)
+    except ManifestError as error:
+        raise ExportError(f"The model would be refused by the server: {error}") from None
     return manifest
 
 

@@ -57,6 +57,7 @@ def _tagger(dictionary: str) -> Any:
     except ImportError as error:
         raise ManifestError(
             f"The model's tokenizer needs the packages fugashi and {dictionary}, and {error.name} "
-            f"is not installed: pip install fugashi {dictionary.replace('_', '-')}."
+            f"is not installed: `make japanese` adds them, or pip install fugashi "
+            f"{dictionary.replace('_', '-')}."
         ) from None
     return fugashi.GenericTagger(f'-d "{place}" -r "{place}/mecabrc" ')

@@ -1,14 +1,16 @@
 """THE FLOW of a request, from checked inputs to an answer, for one model.
 
     check -> price -> admission -> plan (tokens) -> admission, exactly -> items -> batcher -> answer
+                                                                          └── next round ──┘
 
 Every task runs through `Pipeline.run`, whatever it is. Knows nothing of HTTP.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -37,14 +39,16 @@ from server.inference.runtime.sessions import open_sessions
 from server.inference.scheduling.batcher import Batcher
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
 from server.inference.scheduling.counters import BatcherStats
+from server.inference.scheduling.queue import Flow
 from server.inference.tasks import TASKS
-from server.inference.tasks.task import Price, ServedModel, Task, has_head, supports
+from server.inference.tasks.task import Plan, Price, ServedModel, Task, has_head, supports
 from server.inference.tokenizer import Tokenizer
 from server.settings import InferenceOptions, Limits
 
 In = TypeVar("In")
 Options = TypeVar("Options")
 Out = TypeVar("Out")
+T = TypeVar("T")
 PipelineStats = BatcherStats
 
 # What is done on the event loop itself, since a hop to a thread costs as much: some 2 ms at most.
@@ -112,14 +116,16 @@ class Pipeline:
         self._sessions = sessions
         self.device = sessions.usual.device
         """Where the sessions run."""
-        self.memory = RunMemory.of(manifest, run_bytes(sessions.options, self.device))
+        most, limits = run_bytes(sessions.options, self.device), resources.limits
+        self.memory = RunMemory.of(manifest, most, limits.max_top_k)
         self.readable = manifest.max_tokens
         """Tokens of the longest text, if its run might take any memory."""
-        self.manifest = self.memory.shortened(manifest)
+        self.manifest = self.memory.shortened(manifest, folder.name)
         self.model = ServedModel(
             self.manifest,
             Tokenizer(folder / TOKENIZER_FILE, self.manifest.tokenizer),
-            resources.limits,
+            limits,
+            self.memory,
         )
         self.cost = by_operations(self.manifest.architecture.hidden_size)
         """What batches are chosen by; measured while warming."""
@@ -170,20 +176,32 @@ class Pipeline:
                 plan = await self.offload.run(
                     lambda proceed: task.plan(inputs, options, self.model, proceed), until
                 )
-        price = plan.price
-        reservation.admit(price, self._batcher.wait_s)
-        small = price.tokens <= SMALL.tokens
-        items = plan.items() if small else await self.offload.run(lambda _: plan.items(), until)
-        tokenise_s = time.perf_counter() - begun
-        completed = await self._batcher.submit(items, until, reservation.computed)
-        if price.answer_bytes <= SMALL.answer_bytes:
-            value = plan.answer(completed.results)
-        else:
-            value = await self.offload.run(lambda _: plan.answer(completed.results), until)
-        usage = Usage(
-            completed.tokens, plan.truncated, tokenise_s, completed.queue_s, completed.compute_s
-        )
-        return Answered(value, usage, price)
+        reservation.admit(plan.price, self._batcher.wait_s)
+        value, usage = await self._compute(plan, until, reservation.computed, begun)
+        return Answered(value, usage, plan.price)
+
+    async def _compute(
+        self, plan: Plan[Out], until: float, computed: Callable[[int], None], begun: float
+    ) -> tuple[Out, Usage]:
+        """Run an admitted plan, round by round; the answer, and what it cost since `begun`."""
+        price, flow = plan.price, Flow(plan.price.tokens)
+        value: Out | Plan[Out] = plan
+        tokens, tokenise_s, queue_s, compute_s = 0, 0.0, 0.0, 0.0
+        while isinstance(value, Plan):
+            items = await self._do(value.items, until, aside=price.tokens > SMALL.tokens)
+            tokenise_s += time.perf_counter() - begun
+            completed = await self._batcher.submit(items, until, computed, flow)
+            begun = time.perf_counter()
+            tokens += completed.tokens
+            queue_s += completed.queue_s
+            compute_s += completed.compute_s
+            answer = partial(value.answer, completed.results)
+            value = await self._do(answer, until, aside=price.answer_bytes > SMALL.answer_bytes)
+        return value, Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s)
+
+    async def _do(self, work: Callable[[], T], until: float, *, aside: bool) -> T:
+        """Do `work`, beside the event loop if it takes long."""
+        return await self.offload.run(lambda _: work(), until) if aside else work()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -234,15 +252,27 @@ class Pipeline:
         longest = min(self.manifest.max_tokens, budget)
         supported = [task for task in TASKS if supports(task, self.manifest)]
         outputs = [output for task in supported if (output := task.sample()) is not None]
-        fills = any(output.reads_vocabulary for output in outputs)
+        fills = any(output.masks for output in outputs)
         shapes = [one for one in SHAPES if one.length <= longest and fills >= one.masked]
+        shapes = [one for one in shapes if self.memory.allows(*one.size)]
         alone = self.device.name == "cpu" and options.intra_op == 1
         clock = time.thread_time if alone else time.perf_counter
         with refused(self._folder):
             self._read_everything(outputs)
-            self._sessions.warm(outputs, budget)
+            if tokens := self._warming_tokens(outputs, budget):
+                self._sessions.warm(outputs, tokens)
             self.cost = fitted(timed_runs(self._sessions.usual.run, shapes, clock)) or self.cost
         self._batcher.weigh_by(self.cost)
+
+    def _warming_tokens(self, outputs: Sequence[OutputSpec], most: int) -> int:
+        """Tokens of one run of all outputs, `most` or as many as it may have; 0 if none may."""
+        texts, masks = len(outputs), sum([output.masks for output in outputs])
+        tokens = min(most, texts * self.manifest.max_tokens)
+        while not self.memory.allows(texts, tokens // texts, tokens, masks):
+            tokens //= 2
+            if tokens < 2 * texts:
+                return 0
+        return tokens
 
     def _read_everything(self, outputs: Sequence[OutputSpec]) -> None:
         """Run the last word of the vocabulary once for all that can be read of a text."""
@@ -258,7 +288,10 @@ class Pipeline:
             "labels": len(self.manifest.labels),
             "vector": self.manifest.pooling.width(hidden),
         }
-        for item, result in zip(items, self._sessions.usual.run(items), strict=True):
+        results = [
+            one for part in self.memory.parts(items) for one in self._sessions.usual.run(part)
+        ]
+        for item, result in zip(items, results, strict=True):
             if not fits(result, item.output, **sizes):
                 raise ValueError(f"no finite answer of the right shape to {item.output}")
 

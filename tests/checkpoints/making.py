@@ -9,8 +9,7 @@ from typing import Any, Final
 import torch
 import transformers
 
-from tests.checkpoints.rows import EMBEDDING, NORMALIZE, RERANKER, Row
-from tests.checkpoints.texts import TEXTS
+from tests.checkpoints.row import NER, NORMALIZE, RERANKER, SPLADE, Row
 from tests.checkpoints.tokenizers import LONGEST, write_tokenizer
 
 SEED: Final = 20181011
@@ -51,14 +50,13 @@ _SIZES: Final[dict[str, dict[str, Any]]] = {
 def make(row: Row, folder: Path) -> None:
     """Write the checkpoint of a row into `folder`, which is created."""
     folder.mkdir(parents=True)
-    size = write_tokenizer(row.tokenizer, TEXTS[row.language], folder)
-    if row.refused:
-        _write_refused(row, folder, size)
+    size, padding = write_tokenizer(row.tokenizer, folder)
+    if not hasattr(transformers, row.architecture) or row.model_type not in _SIZES:
+        _write_config(row, folder, size)
         return
     torch.manual_seed(SEED)
-    config = transformers.AutoConfig.for_model(
-        row.model_type, vocab_size=size, **_SIZES[row.model_type], **_labels(row), **_ids(folder)
-    )
+    sizes = {"vocab_size": size, "pad_token_id": padding, **_SIZES[row.model_type]}
+    config = transformers.AutoConfig.for_model(row.model_type, **sizes, **_labels(row))
     for name, value in row.config.items():
         setattr(config, name, value)
     model = getattr(transformers, row.architecture)(config)
@@ -67,7 +65,9 @@ def make(row: Row, folder: Path) -> None:
             if weights.ndim == 1:
                 weights.add_(NOISE * torch.randn_like(weights))
     model.save_pretrained(folder)
-    if row.modules:
+    if SPLADE in row.modules:
+        _list_modules(row, folder)
+    elif row.modules and not row.refused:  # the tokenizer is refused whatever modules there are
         _add_modules(row, folder)
 
 
@@ -77,52 +77,49 @@ def _labels(row: Row) -> dict[str, Any]:
     names = [f"label {index}" for index in range(row.labels)]
     if row.kind == RERANKER:
         names = ["LABEL_0"]
-    elif row.architecture.endswith("TokenClassification"):
+    elif row.kind == NER:
         names = ["O", *(f"{mark}-{index}" for index in range(row.labels) for mark in "BI")]
         names = names[: row.labels]
     numbered = dict(enumerate(names))
     return {"id2label": numbered, "label2id": {name: at for at, name in numbered.items()}}
 
 
-def _ids(folder: Path) -> dict[str, int]:
-    """Ids that a configuration repeats: RoBERTa finds its first position by that of padding."""
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
-    return {"pad_token_id": tokenizer.pad_token_id}
-
-
-def _write_refused(row: Row, folder: Path, size: int) -> None:
-    """What the exporter looks at before it comes to weights, and weights that it never opens."""
+def _write_config(row: Row, folder: Path, size: int) -> None:
+    """What the exporter looks at before it comes to weights, of a model that it refuses there."""
     fields: dict[str, Any] = {"model_type": row.model_type, "architectures": [row.architecture]}
     fields |= {"vocab_size": size, **_BERT, **row.config}
-    (folder / "config.json").write_text(json.dumps(fields))
-    if row.model_type in {"bert", "roberta"} and "auto_map" not in row.config:
-        model = getattr(transformers, row.architecture)(
-            transformers.AutoConfig.for_model(row.model_type, vocab_size=size, **_BERT)
-        )
-        model.save_pretrained(folder)
-    options = json.loads((folder / "tokenizer_config.json").read_text())
-    options["tokenizer_class"] = row.tokenizer.saved_as
-    (folder / "tokenizer_config.json").write_text(json.dumps(options))
+    (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
 
 
 def _add_modules(row: Row, folder: Path) -> None:
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415 (a second to import)
-    from sentence_transformers.models import Dense, Normalize, Pooling, Transformer  # noqa: PLC0415
+    from sentence_transformers.sentence_transformer import modules as known  # noqa: PLC0415
 
-    transformer = Transformer(str(folder), max_seq_length=LONGEST)
+    transformer = known.Transformer(str(folder), max_seq_length=LONGEST)
     modules: list[Any] = [transformer]
     width = transformer.get_embedding_dimension()
     for module in row.modules:
         if module == NORMALIZE:
-            modules.append(Normalize())
+            modules.append(known.Normalize())
         elif module.startswith("Dense"):
             activation = getattr(torch.nn, module.removeprefix("Dense "))()
-            modules.append(Dense(width, width // 2, activation_function=activation))
+            modules.append(known.Dense(width, width // 2, activation_function=activation))
         else:
-            modules.append(Pooling(width, pooling_mode=module))
-    SentenceTransformer(modules=modules, prompts=dict(row.prompts), device="cpu").save(str(folder))
+            modules.append(known.Pooling(width, pooling_mode=module))
+    whole = SentenceTransformer(modules=modules, prompts=dict(row.prompts), device="cpu")
+    whole.save(str(folder))
 
 
-def is_embedded_by_modules(row: Row) -> bool:
-    """Whether sentence-transformers is the one to say what the answer is."""
-    return row.kind == EMBEDDING and bool(row.modules)
+def _list_modules(row: Row, folder: Path) -> None:
+    """Their names alone, of a sparse encoder, which is refused by them."""
+    kinds = ["MLMTransformer", *row.modules]
+    listed = [
+        {
+            "idx": number,
+            "name": str(number),
+            "path": f"{number}_{kind}" if number else "",
+            "type": f"sentence_transformers.sparse_encoder.models.{kind}",
+        }
+        for number, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed), encoding="utf-8")

@@ -9,12 +9,13 @@ from pathlib import Path
 from export.read.checkpoint import read_checkpoint
 from export.write.model_folder import export_model
 from tests.checkpoints.making import make
-from tests.checkpoints.rows import Row
+from tests.checkpoints.row import Row
 
 
 def model_name(row: Row) -> str:
     """What its model is called in requests."""
-    return re.sub(r"[^a-z0-9._-]", "-", row.name.lower())[:64]
+    name = f"{row.name} {row.after}".strip().lower()
+    return re.sub(r"[^a-z0-9._-]", "-", name)[-64:].lstrip("-._")
 
 
 def exported(rows: Sequence[Row], folder: Path) -> None:

@@ -68,6 +68,16 @@ def link_at(name: str) -> Spoil:
     return spoil
 
 
+def missing(*names: str) -> Spoil:
+    """Without these files, where they are there."""
+
+    def spoil(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+
+    return spoil
+
+
 def instead(*names: str, data: bytes = b"\x08\x00binary") -> Spoil:
     """Other files than model.safetensors."""
 
@@ -186,6 +196,10 @@ BAD: dict[str, tuple[Spoil, str]] = {
         index({"a": "model-00001-of-00002.safetensors"}, data=POINTER.encode()),
         f"model-00001-of-00002.safetensors {PULL}",
     ),
+    "pointer as SentencePiece": (
+        both(missing(VOCABULARY, "tokenizer.json"), content("spiece.model", POINTER)),
+        f"spiece.model {PULL}",
+    ),
     "web page as weights": (content(WEIGHTS, "<!DOCTYPE html><title>404"), "is a web page"),
     "web page as config": (content(CONFIG, "\n<html>Sign in"), f"{CONFIG} is a web page"),
     # Files cut short, empty, or no files.
@@ -284,6 +298,10 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "family is a number": (setting(model_type=7), "model_type in config.json must be a string."),
     "another class": (setting(architectures=["BertForMultipleChoice"]), "BertForMultipleChoice is"),
     "classes are text": (setting(architectures="BertModel"), "architectures in config.json must"),
+    "a number of 400 digits": (
+        content("tokenizer_config.json", f'{{"model_max_length": 1{"0" * 400}}}'),
+        "model_max_length in tokenizer_config.json must be a number above 0 and below infinity.",
+    ),
     "a decoder": (setting(is_decoder=True), "config.json sets is_decoder; Cloze serves encoders."),
     "unknown activation": (setting(hidden_act="swiglu"), "The activation swiglu is not one"),
     "code of its own": (

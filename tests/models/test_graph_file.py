@@ -103,6 +103,8 @@ def minilm_half(classifiers: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         ("type_vocab_size", 1, "type_vocab_size"),
         ("type_vocab_size", -1, "type_vocab_size"),
         ("num_hidden_layers", 1, "num_hidden_layers"),
+        ("num_attention_heads", 1, "num_attention_heads"),
+        ("num_attention_heads", -1, "num_attention_heads"),
         ("intermediate_size", 1, "intermediate_size"),
     ],
 )

@@ -315,7 +315,8 @@ def test_a_missing_size_is_named(folder: Path) -> None:
         ("architecture.hidden_size", 13, "hidden_size must be a multiple of num_attention_heads"),
         ("architecture.num_attention_heads", 0, "num_attention_heads must be 1 or more"),
         ("architecture.hidden_act", None, "hidden_act must be Unicode text"),
-        ("pair_bytes", 7, "pair_bytes must be 8 or more, what scores take alone, or null"),
+        ("pair_bytes", 7, "pair_bytes must be 8, what scores take alone, to 128, or null"),
+        ("pair_bytes", 129, "pair_bytes must be 8, what scores take alone, to 128, or null"),
         ("pair_bytes", 48.0, "pair_bytes must be a whole number that JSON carries or null"),
         ("quantization_texts", "poems", "must be one of sentences, random tokens"),
         ("quantization_texts", None, "quantization_texts must be Unicode text"),
@@ -429,5 +430,6 @@ def test_a_classifier_without_labels_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "../up", "A", "a/b", "-a", "a" * 65, "a\n", "\u00e4"])
 def test_a_name_that_would_not_fit_a_url_is_refused(folder: Path, name: str) -> None:
-    write_manifest(folder, replace(manifest_of(folder), name=name))
+    with pytest.raises(ManifestError, match="name must be up to 64"):
+        write_manifest(folder, replace(manifest_of(folder), name=name))
     assert "small-en/manifest.json: name must be up to 64" in refused(folder)

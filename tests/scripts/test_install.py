@@ -1,4 +1,4 @@
-"""Which build of PyTorch an install takes, and what it says where a wheel is missing."""
+"""Locks that an install takes, the build of PyTorch, and what it says where a wheel is missing."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ case "$*" in
 *"-m pip install"*)
     for lock; do :; done
     case " $LACKING " in *" $lock "*) echo "No matching distribution" >&2; exit 1 ;; esac
+    case "$lock" in /dev/fd/*) cat "$lock" ;; esac
     echo "took $lock" ;;
+*"-m ensurepip"* | *"-m pip uninstall"*) echo "took $*" ;;
+*"import pip"*) [ "$LACKING" != pip ] ;;
 esac
 """
 CPU, ANY = "requirements/torch-cpu.txt", "requirements/torch.txt"
+JAPANESE = "requirements/japanese.txt"
 
 
-def install(folder: Path, system: str, lacking: str) -> subprocess.CompletedProcess[str]:
+def install(
+    folder: Path, system: str, lacking: str, group: str = "test"
+) -> subprocess.CompletedProcess[str]:
     for name, program in (("python", PYTHON), ("uname", f"#!/bin/sh\necho {system}\n")):
         (folder / name).write_text(program)
         (folder / name).chmod(0o755)
     places = {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHON": str(folder / "python")}
     return subprocess.run(
-        ["bash", REPOSITORY / "scripts" / "install.sh", "test", folder / "venv"],
+        ["bash", REPOSITORY / "scripts" / "install.sh", group, folder / "venv"],
         env=os.environ | places | {"LACKING": lacking},
         capture_output=True,
         text=True,
@@ -51,9 +57,32 @@ def test_torch_is_the_small_build_where_there_is_one(
 ) -> None:
     done = install(tmp_path, system, lacking)
     assert done.returncode == 0, done.stderr
-    took = [line for line in done.stdout.splitlines() if line.startswith("took ")]
-    assert took == ["took requirements/test.txt", f"took {taken}"]
+    locks = [lock for lock in taken_of(done) if lock.startswith("requirements/")]
+    assert locks == ["requirements/test.txt", taken, JAPANESE]
     assert (tmp_path / "venv" / ".installed").exists()
+
+
+@pytest.mark.parametrize("lacking", ["", "pip"])
+def test_japanese_is_added_to_what_is_there(tmp_path: Path, lacking: str) -> None:
+    """The server's environment has no pip of its own, and has none again afterwards."""
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python").write_text(PYTHON)
+    (tmp_path / "venv" / "bin" / "python").chmod(0o755)
+    done = install(tmp_path, "Linux x86_64", lacking, "japanese")
+    assert done.returncode == 0, done.stderr
+    built_with, *locks = [took for took in taken_of(done) if not took.startswith("-m")]
+    assert built_with.startswith("/dev/fd/")
+    assert locks == [JAPANESE]
+    (pinned,) = [line for line in done.stdout.splitlines() if "==" in line]
+    assert pinned.startswith("setuptools==")
+    fetched = [took for took in taken_of(done) if took.startswith("-m")]
+    removed = "-m pip uninstall --quiet --yes setuptools pip"
+    assert fetched == (["-m ensurepip", removed] if lacking else [])
+
+
+def taken_of(done: subprocess.CompletedProcess[str]) -> list[str]:
+    lines = done.stdout.splitlines()
+    return [line.removeprefix("took ") for line in lines if line.startswith("took ")]
 
 
 def test_a_platform_without_a_wheel_is_told_where_to_read_on(tmp_path: Path) -> None:

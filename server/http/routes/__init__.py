@@ -28,6 +28,7 @@ PER_MODEL: Final = _routers(
     "rerank",
     "token_classification",
     "question_answering",
+    "score",
     "tokenize",
     "decode",
     "info",

@@ -44,4 +44,5 @@ class RerankDocumentsBody(Ranking):
 async def rerank_documents(body: RerankDocumentsBody, call: Call) -> Response:
     """Orders documents by their relevance to a query; `x-truncated` lists those that were cut."""
     cut = Cut(truncate=body.truncate is not False)
-    return await answer_documents(call, body.query, body.documents, body, cut)
+    returned = bool(body.return_documents)
+    return await answer_documents(call, body.query, body.documents, body, cut, returned=returned)

@@ -1,9 +1,11 @@
 """`POST /fill-mask`: texts with masks in, the likeliest words for each mask out.
 
 The shape is Hugging Face's. One text answers a list of candidates, or one such list per mask when
-it has several; a list of texts answers one result per text, also when the list has one text.
+it has several; a list of texts answers one result per text, also when the list has one text. With
+`joint` a text answers one list of fillings, each of them with a word for every mask.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -16,6 +18,14 @@ from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import Answer, AtLeast1, Body, Items, Texts, Whole, shape_error, tag
 from server.inference.pipeline import Answered
 from server.inference.tasks.fill_mask import FILL_MASK, Filled, Filling, FillMaskOptions
+from server.inference.tasks.joint_filling import (
+    DEFAULT_BEAMS,
+    FILL_JOINTLY,
+    JointFilling,
+    JointlyFilled,
+    JointOptions,
+    Order,
+)
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -55,6 +65,19 @@ class FillMaskParameters(Body):
     truncate: bool | None = Field(
         default=False, description="cut what is too long, unless that would cut a mask off"
     )
+    joint: bool | None = Field(
+        default=False, description="fill all masks of a text together; then top_k fillings a text"
+    )
+    order: Order | None = Field(
+        None,
+        description="which mask a joint filling fills next: the first, left_to_right, if absent; "
+        "or the one of which the model is surest, confidence",
+    )
+    num_beams: AtLeast1 | None = Field(
+        None,
+        description="how many partial fillings the search for joint ones goes on with at each step;"
+        f" {DEFAULT_BEAMS} if absent, or top_k if that is more",
+    )
 
 
 _DEFAULTS: Final = FillMaskParameters()
@@ -83,7 +106,20 @@ class Candidate(Answer):
     )
 
 
-ForOneText = list[Candidate] | list[list[Candidate]]
+class JointCandidate(Answer):
+    """Words for all masks of a text."""
+
+    score: float = Field(description="joint probability of the words")
+    log_probability: float = Field(
+        description="its natural logarithm: the sum for each mask, given those filled before it"
+    )
+    tokens: list[int] = Field(description="ids in the vocabulary, in the order of the masks")
+    token_strs: list[str]
+    sequence: str = Field(description="the text with these words filled in")
+    order: list[int] = Field(description="numbers of the masks as they were filled, from 0")
+
+
+ForOneText = list[Candidate] | list[list[Candidate]] | list[JointCandidate]
 FillMaskAnswer = ForOneText | list[ForOneText]
 
 
@@ -95,6 +131,14 @@ async def fill_mask(body: FillMaskBody, call: Call) -> Response:
     parameters = body.parameters or _DEFAULTS
     many = isinstance(body.inputs, list)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+
+    def joint(filled: Answered[JointlyFilled]) -> list[Any]:
+        answers = [[_joint_candidate(filling) for filling in found] for found in filled.value]
+        return answers if many else answers[0]
+
+    if parameters.joint:
+        return await call.run(FILL_JOINTLY, texts, _joint_options(parameters), joint, many=many)
+    _require_no_search(parameters)
     options = FillMaskOptions(
         top_k=parameters.top_k,
         targets=_lists(parameters.targets, len(texts)),
@@ -107,6 +151,31 @@ async def fill_mask(body: FillMaskBody, call: Call) -> Response:
         return answers if many else answers[0]
 
     return await call.run(FILL_MASK, texts, options, shape, many=many)
+
+
+def _joint_options(parameters: FillMaskParameters) -> JointOptions:
+    if parameters.targets is not None or parameters.normalize_targets:
+        raise InvalidParameter(
+            "joint looks for words in the whole vocabulary: leave out targets and "
+            "normalize_targets, or joint.",
+            param="parameters.targets",
+        )
+    return JointOptions(
+        top_k=parameters.top_k,
+        num_beams=parameters.num_beams,
+        order=parameters.order or "left_to_right",
+        truncate=bool(parameters.truncate),
+    )
+
+
+def _require_no_search(parameters: FillMaskParameters) -> None:
+    for name in ("order", "num_beams"):
+        if getattr(parameters, name) is not None:
+            raise InvalidParameter(
+                f"{name} says how joint fillings are looked for: set joint to true, or leave it "
+                "out.",
+                param=f"parameters.{name}",
+            )
 
 
 def _lists(
@@ -134,6 +203,10 @@ def _lists(
 def _masks(masks: Sequence[Sequence[Filling]]) -> list[Any]:
     lists = [[_candidate(filling) for filling in fillings] for fillings in masks]
     return lists[0] if len(lists) == 1 else lists
+
+
+def _joint_candidate(filling: JointFilling) -> dict[str, object]:
+    return {"score": math.exp(filling.log_probability), **filling._asdict()}
 
 
 def _candidate(filling: Filling) -> dict[str, object]:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from server.errors import WrongType
+from server.http.routes.openai import TokenUsage
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import (
     MAX_FIELDS,
@@ -78,6 +79,8 @@ class Ranking(Body):
     max_tokens_per_doc: AtLeast1 | None = Field(
         None, description="tokens that are read of each document; as many as fit if absent"
     )
+    raw_scores: bool | None = Field(default=False, description="logits instead of their meaning")
+    label: str | None = Field(None, description="the label to rank by, of a model that has several")
 
 
 class RerankBody(Ranking, DirectedTruncation):
@@ -95,9 +98,7 @@ class RerankBody(Ranking, DirectedTruncation):
     truncate: bool | None = Field(
         default=False, description="cut what is too long, of a pair the longer text"
     )
-    raw_scores: bool | None = Field(default=False, description="logits instead of their meaning")
     return_text: bool | None = Field(default=False, description="repeat each text")
-    label: str | None = Field(None, description="the label to rank by, of a model that has several")
 
 
 class Ranked(Answer):
@@ -112,15 +113,8 @@ class RankedDocument(Answer):
     """One document."""
 
     index: int = Field(description="its place among `documents`")
-    relevance_score: float = Field(description="from 0 to 1")
+    relevance_score: float = Field(description="from 0 to 1; the logit for raw_scores")
     document: dict[str, Value] | None = Field(None, description="if `return_documents` is true")
-
-
-class TokensRead(Answer):
-    """What was computed."""
-
-    prompt_tokens: int
-    total_tokens: int
 
 
 class RankedDocuments(Answer):
@@ -130,7 +124,7 @@ class RankedDocuments(Answer):
     model: str
     results: list[RankedDocument]
     meta: dict[str, dict[str, str | int]] = Field(description="of Cohere's clients")
-    usage: TokensRead
+    usage: TokenUsage
 
 
 @router.post(
@@ -143,9 +137,12 @@ async def rerank(body: RerankBody, call: Call) -> Response:
     """Orders documents by their relevance to a query; `x-truncated` lists those that were cut."""
     if (body.texts is None) == (body.documents is None):
         raise WrongType("Send the documents in one of `texts` and `documents`.", param="texts")
+    returned = bool(body.return_text or body.return_documents)
     if body.documents is not None:
-        return await answer_documents(call, body.query, body.documents, body, body.cut)
-    texts, returned = body.texts or [], bool(body.return_text)
+        return await answer_documents(
+            call, body.query, body.documents, body, body.cut, returned=returned
+        )
+    texts = body.texts or []
     options = RerankOptions(
         body.query,
         body.cut,
@@ -158,29 +155,39 @@ async def rerank(body: RerankBody, call: Call) -> Response:
 
     def shape(ranked: Answered[list[Rank]]) -> object:
         if not returned:
-            return [rank._asdict() for rank in ranked.value]
-        return [{**rank._asdict(), "text": texts[rank.index]} for rank in ranked.value]
+            return [{"index": rank.place, "score": rank.score} for rank in ranked.value]
+        return [
+            {"index": rank.place, "text": texts[rank.place], "score": rank.score}
+            for rank in ranked.value
+        ]
 
     return await call.run(RERANK, texts, options, shape, many=True, field="texts", model=body.model)
 
 
 async def answer_documents(
-    call: Call, query: str, documents: Sequence[Document], asked: Ranking, cut: Cut
+    call: Call,
+    query: str,
+    documents: Sequence[Document],
+    asked: Ranking,
+    cut: Cut,
+    *,
+    returned: bool,
 ) -> Response:
     """Orders documents and answers as Cohere's, Jina's and Infinity's clients read it."""
     texts = [_text(one, asked.rank_fields, index) for index, one in enumerate(documents)]
-    returned = bool(asked.return_documents)
     options = RerankOptions(
         query,
         cut,
+        raw_scores=bool(asked.raw_scores),
         bounded=True,
+        label=asked.label,
         top_n=asked.top_n,
         document_tokens=asked.max_tokens_per_doc,
         shown=sum(map(_characters, documents)) if returned else 0,
     )
 
     def document(rank: Rank) -> dict[str, object]:
-        one = documents[rank.index]
+        one = documents[rank.place]
         return {"document": {TEXT: one} if isinstance(one, str) else one} if returned else {}
 
     def shape(ranked: Answered[list[Rank]]) -> object:
@@ -189,7 +196,7 @@ async def answer_documents(
             "object": "rerank",
             "model": call.context.model,
             "results": [
-                {"index": rank.index, "relevance_score": rank.score, **document(rank)}
+                {"index": rank.place, "relevance_score": rank.score, **document(rank)}
                 for rank in ranked.value
             ],
             "meta": {

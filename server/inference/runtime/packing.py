@@ -51,7 +51,10 @@ class MaskScores:
     targets: tuple[tuple[int, int], ...] = ()
     """(number of the row in `rows`, token id)."""
 
-    reads_vocabulary: ClassVar[bool] = True
+    @property
+    def masks(self) -> int:
+        """Rows that are multiplied by the whole vocabulary."""
+        return len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class SentenceVector:
     through_modules: bool = False
     """Whether the pooled rows go through the model's modules, all of them or none."""
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
     @classmethod
     def usual(cls, pooling: PoolingSpec, skip: int = 0) -> "SentenceVector":
@@ -96,7 +99,7 @@ class PooledLogits:
 
     head: Head
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class TokenLogits:
     rows: Int64
     """(m,) positions in the encoding, rising."""
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class TokenVectors:
     rows: Int64
     """(m,) positions in the encoding, rising."""
 
-    reads_vocabulary: ClassVar[bool] = False
+    masks: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,10 @@ class WordWeights:
     most: int
     """Words that are kept, the heaviest ones."""
 
-    reads_vocabulary: ClassVar[bool] = True
+    @property
+    def masks(self) -> int:
+        """Rows that are multiplied by the whole vocabulary, as those of masks are."""
+        return len(self.rows)
 
 
 OutputSpec = MaskScores | SentenceVector | PooledLogits | TokenLogits | TokenVectors | WordWeights
@@ -231,20 +237,6 @@ class _Layout:
 
 
 _NO_GROUPS: Final = _Layout(_NOTHING, _NOTHING, np.zeros((0, 1), np.int64), np.zeros((0, 1), bool))
-
-
-def parted(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
-    """A batch in parts, each of which weighs words at so many rows at most, or for one item."""
-    part: list[Item] = []
-    rows = 0
-    for item in items:
-        own = len(item.output.rows) if isinstance(item.output, WordWeights) else 0
-        if own and part and rows + own > most:
-            yield part
-            part, rows = [], 0
-        part.append(item)
-        rows += own
-    yield part
 
 
 class Batch:
@@ -496,7 +488,7 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector
         case TokenVectors(rows=rows):
             shape = len(rows), hidden
         case WordWeights():
-            return False
+            return isinstance(result, WordResult) and is_finite(result)
         case PooledLogits(head=head):
             shape = (head.numbers(hidden=hidden, labels=labels),)
         case SentenceVector(through_modules=True):
@@ -504,7 +496,7 @@ def fits(result: Result, output: OutputSpec, *, hidden: int, labels: int, vector
         case _:
             shape = (hidden * len(modes_of(output.mode)),)
     if isinstance(result, WordResult):
-        return isinstance(output, WordWeights) and is_finite(result)
+        return False
     numbers = result.log_probabilities if isinstance(result, MaskResult) else result
     return numbers.shape == shape and is_finite(result)
 

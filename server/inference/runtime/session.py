@@ -17,14 +17,12 @@ from models.manifest import GRAPH_FILE, ModelManifest
 from models.opening import open_session
 from server.inference.runtime.devices import Device, confirm_device, cpu_device
 from server.inference.runtime.low_priority import LowPriority
-from server.inference.runtime.memory import word_rows
 from server.inference.runtime.packing import (
     Batch,
     Encoding,
     Item,
     OutputSpec,
     Result,
-    parted,
 )
 
 # Tokens of a text whose attention takes as much memory as a session should keep for later runs.
@@ -54,7 +52,6 @@ class Session:
         self._layers = manifest.layers
         self._classifier_pooling = manifest.architecture.classifier_pooling
         self._max_tokens = manifest.max_tokens
-        self._word_rows = word_rows(manifest.architecture.vocab_size)
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Run one batch: a result per item, in order."""
@@ -65,11 +62,6 @@ class Session:
         return self._run(items, self._compute_aside)
 
     def _run(self, items: Sequence[Item], compute: Callable[..., list[Any]]) -> list[Result]:
-        """All of a batch in one run, but for words of a vocabulary that takes much memory."""
-        parts = parted(items, self._word_rows)
-        return [result for part in parts for result in self._run_part(part, compute)]
-
-    def _run_part(self, items: Sequence[Item], compute: Callable[..., list[Any]]) -> list[Result]:
         """Heads that the model lacks have no inputs in the graph: such feeds are left out."""
         batch = Batch(items, self._layers, classifier_pooling=self._classifier_pooling)
         feeds = {name: feed for name, feed in batch.feeds().items() if name in self._inputs}

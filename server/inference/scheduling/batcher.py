@@ -36,6 +36,7 @@ from server.inference.scheduling.isolation import RunBatch, run_isolated
 from server.inference.scheduling.queue import (
     Allows,
     Entry,
+    Flow,
     ItemQueue,
     PriorityClass,
     Ticket,
@@ -116,9 +117,15 @@ class Batcher:
         return self._counters.seconds_for(tokens, len(self._threads))
 
     async def submit(
-        self, items: Sequence[Item], deadline: float, computed: Callable[[int], None] | None = None
+        self,
+        items: Sequence[Item],
+        deadline: float,
+        computed: Callable[[int], None] | None = None,
+        flow: Flow | None = None,
     ) -> Completed:
         """Queue `items` and wait for their results; `computed` hears of tokens that wait no more.
+
+        They are a round of `flow`, where the request has several.
 
         `deadline` is in `time.monotonic()` seconds. Raises `DeadlineExceeded`, or the error of an
         item that failed. When the caller is cancelled, items that still wait are taken out and
@@ -126,7 +133,7 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        ticket = Ticket(items, deadline, loop, computed)
+        ticket = Ticket(items, deadline, loop, computed, flow)
         if not items:
             return Completed([], 0, 0.0, 0.0)
         if not self._arrived:

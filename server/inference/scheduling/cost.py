@@ -79,6 +79,15 @@ class Shape:
     """In tokens."""
     masked: bool = False
 
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        """Texts, the longest one's tokens, those of all and their masks.
+
+        >>> Shape(8, 16, masked=True).size
+        (8, 16, 128, 8)
+        """
+        return self.texts, self.length, self.texts * self.length, self.texts * self.masked
+
 
 # The cheap ones first: a big model runs as many as there is time for.
 SHAPES = (

@@ -3,9 +3,10 @@
 Order. Each request is a flow of start-time fair queueing (Goyal, Vin and Cheng 1996): an item's tag
 is the virtual time at which its request's earlier items would have been served, counted in tokens.
 The smallest tag goes first, so a list of 500 texts and a neighbour's single text share the machine
-instead of the one waiting for all of the other. Of those that waited longer than `MAX_AGE_S` the
-oldest goes before all tags, every other time: nothing waits for ever, and a list that is old before
-it is done does not hold up everybody else.
+instead of the one waiting for all of the other. A request that queues its items in rounds goes on
+from the tag at which its last round ended, and is of one class by all of them. Of those that waited
+longer than `MAX_AGE_S` the oldest goes before all tags, every other time: nothing waits for ever,
+and a list that is old before it is done does not hold up everybody else.
 
 Priority classes. A request of more than some tokens is bulk work: its run takes many times as long
 as that of a short text, which would wait for the whole of it if they shared a batch. So small
@@ -20,7 +21,7 @@ which a later batch would have spared it all but the part `SAVED`. Nor may an it
 the run did before it came: it can at most double the time that those before it wait, so a short
 text never waits for one very long companion. Where the first item has a mask, others with masks
 come before the rest: the vocabulary is read once for all of them. And a batch of several takes no
-more memory than a run may, whatever it would save.
+more memory than a run may, padding and logits of masks included, whatever it would save.
 
 Knows nothing of threads: the batcher holds its lock around every call.
 """
@@ -39,17 +40,27 @@ MAX_AGE_S = 0.5  # seconds in the queue after which an item goes first
 SAVED = 0.25  # of a run's own cost: batches of a few texts are what waits under ordinary load
 CANDIDATES = 128  # items looked at for one batch; bounds the time under the lock
 
-Allows = Callable[[int, int, int], bool]
-"""Texts, the longest one's tokens and those of all -> whether they may be run together."""
+Allows = Callable[[int, int, int, int], bool]
+"""Texts, the longest one's tokens, those of all, and masks -> whether one run may take them."""
 
 
-def any_shape(_texts: int, _longest: int, _tokens: int) -> bool:
+def any_shape(_texts: int, _longest: int, _tokens: int, _masks: int) -> bool:
     """Where nothing bounds a run."""
     return True
 
 
+@dataclass(slots=True)
+class Flow:
+    """One request among others, in whatever number of rounds it queues its items."""
+
+    tokens: int
+    """Of all its rounds."""
+    tag: float = 0.0
+    """When what it has queued so far would have been served, in virtual time."""
+
+
 class Ticket:
-    """One admitted request: its items, and the future that its caller awaits."""
+    """One admitted request, or a round of it: its items, and the future that its caller awaits."""
 
     def __init__(
         self,
@@ -57,11 +68,14 @@ class Ticket:
         deadline: float,
         loop: asyncio.AbstractEventLoop,
         computed: Callable[[int], None] | None = None,
+        flow: Flow | None = None,
     ) -> None:
         self.items = items
         self.deadline = deadline
         """In `time.monotonic()` seconds."""
         self.tokens = sum([len(item.encoding.ids) for item in items])
+        self.flow = flow or Flow(self.tokens)
+        """Whose round it is; without one the only one."""
         self.computed = computed
         """Told of tokens that wait no more, on the event loop's thread."""
         self.done: asyncio.Future[None] = loop.create_future()
@@ -93,10 +107,15 @@ class Entry:
     """`time.monotonic()` seconds."""
     tokens: int
     """Length of the item's encoding."""
-    masked: bool
-    """Whether the item reads the vocabulary."""
+    masks: int
+    """Rows of the item that read the vocabulary."""
     priority: "PriorityClass"
     waiting: bool = True
+
+    @property
+    def masked(self) -> bool:
+        """Whether the item reads the vocabulary."""
+        return self.masks > 0
 
 
 _ORDER = attrgetter("tag", "number")
@@ -163,18 +182,20 @@ class ItemQueue:
         return self.small.tokens + self.bulk.tokens
 
     def add(self, ticket: Ticket, now: float) -> None:
-        """Queue all items of a request; `now` in `time.monotonic()` seconds."""
-        tag = self._virtual_time
-        priority = self.bulk if ticket.tokens > self._bulk_tokens else self.small
+        """Queue all items of a request or of its round; `now` in `time.monotonic()` seconds."""
+        flow = ticket.flow
+        tag = max(self._virtual_time, flow.tag)
+        priority = self.bulk if flow.tokens > self._bulk_tokens else self.small
         if not priority.entries:
             priority.served = max(priority.served, self._served)
         entries = []
         for index, item in enumerate(ticket.items):
-            masked = item.output.reads_vocabulary
+            masks = item.output.masks
             length = len(item.encoding.ids)
             number = self._arrivals + index
-            entries.append(Entry(tag, number, item, ticket, index, now, length, masked, priority))
+            entries.append(Entry(tag, number, item, ticket, index, now, length, masks, priority))
             tag += length
+        flow.tag = tag
         self._arrivals += len(entries)
         self._by_age += entries
         priority.add(entries)
@@ -211,11 +232,11 @@ class ItemQueue:
         """Remove and return `first` and its batch mates, of `budget` tokens unless it has more."""
         cost = self.cost
         token, area, worth = cost.token, cost.area, SAVED * cost.run
-        chosen, masked = [first], first.masked
+        chosen, masks = [first], first.masks
         room, longest = budget - first.tokens, first.tokens
-        spent = cost.cost(1, longest, longest, masked=masked)
+        spent = cost.cost(1, longest, longest, masked=first.masked)
         candidates = first.priority.entries[:CANDIDATES]
-        if masked:
+        if masks:
             candidates.sort(key=_without_mask)  # and each kind in its order
         for entry in candidates:
             length = entry.tokens
@@ -224,16 +245,16 @@ class ItemQueue:
             positions = longest * longest
             if length > longest:
                 positions = (len(chosen) + 1) * length * length - len(chosen) * positions
-            head = cost.vocabulary if entry.masked and not masked else 0.0
+            head = cost.vocabulary if entry.masks and not masks else 0.0
             caused = area * (positions - length * length) + head
             added = token * length + area * positions + head
             if caused > worth or added > spent:
                 continue
             most, tokens = max(longest, length), budget - room + length
-            if self._allows(len(chosen) + 1, most, tokens):
+            if self._allows(len(chosen) + 1, most, tokens, masks + entry.masks):
                 chosen.append(entry)
-                room, longest = room - length, most
-                spent, masked = spent + added, masked or entry.masked
+                room, longest, masks = room - length, most, masks + entry.masks
+                spent += added
         self._virtual_time = max(self._virtual_time, first.tag)
         self._served = max(self._served, first.priority.served)
         first.priority.served += sum([entry.tokens for entry in chosen])

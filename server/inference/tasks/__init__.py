@@ -13,6 +13,7 @@ from server.inference.tasks.fill_mask import FILL_MASK
 from server.inference.tasks.nsp import NEXT_SENTENCE
 from server.inference.tasks.question_answering import QUESTION_ANSWERING
 from server.inference.tasks.rerank import RERANK
+from server.inference.tasks.score import SCORE
 from server.inference.tasks.similarity import SIMILARITY
 from server.inference.tasks.task import Task
 from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
@@ -26,6 +27,7 @@ TASKS: Final[tuple[Task[Any, Any, Any], ...]] = (
     EMBED_SPARSE,
     SIMILARITY,
     FILL_MASK,
+    SCORE,
     NEXT_SENTENCE,
     TEXT_CLASSIFICATION,
     RERANK,

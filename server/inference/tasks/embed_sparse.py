@@ -19,7 +19,6 @@ import numpy as np
 from models.heads import MLM, SPARSE
 from models.manifest import ModelManifest
 from server.errors import AnswerTooLarge, InvalidParameter, MissingHead
-from server.inference.runtime.memory import word_rows
 from server.inference.runtime.packing import (
     Encoding,
     Float32,
@@ -113,7 +112,7 @@ class EmbedSparse(Task[Text, SparseOptions, list[WordResult]]):
 
         def text(given: Text, param: str) -> _Text:
             encoding, _, cut = read(given, param)
-            return _Text(encoding, _runs(len(encoding), model.manifest), cut)
+            return _Text(encoding, _runs(len(encoding), model), cut)
 
         def price(one: _Text) -> Price:
             return Price(0, one.tokens, _answer_bytes(1, options))
@@ -143,11 +142,11 @@ def _answer_bytes(count: int, options: SparseOptions) -> int:
     return count * (_TEXT_BYTES + options.most * _WORD_BYTES)
 
 
-def _runs(tokens: int, manifest: ModelManifest) -> int:
-    """In how many runs a text's tokens are read."""
-    if SPARSE.name in manifest.heads:
+def _runs(tokens: int, model: ServedModel) -> int:
+    """In how many runs a text's tokens are read, each a row of logits of the whole vocabulary."""
+    if SPARSE.name in model.manifest.heads:
         return 1
-    return -(-tokens // word_rows(manifest.architecture.vocab_size))
+    return -(-tokens // model.memory.masks(tokens))
 
 
 def _items(text: _Text, options: SparseOptions, model: ServedModel) -> Iterator[Item]:

@@ -10,29 +10,29 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 """
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from models.heads import MLM
-from server.errors import (
-    EmptyText,
-    InvalidParameter,
-    MaskTruncated,
-    NoMask,
-    TooManyMasks,
-    UnknownTarget,
-)
+from server.errors import EmptyText, InvalidParameter, UnknownTarget
 from server.inference.runtime.packing import Item, MaskResult, MaskScores, Results, results_as
+from server.inference.tasks.masked_text import (
+    CANDIDATE_BYTES,
+    PIECE_BYTES,
+    MaskedText,
+    filled,
+    mask_id,
+    read_masked,
+    require_few_masks,
+)
 from server.inference.tasks.pairs import TEXT_SPECIALS
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, read_each
-from server.inference.tokenizer import Tokenizer, require_unicode, too_long
+from server.inference.tokenizer import Tokenizer, require_unicode
 
 DEFAULT_TOP_K: Final = 5
-# Memory of one candidate while an answer is put together, beside its sequence; measured at 10⁵.
-_CANDIDATE_BYTES: Final = 400
-_PIECE_BYTES: Final = 128  # and of each piece of a target, by itself and in its sequence
 _TARGETS: Final = "parameters.targets"
 
 Word = tuple[int, ...]
@@ -71,20 +71,23 @@ class FillMaskOptions(NamedTuple):
         return index if len(self.targets) > 1 else 0
 
 
-class _Text(NamedTuple):
-    """One tokenised text: ids without special tokens, and where its masks are among them."""
+@dataclass(frozen=True)
+class _Text:
+    """One tokenised text and what it is to be filled with."""
 
-    ids: list[int]
-    masks: list[int]
-    truncated: bool
-    shown: int
-    """Bytes of the text as answers show it: unknown words as [UNK], blanks around punctuation."""
-    single: tuple[Word, ...]
-    """Its targets of one piece."""
-    several: tuple[Word, ...]
-    """Its targets of several pieces."""
+    masked: MaskedText
     targets: tuple[Word, ...]
-    """Both, as they were given; empty without any."""
+    """As they were given; empty without any."""
+
+    @cached_property
+    def single(self) -> tuple[Word, ...]:
+        """Its targets of one piece."""
+        return tuple([word for word in self.targets if len(word) == 1])
+
+    @cached_property
+    def several(self) -> tuple[Word, ...]:
+        """Its targets of several pieces."""
+        return tuple([word for word in self.targets if len(word) > 1])
 
 
 Filled = list[list[list[Filling]]]
@@ -150,10 +153,7 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
         with_targets = list(zip(inputs, own, strict=True))
         read, price = partial(_read, options, model), partial(_price, options)
         texts, total = read_each(with_targets, read, price, model, proceed)
-        if sum([len(text.masks) for text in texts]) > model.limits.max_masks:
-            raise TooManyMasks(
-                f"A request may hold {model.limits.max_masks} masks; split it.", param="inputs"
-            )
+        require_few_masks([text.masked for text in texts], model.limits)
 
         def items() -> list[Item]:
             return [item for text in texts for item in _items(text, options, model.tokenizer)]
@@ -165,7 +165,7 @@ class FillMask(Task[str, FillMaskOptions, Filled]):
                 for text, count in zip(texts, map(_item_count, texts), strict=True)
             ]
 
-        return Plan(total, items, answer, tuple([text.truncated for text in texts]))
+        return Plan(total, items, answer, tuple([text.masked.truncated for text in texts]))
 
     def sample(self) -> MaskScores:
         """The usual candidates of one mask."""
@@ -182,7 +182,7 @@ def _shown(targets: int, options: FillMaskOptions) -> int:
 
 def _answer_bytes(masks: int, candidates: int, shown: int) -> int:
     """Memory of the candidates of one text; each shows the whole text, as str and as JSON."""
-    return masks * candidates * (_CANDIDATE_BYTES + 2 * shown)
+    return masks * candidates * (CANDIDATE_BYTES + 2 * shown)
 
 
 def _price(options: FillMaskOptions, text: _Text) -> Price:
@@ -191,30 +191,30 @@ def _price(options: FillMaskOptions, text: _Text) -> Price:
 
 def _answer_bytes_of(text: _Text, options: FillMaskOptions) -> int:
     """The same of a text that was read, with the words that it is to be filled with."""
-    masks = len(text.masks)
+    masks = len(text.masked.masks)
     pieces = masks * sum([len(word) for word in text.targets])
     candidates = _shown(len(text.targets), options)
-    return _answer_bytes(masks, candidates, text.shown) + pieces * _PIECE_BYTES
+    return _answer_bytes(masks, candidates, text.masked.shown) + pieces * PIECE_BYTES
 
 
 def _item_count(text: _Text) -> int:
     """Items of one text.
 
-    >>> _item_count(_Text([7, 8], [0, 1], False, 9, (), ((5, 6), (5, 6, 7)), ()))
+    >>> _item_count(_Text(MaskedText([7, 8], [0, 1], False, 9), ((5, 6), (5, 6, 7))))
     11
     """
-    return 1 + len(text.masks) * sum([len(word) for word in text.several])
+    return 1 + len(text.masked.masks) * sum([len(word) for word in text.several])
 
 
 def _token_count(text: _Text) -> int:
     """Tokens of all its items, which are not made yet: a mask becomes as many as a word has pieces.
 
-    >>> _token_count(_Text([7, 8], [0, 1], False, 9, (), ((5, 6), (5, 6, 7)), ()))
+    >>> _token_count(_Text(MaskedText([7, 8], [0, 1], False, 9), ((5, 6), (5, 6, 7))))
     60
     """
-    alone = len(text.ids) + TEXT_SPECIALS
+    alone = len(text.masked.ids) + TEXT_SPECIALS
     steps = sum([len(word) * (alone + len(word) - 1) for word in text.several])
-    return alone + len(text.masks) * steps
+    return alone + len(text.masked.masks) * steps
 
 
 # --- texts -> items ---------------------------------------------------------------------------
@@ -251,74 +251,33 @@ def _unknown(param: str) -> UnknownTarget:
     return UnknownTarget("The vocabulary cannot spell this target.", param=param)
 
 
-def _mask_id(tokenizer: Tokenizer) -> int:
-    mask_id = tokenizer.special.mask
-    if mask_id is None:
-        raise ValueError(
-            f"expected {tokenizer.spec.mask} in the vocabulary of a model with an MLM head"
-        )
-    return mask_id
-
-
 def _read(
     options: FillMaskOptions, model: ServedModel, given: tuple[str, tuple[Word, ...]], param: str
 ) -> _Text:
-    """Tokenise, find the masks, and truncate without dropping one."""
+    """Tokenise, with room for the longest target at a mask."""
     text, targets = given
-    most, mask_id = model.manifest.max_tokens, _mask_id(model.tokenizer)
-    pieces = model.tokenizer.pieces(text, most, truncate=options.truncate, param=param)
-    room = most - TEXT_SPECIALS
     longest = max([len(word) for word in targets], default=1)
-    if len(pieces.ids) > room and not options.truncate:
-        raise too_long(most, param)
-    kept = pieces.ids[:room]
-    masks = [position for position, token in enumerate(kept) if token == mask_id]
-    mask = model.tokenizer.spec.mask
-    if mask_id in pieces.ids[room:] or mask in pieces.rest:
-        raise MaskTruncated(
-            f"A mask beyond {most} tokens would be cut off; shorten the text.", param=param
-        )
-    if not masks:
-        raise NoMask(f"The text holds no {mask}; write {mask} where a word is wanted.", param=param)
-    if len(kept) + longest - 1 > room:
-        raise too_long(most, param)
-    return _Text(
-        ids=kept,
-        masks=masks,
-        truncated=pieces.cut or len(pieces.ids) > room,
-        shown=model.tokenizer.spelled_bytes(kept),
-        single=tuple([word for word in targets if len(word) == 1]),
-        several=tuple([word for word in targets if len(word) > 1]),
-        targets=targets,
-    )
+    masked = read_masked(text, model, truncate=options.truncate, param=param, pieces_a_mask=longest)
+    return _Text(masked, targets)
 
 
 def _items(text: _Text, options: FillMaskOptions, tokenizer: Tokenizer) -> list[Item]:
     """First the item that scores single tokens at all masks, then those of whole words."""
-    rows = tuple([position + 1 for position in text.masks])
-    whole = tokenizer.assemble(text.ids)
+    ids, masks = text.masked.ids, text.masked.masks
+    rows = tuple([position + 1 for position in masks])
+    whole = tokenizer.assemble(ids)
     if not text.targets:
         return [Item(whole, MaskScores(rows, options.top_k or DEFAULT_TOP_K))]
     targets = tuple([(row, token) for row in range(len(rows)) for (token,) in text.single])
     items = [Item(whole, MaskScores(rows, 1, targets))]
-    mask_id = _mask_id(tokenizer)
-    for position in text.masks:
+    mask = mask_id(tokenizer)
+    for position in masks:
         for word in text.several:
-            for filled, piece in enumerate(word):
-                begun = [*word[:filled], *[mask_id] * (len(word) - filled)]
-                ids = _replace(text.ids, position, begun)
-                step = MaskScores((position + filled + 1,), 1, ((0, piece),))
-                items.append(Item(tokenizer.assemble(ids), step))
+            for known, piece in enumerate(word):
+                begun = [*word[:known], *[mask] * (len(word) - known)]
+                step = MaskScores((position + known + 1,), 1, ((0, piece),))
+                items.append(Item(tokenizer.assemble(filled(ids, position, begun)), step))
     return items
-
-
-def _replace(ids: list[int], position: int, word: Sequence[int]) -> list[int]:
-    """`ids` with the token at `position` replaced by those of `word`.
-
-    >>> _replace([5, 6, 7], 1, [8, 9])
-    [5, 8, 9, 7]
-    """
-    return [*ids[:position], *word, *ids[position + 1 :]]
 
 
 # --- results -> candidates --------------------------------------------------------------------
@@ -332,13 +291,15 @@ def _candidates(
     if not text.targets:
         scores = np.exp(first.log_probabilities).tolist()
         return [
-            _fillings(tokenizer, text, position, [(token,) for token in ids], own)
-            for position, ids, own in zip(text.masks, first.ids.tolist(), scores, strict=True)
+            _fillings(tokenizer, text.masked, position, [(token,) for token in ids], own)
+            for position, ids, own in zip(
+                text.masked.masks, first.ids.tolist(), scores, strict=True
+            )
         ]
     single = iter(first.target_log_probabilities.tolist())
     chain = iter(steps)
     answer = []
-    for position in text.masks:
+    for position in text.masked.masks:
         # Singles were asked for mask by mask, and so were words: both streams are in this order.
         logs_of = {word: next(single) for word in text.single}
         for word in text.several:
@@ -346,7 +307,7 @@ def _candidates(
         logs = np.array([logs_of[word] for word in text.targets])
         if options.normalize_targets:
             logs -= np.logaddexp.reduce(logs)
-        fillings = _fillings(tokenizer, text, position, text.targets, np.exp(logs).tolist())
+        fillings = _fillings(tokenizer, text.masked, position, text.targets, np.exp(logs).tolist())
         fillings.sort(key=lambda filling: -filling.score)
         answer.append(fillings[: options.top_k])
     return answer
@@ -354,7 +315,7 @@ def _candidates(
 
 def _fillings(
     tokenizer: Tokenizer,
-    text: _Text,
+    text: MaskedText,
     position: int,
     candidates: Sequence[Word],
     scores: Sequence[float],

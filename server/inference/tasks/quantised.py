@@ -41,4 +41,7 @@ def _levels(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     most = np.abs(vectors).max(axis=-1, keepdims=True)
     steps = (most - -most) / np.float32(_STEPS)
     steps[steps == 0] = 1
-    return np.clip(np.floor((vectors + most) / steps), 0, _STEPS).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(np.floor((vectors + most) / steps), 0, _STEPS).astype(
+        np.uint8
+    )
+    return levels

@@ -37,8 +37,8 @@ _RANK_BYTES: Final = 512  # of one document's place and score
 class Rank(NamedTuple):
     """One document."""
 
-    index: int
-    """Its place among those that were sent."""
+    place: int
+    """Among those that were sent."""
     score: float
 
 

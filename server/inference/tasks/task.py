@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 from models.heads import Head
 from models.manifest import ModelManifest
 from server.errors import AnswerTooLarge, TooManyTokens
+from server.inference.runtime.memory import RunMemory
 from server.inference.runtime.packing import Item, OutputSpec, Results
 from server.inference.tokenizer import Tokenizer
 from server.settings import Limits
@@ -93,6 +94,8 @@ class ServedModel:
     manifest: ModelManifest
     tokenizer: Tokenizer
     limits: Limits
+    memory: RunMemory
+    """What one run may take: no single text may need more."""
 
 
 ReadItem = tuple[Item, bool]
@@ -100,13 +103,18 @@ ReadItem = tuple[Item, bool]
 
 
 class Plan(NamedTuple, Generic[Out]):
-    """A tokenised request: what it takes, its items once they are wanted, and its answer."""
+    """A tokenised request: what it takes, its items once they are wanted, and its answer.
+
+    Most tasks know all their items beforehand. One that must see results first to know the next
+    items is run in rounds, a plan after the other, and its first plan says what all of them take.
+    """
 
     price: Price
+    """Of this plan and all that follow it."""
     items: Callable[[], Sequence[Item]]
-    """To run in any order and company; of as many tokens as the price says."""
-    answer: Callable[[Results], Out]
-    """Takes one result per item, in the items' order."""
+    """To run in any order and company; of as many tokens as the price says, with what follows."""
+    answer: "Callable[[Results], Out | Plan[Out]]"
+    """Takes one result per item, in the items' order; the plan of the next round, or the answer."""
     truncated: tuple[bool, ...]
     """Per input: whether something of it was cut off."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from export.read.weights import Float32
 from export.restore.__main__ import restore
 from export.write.model_folder import LINEARS, export_model
 from models.graph_file import require_graph
+from models.heads import MLM, Reads, products_of
 from models.manifest import load_manifest
 from tests import families
 from tests.export.built_graph import BuiltGraph, build_graph, difference
@@ -25,7 +25,11 @@ from tests.families import FAMILIES, Made
 
 PARITY = 1e-5  # absolute, vectors and scores, against transformers
 SAME = 1e-5  # absolute, a text alone and among others
-MEANS = {"pooled", "sequence_logits"}  # what sums a text's rows; in int8 all else is the same bits
+MEANS = {
+    "pooled",
+    "sequence_logits",
+    "nsp_logits",
+}  # what sums a text's rows; in int8 all else is the same bits
 HALF = 0.05  # absolute, float16 against the reference
 COSINE = 0.98  # of the mean of a text's rows in int8 and in float32
 MODELS = [(name, kind) for name, family in FAMILIES.items() for kind in family.classes]
@@ -56,19 +60,17 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     return make
 
 
-def by_text(found: Mapping[str, Any], texts: Sequence[Text]) -> Iterator[dict[str, Float32]]:
-    """The outputs of a graph that read every row, for each text."""
+def by_text(graph: BuiltGraph, texts: Sequence[Text]) -> Iterator[dict[str, Float32]]:
+    """The outputs of a graph that reads every row, for each text."""
+    found, heads = graph.run(texts), graph.spec.heads
+    of_rows = [head.output for head in products_of(heads, Reads.TOKENS)] + ["token_vectors"]
+    of_rows += ["mlm_log_probabilities"] if MLM.name in heads else []
+    of_texts = [head.output for head in products_of(heads, Reads.POOLED)]
     ends = np.cumsum([len(text.ids) for text in texts])
     for index, (end, text) in enumerate(zip(ends, texts, strict=True)):
         rows = slice(end - len(text.ids), end)
-        one = {name: found[name][index] for name in ("pooled", "pooled_max")}
-        for name in ("token_vectors", "mlm_log_probabilities", "token_logits", "qa_logits"):
-            if name in found:
-                one[name] = found[name][rows]
-        for name in ("nsp_logits", "sequence_logits"):
-            if name in found:
-                one[name] = found[name][index]
-        yield one
+        one = {name: found[name][index] for name in ("pooled", "pooled_max", *of_texts)}
+        yield one | {name: found[name][rows] for name in of_rows}
 
 
 @pytest.mark.parametrize(("name", "kind"), MODELS)
@@ -85,7 +87,7 @@ def test_reference_and_graph_compute_what_transformers_does(
     texts = made.texts
     wanted = [made.wanted(text) for text in texts]
     graph = build_graph(made.checkpoint, tmp_path / "graph")
-    found = list(by_text(graph.run(texts), texts))
+    found = list(by_text(graph, texts))
     encoded = reference.encode(weights, config, texts)
     for text, theirs, ours, plain in zip(texts, wanted, found, encoded, strict=True):
         assert difference(plain.last, theirs["token_vectors"]) <= PARITY
@@ -101,25 +103,34 @@ def alone_and_together(
     graph: BuiltGraph, texts: Sequence[Text]
 ) -> Iterator[tuple[str, Float32, Float32]]:
     """Every output of every text by itself, and in three batches with others around it."""
-    alone = [next(by_text(graph.run([text]), [text])) for text in texts]
+    alone = [next(by_text(graph, [text])) for text in texts]
     for order in ((0, 1, 2, 3, 4), (4, 2, 0), (1, 3, 1, 2)):
         batch = [texts[index] for index in order]
-        for index, together in zip(order, by_text(graph.run(batch), batch), strict=True):
+        for index, together in zip(order, by_text(graph, batch), strict=True):
             for name, value in together.items():
                 yield name, alone[index][name], value
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize(("name", "kind"), CHOSEN)
-def test_text_does_not_depend_on_its_batch(
-    make: Make, tmp_path: Path, name: str, kind: str, precision: str
-) -> None:
-    made = make(name, kind)
-    graph = build_graph(made.checkpoint, tmp_path / "graph", linear=LINEARS[precision])
-    for output, alone, together in alone_and_together(graph, made.texts):
-        assert difference(alone, together) <= SAME, output
-        if precision == "int8" and output not in MEANS:
-            np.testing.assert_array_equal(alone, together, err_msg=output)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_text_does_not_depend_on_its_batch_by_any_head(tmp_path: Path, name: str) -> None:
+    made = families.make(
+        name, FAMILIES[name].classes[0], tmp_path / "checkpoint", max_position_embeddings=520
+    )
+    checkpoint = families.with_every_head(made.checkpoint)
+    texts = made.texts_of(families.LONG_LENGTHS)
+    exact = {}
+    for precision, linear in LINEARS.items():
+        graph = build_graph(checkpoint, tmp_path / precision, linear=linear)
+        close = HALF if precision == "fp16" else SAME
+        for output, alone, together in alone_and_together(graph, texts):
+            assert difference(alone, together) <= close, (precision, output)
+            if precision == "int8" and output not in MEANS:
+                np.testing.assert_array_equal(alone, together, err_msg=output)
+        exact[precision] = list(by_text(graph, texts))
+    for single, half in zip(exact["fp32"], exact["fp16"], strict=True):
+        assert single.keys() == half.keys()
+        for output, value in single.items():
+            assert difference(half[output], value) <= 2 * HALF, output
 
 
 @pytest.mark.parametrize(("name", "kind"), CHOSEN)

@@ -311,3 +311,9 @@ def test_old_sentence_transformers_subfolder_is_followed(bert: Path, tmp_path: P
         '[{"type": "sentence_transformers.models.Transformer", "path": "0_Transformer"}]'
     )
     assert read_checkpoint(root).heads == ("mlm", "nsp", "pooler")
+
+
+def test_texts_are_no_longer_than_a_server_takes(save: Save) -> None:
+    checkpoint = read_checkpoint(save("BertModel", max_position_embeddings=70_000))
+    assert checkpoint.config.max_position_embeddings == 70_000
+    assert checkpoint.max_tokens == checkpoint.pooling.max_tokens == 65_536

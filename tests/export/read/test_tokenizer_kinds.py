@@ -331,7 +331,7 @@ def test_albert_without_words_first_is_refused_or_taken_as_it_is(tmp_path: Path)
         (save_deberta, "do_lower_case", True),
         (save_deberta, "split_by_punct", True),
     ],
-    ids=str,
+    ids=["lower", "null", "accents", "DeBERTa lower", "split"],
 )
 def test_an_option_that_the_file_does_not_know_is_named(
     tmp_path: Path, save: Save, option: str, value: bool | None

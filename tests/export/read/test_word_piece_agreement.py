@@ -197,6 +197,19 @@ def test_a_tokenizer_of_its_own_code_is_refused(vocabulary: Vocabulary, code: ob
     assert differences(vocabulary(LOWER | {"auto_map": {"AutoConfig": "a.B"}})) == []
 
 
+def test_code_counts_in_config_json_only_where_no_file_names_a_class(
+    vocabulary: Vocabulary,
+) -> None:
+    own = {"model_type": "bert", "auto_map": {"AutoTokenizer": ["own.Tokenizer", None]}}
+    folder = vocabulary(LOWER)
+    write_json(folder / "config.json", own)
+    with pytest.raises(ExportError, match=r"^config.json asks for a tokenizer of its own code"):
+        read(folder)
+    named = vocabulary(LOWER | {"tokenizer_class": "BertTokenizer"})
+    write_json(named / "config.json", own)
+    assert differences(named) == []
+
+
 # --- lower case -------------------------------------------------------------------------------
 
 

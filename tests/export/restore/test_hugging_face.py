@@ -21,16 +21,15 @@ from tests.export.read.test_tokenizer import TEXTS
 SMALL = EncoderConfig(67, 12, 3, 2, 20, 29, 2, "gelu", layer_norm_eps=3e-7)
 
 
-def tokenizer_json(folder: Path, **options: object) -> str:
+def tokenizer_json(folder: Path, rows: int = 67, **options: object) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(options))
-    return read_tokenizer(folder, rows=67, needs_mask=True).json
+    return read_tokenizer(folder, rows=rows, needs_mask=True).json
 
 
 def with_config(folder: Path, config: EncoderConfig, heads: tuple[str, ...]) -> dict[str, object]:
-    (folder / "tokenizer.json").write_text(tokenizer_json(folder / "source"), encoding="utf-8")
-    write_config(folder, config, heads, tied=True, pad="[PAD]")
+    write_config(folder, config, heads, tied=True, pad_id=PIECES.index("[PAD]"))
     return transformers.BertConfig.from_pretrained(folder).to_dict()  # type: ignore[no-any-return]
 
 
@@ -78,11 +77,8 @@ def test_labels_and_their_kind_are_kept(
 
 @pytest.mark.parametrize("function", ["none", "sigmoid", "softmax"])
 def test_scores_are_made_as_they_were(tmp_path: Path, function: str) -> None:
-    (tmp_path / "tokenizer.json").write_text(tokenizer_json(tmp_path / "source"))
     config = replace(SMALL, labels=("a", "b"))
-    write_config(
-        tmp_path, config, ("pooler", "sequence"), tied=True, pad="[PAD]", activation=function
-    )
+    write_config(tmp_path, config, ("pooler", "sequence"), tied=True, pad_id=0, activation=function)
     found = Fields.of(tmp_path / "config.json")
     assert read_activation(ModelSettings(), found, labels=2) == function
 
@@ -93,3 +89,30 @@ def test_the_end_that_is_cut_is_written(tmp_path: Path) -> None:
     assert read_transformer_settings(tmp_path, None).truncation_side == "left"
     loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert (loaded.truncation_side, loaded.model_max_length) == ("left", 29)
+
+
+@pytest.mark.parametrize("dictionary", ["ipadic", "unidic_lite"])
+@pytest.mark.parametrize("subwords", ["wordpiece", "character"])
+def test_japanese_words_come_back_with_their_class(
+    tmp_path: Path, dictionary: str, subwords: str
+) -> None:
+    options: dict[str, object] = {
+        "tokenizer_class": "BertJapaneseTokenizer",
+        "word_tokenizer_type": "mecab",
+        "subword_tokenizer_type": subwords,
+        "mecab_kwargs": {"mecab_dic": dictionary},
+        "additional_special_tokens": ["<extra>"],
+    }
+    source = tmp_path / "source"
+    tokenizer_json(source, 90, **options)
+    (source / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    first = read_tokenizer(source, rows=90, needs_mask=True)
+    again = tmp_path / "again"
+    again.mkdir()
+    write_tokenizer(again, first.json, first.spec, max_tokens=29)
+    (again / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    second = read_tokenizer(again, rows=90, needs_mask=True)
+    assert (second.json, second.spec) == (first.json, first.spec)
+    theirs, wanted = map(transformers.AutoTokenizer.from_pretrained, (again, source))
+    for text in (*TEXTS, "\u6771\u4eac\u306e<extra>\u99c5 [MASK]"):
+        assert theirs(text)["input_ids"] == wanted(text)["input_ids"], text

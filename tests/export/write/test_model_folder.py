@@ -368,6 +368,17 @@ def measured_export(checkpoint: Path, out: Path, precision: str) -> Measured:
     return Measured(load_manifest(out), seconds, usage.ru_maxrss * 1024)
 
 
+def test_a_model_that_the_server_would_refuse_is_not_written(
+    pretraining: Checkpoint, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(pretraining.config, choices={"window": 1 << 60})
+    wrong = dataclasses.replace(pretraining, config=config)
+    sentence = "refused by the server: model/manifest.json: architecture.choices.window must be"
+    with pytest.raises(ExportError, match=sentence):
+        export_model(wrong, tmp_path / "out", precision="fp32", progress=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_bert_large_takes_a_minute_and_six_gigabytes_at_most(

@@ -14,6 +14,7 @@ from tests.running_server import Served
 # By the last part of a task's path: a model that answers it, and a body.
 ANSWERED: dict[str, tuple[str, Any]] = {
     "fill-mask": ("cloze-small-en", {"inputs": ["Paris is the [MASK] of [MASK].", "A [MASK]."]}),
+    "score": ("cloze-small-en", {"inputs": ["Unbelievably good.", "A river."]}),
     "embed": ("cloze-small-en", {"inputs": ["A river runs through it.", "Über Brücken"]}),
     "embed_all": ("cloze-small-en", {"inputs": ["A river."], "dimensions": 3}),
     "embed_sparse": ("cloze-small-en", {"inputs": "No head of its own."}),

@@ -1,12 +1,8 @@
-"""Japanese words and characters against BertJapaneseTokenizer, where MeCab is installed.
-
-`pip install fugashi ipadic unidic-lite`; what needs no dictionary is tested everywhere.
-"""
+"""Japanese words and characters against BertJapaneseTokenizer, with MeCab and its dictionaries."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 from contextlib import closing
 from dataclasses import replace
@@ -45,10 +41,9 @@ MECAB: dict[str, Any] = {
     "tokenizer_class": "BertJapaneseTokenizer",
     "word_tokenizer_type": "mecab",
     "do_lower_case": False,
+    "mecab_kwargs": {"mecab_dic": "unidic_lite"},
 }
 DICTIONARIES = ("ipadic", "unidic_lite")
-installed = importlib.util.find_spec("fugashi") is not None
-with_mecab = pytest.mark.skipif(not installed, reason="MeCab (fugashi) is not installed")
 
 
 def write(folder: Path, **options: Any) -> Path:
@@ -71,13 +66,11 @@ def load(folder: Path) -> Tokenizer:
     return Tokenizer(folder / "own" / TOKENIZER_FILE, found.spec)
 
 
-@with_mecab
 @pytest.mark.parametrize("dictionary", DICTIONARIES)
 @pytest.mark.parametrize("subwords", ["wordpiece", "character"])
 def test_words_and_pieces_are_those_of_transformers(
     tmp_path: Path, dictionary: str, subwords: str
 ) -> None:
-    pytest.importorskip(dictionary)
     options: dict[str, Any] = {"mecab_kwargs": {"mecab_dic": dictionary}}
     if subwords == "wordpiece":
         options["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
@@ -99,12 +92,10 @@ def test_words_and_pieces_are_those_of_transformers(
             assert ours.decode(ids, skip_special=skip) == wanted
 
 
-@with_mecab
 def test_another_dictionary_finds_other_words(tmp_path: Path) -> None:
     """Else the manifest would not have to name it."""
     found = []
     for dictionary in DICTIONARIES:
-        pytest.importorskip(dictionary)
         folder = tmp_path / dictionary
         folder.mkdir()
         ours = load(write(folder, mecab_kwargs={"mecab_dic": dictionary}))
@@ -120,7 +111,8 @@ def test_a_server_without_the_dictionary_says_what_to_install(
 
     monkeypatch.setattr(importlib, "import_module", missing)
     write(tmp_path)
-    with pytest.raises(ManifestError, match="fugashi is not installed: pip install fugashi unidic"):
+    said = "fugashi is not installed: `make japanese` adds them, or pip install fugashi unidic-lite"
+    with pytest.raises(ManifestError, match=said):
         load(tmp_path)
 
 
@@ -128,9 +120,17 @@ def test_the_manifest_names_the_words(tmp_path: Path) -> None:
     write(tmp_path, subword_tokenizer_type="character", mecab_kwargs={"mecab_dic": "ipadic"})
     spec = read_tokenizer(tmp_path, rows=10_000, needs_mask=True).spec
     assert (spec.words, spec.characters) == ("ipadic", True)
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(MECAB))
+    write(tmp_path)
     spec = read_tokenizer(tmp_path, rows=10_000, needs_mask=True).spec
     assert (spec.words, spec.characters) == ("unidic_lite", False)
+
+
+@pytest.mark.parametrize("options", [None, {}, {"normalize_text": True}])
+def test_a_dictionary_is_not_guessed(tmp_path: Path, options: dict[str, object] | None) -> None:
+    """Version 4 of transformers took ipadic for most of its life, version 5 takes unidic_lite."""
+    write(tmp_path, mecab_kwargs=options)
+    with pytest.raises(ExportError, match="does not name MeCab's dictionary, and versions of"):
+        read_tokenizer(tmp_path, rows=10_000, needs_mask=True)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_other_ways_to_find_words_are_refused_by_name(
     [
         ({"mecab_dic": "mine"}, "sets mecab_dic to 'mine'"),
         ({"mecab_dic": None}, "sets mecab_dic to None"),
-        ({"mecab_option": "-d /usr"}, "sets mecab_kwargs"),
-        ({"normalize_text": False}, "sets mecab_kwargs"),
-        ({"more": 1}, "sets mecab_kwargs to 'more'"),
+        ({"mecab_dic": "ipadic", "mecab_option": "-d /usr"}, "sets mecab_kwargs"),
+        ({"mecab_dic": "ipadic", "normalize_text": False}, "sets mecab_kwargs"),
+        ({"mecab_dic": "ipadic", "more": 1}, "sets mecab_kwargs to 'more'"),
     ],
 )
 def test_other_options_of_mecab_are_refused(
@@ -178,9 +178,7 @@ def test_lower_case_before_mecab_is_refused(tmp_path: Path) -> None:
         read_tokenizer(tmp_path, rows=10_000, needs_mask=True)
 
 
-@with_mecab
 def test_masks_in_japanese_are_filled_as_transformers_fills_them(tmp_path: Path) -> None:
-    pytest.importorskip("unidic_lite")
     folder = write(tmp_path)
     torch.manual_seed(2)
     rows = len((folder / "vocab.txt").read_text(encoding="utf-8").split("\n")) - 1

@@ -29,7 +29,8 @@ from server.inference.admission import Admission
 from server.inference.options import batch_tokens, run_bytes, worker_count
 from server.inference.pipeline import SMALL, Pipeline
 from server.inference.runtime.devices import choose_device, cpu_device
-from server.inference.runtime.packing import OutputSpec, Result
+from server.inference.runtime.packing import Item, OutputSpec, Result, SentenceVector
+from server.inference.runtime.session import Session
 from server.inference.runtime.sessions import Sessions
 from server.inference.tasks import TASKS
 from server.inference.tasks.embed import EMBED, EmbedOptions
@@ -199,6 +200,98 @@ def test_each_step_of_a_large_request_is_done_beside_the_event_loop(
         assert all(place.startswith("offload") for place in places if beside[places.index(place)])
 
 
+Round = Callable[[int], None]
+
+
+class InRounds(Task[int, Round, list[int]]):
+    """Runs as many rounds of three items as its input says; answers the results of each round.
+
+    Its options are told the number of each round that is over.
+    """
+
+    name = title = "in-rounds"
+
+    def price(self, inputs: Sequence[int], options: Round, model: ServedModel) -> Price:
+        return Price(1, 12 * inputs[0], 1)
+
+    def plan(
+        self, inputs: Sequence[int], options: Round, model: ServedModel, proceed: Proceed
+    ) -> Plan[list[int]]:
+        def rounds(found: list[int]) -> Plan[list[int]]:
+            item = Item(model.tokenizer.assemble([5, 6]), SentenceVector("cls"))
+
+            def answer(results: Sequence[Result]) -> list[int] | Plan[list[int]]:
+                options(len(found))
+                more = [*found, len(results)]
+                return more if len(more) == inputs[0] else rounds(more)
+
+            return Plan(Price(0, 12 * inputs[0], 1), lambda: [item] * 3, answer, (False,))
+
+        return rounds([])
+
+
+def test_a_task_in_rounds_holds_what_they_all_cost_until_they_are_computed(load: Load) -> None:
+    pipeline = load()
+    admission, held = admission_of(pipeline), list[int]()
+    pipeline.start()
+    answered = run_task(pipeline, InRounds(), [4], lambda _: held.append(admission.tokens))
+    assert answered.value == [3] * 4
+    assert held == [36, 24, 12, 0]
+    assert (answered.usage.tokens, answered.price.tokens) == (48, 48)
+    assert pipeline.stats().items_total == 12
+    assert answered.usage.compute_s > 0
+    assert is_empty(admission)
+
+
+def test_a_task_in_rounds_is_refused_by_all_of_them_together(load: Load) -> None:
+    pipeline = load(queue_tokens=40)
+    pipeline.start()
+    assert run_task(pipeline, InRounds(), [3], lambda _: None).value == [3] * 3
+    with pytest.raises(TooManyTokens):
+        run_task(pipeline, InRounds(), [4], lambda _: None)
+
+
+@pytest.mark.parametrize("rounds", [2, 5])
+def test_no_round_is_computed_after_the_deadline(load: Load, rounds: int) -> None:
+    pipeline = load()
+    pipeline.start()
+
+    async def work() -> None:
+        deadline = time.monotonic() + 2
+
+        def late(number: int) -> None:
+            if number == rounds - 2:
+                time.sleep(max(0, deadline - time.monotonic()))
+
+        with pytest.raises(DeadlineExceeded):
+            await pipeline.run(InRounds(), [rounds], late, deadline=deadline)
+
+    asyncio.run(work())
+    assert pipeline.stats().items_total == 3 * (rounds - 1)
+    assert is_empty(admission_of(pipeline))
+
+
+@pytest.mark.parametrize("last", [0, 2])
+def test_no_round_is_computed_for_a_client_that_left(load: Load, last: int) -> None:
+    pipeline = load()
+    pipeline.start()
+
+    async def work() -> None:
+        def leave(number: int) -> None:
+            if number == last:
+                pipeline.close()  # or a worker might be faster
+                assert request.cancel()
+
+        request = asyncio.create_task(pipeline.run(InRounds(), [4], leave))
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(work())
+    stats = pipeline.stats()
+    assert (stats.items_total, stats.cancelled_total, stats.queued_items) == (3 * (last + 1), 3, 0)
+    assert is_empty(admission_of(pipeline))
+
+
 def test_a_text_beyond_the_character_limit_is_not_tokenised(
     cloze: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,7 +317,7 @@ def test_pairs_are_tokenised_with_segments(cloze: Pipeline) -> None:
 
 def test_a_model_without_a_head_refuses_its_task(minilm: Pipeline) -> None:
     lacking = [task for task in TASKS if task.head is not None]
-    assert len(lacking) == 5
+    assert len(lacking) == 6
     for task in lacking:
         with pytest.raises(MissingHead, match=task.title):
             value_of(minilm, task, ["a [MASK]"], None)
@@ -345,6 +438,26 @@ def test_a_text_whose_run_would_take_too_much_memory_is_refused_with_the_setting
     with pytest.raises(TooLong) as error:
         run_task(usual, EMBED, ["so " * 511], EmbedOptions())
     assert "run_bytes" not in error.value.message.replace("-", "_")
+
+
+@pytest.mark.parametrize("most", [400_000, 1 << 20, 6 << 20])
+def test_no_run_takes_more_than_it_may_from_the_start_on(
+    load: Load, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    pipeline = load(run_bytes=most)
+    runs: list[tuple[int, int, int, int]] = []
+    plain = Session.run
+
+    def run(session: Session, items: Sequence[Item]) -> list[Result]:
+        lengths = [len(item.encoding) for item in items]
+        masks = sum(item.output.masks for item in items)
+        runs.append((len(items), max(lengths), sum(lengths), masks))
+        return plain(session, items)
+
+    monkeypatch.setattr(Session, "run", run)
+    pipeline.warm()
+    assert len(runs) > 3
+    assert all(pipeline.memory.allows(*size) for size in runs)
 
 
 def test_models_share_the_room_of_a_process(default_model: Path) -> None:
@@ -483,7 +596,7 @@ def test_warming_runs_every_task_that_the_model_can_do(
 
     def warm(sessions: Sessions, outputs: Sequence[OutputSpec], tokens: int) -> None:
         warmed.append(outputs)
-        assert tokens == 512
+        assert tokens == min(512, len(outputs) * pipeline.manifest.max_tokens)
         sessions.usual.warm(outputs, tokens)
 
     monkeypatch.setattr(Sessions, "warm", warm)
@@ -492,9 +605,9 @@ def test_warming_runs_every_task_that_the_model_can_do(
         pipeline.warm()
     kinds = [[type(output).__name__ for output in outputs] for outputs in warmed]
     assert kinds == [
-        ["SentenceVector", "MaskScores", "PooledLogits"],
+        ["SentenceVector", "MaskScores", "MaskScores", "PooledLogits"],
         ["SentenceVector"],
-        ["SentenceVector", "MaskScores", "PooledLogits", "PooledLogits"],
+        ["SentenceVector", "MaskScores", "MaskScores", "PooledLogits", "PooledLogits"],
         ["SentenceVector", "TokenLogits"],
         ["SentenceVector", "TokenLogits"],
     ]

@@ -17,6 +17,7 @@ from tests.running_server import REPOSITORY, RunningServer
 ASSETS = REPOSITORY / "server" / "web" / "docs"
 TASKS = (
     "/fill-mask",
+    "/score",
     "/nsp",
     "/embed",
     "/predict",

@@ -57,7 +57,7 @@ def test_poolings_of_bert_as_service_have_its_names(library_server: RunningServe
     body = {"inputs": list(TEXTS), "truncate": True, "prompt_name": "none"}
     path = "/models/weighted/embed"
     tokens = post(library_server, "/models/weighted/embed_all", **body)
-    made = {
+    made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "mean_max": lambda rows: np.concatenate([rows.mean(axis=0), rows.max(axis=0)]),
         "sqrt": lambda rows: rows.sum(axis=0) / np.sqrt(len(rows)),
     }

@@ -116,6 +116,67 @@ def test_a_target_of_several_pieces_is_scored_as_a_whole_word(server: RunningSer
     assert target["token_str"] == SEVERAL_PIECES
 
 
+def test_a_text_is_filled_jointly(server: RunningServer) -> None:
+    fillings = fill(server, TWO_MASKS, joint=True, top_k=3)
+    fields = {"score", "log_probability", "tokens", "token_strs", "sequence", "order"}
+    assert [set(filling) for filling in fillings] == [fields] * 3
+    for filling in fillings:
+        assert math.isclose(filling["score"], math.exp(filling["log_probability"]))
+        assert filling["order"] == [0, 1]
+        assert len(filling["tokens"]) == 2
+        first, second = filling["token_strs"]
+        assert filling["sequence"] == f"the {first} sat on the {second}."
+    assert len(fill(server, TWO_MASKS, joint=True)) == 5
+
+
+@pytest.mark.parametrize("order", ["left_to_right", "confidence"])
+def test_texts_are_filled_jointly_in_an_order(server: RunningServer, order: str) -> None:
+    texts = [FRANCE, TWO_MASKS]
+    together = fill(server, texts, joint=True, order=order, num_beams=2, top_k=2)
+    assert [len(fillings) for fillings in together] == [2, 2]
+    assert [sorted(fillings[0]["order"]) for fillings in together] == [[0], [0, 1]]
+    (listed,) = fill(server, [FRANCE], joint=True, order=order, num_beams=2)
+    assert [one["tokens"] for one in listed] == [one["tokens"] for one in together[0]]
+    alone = fill(server, FRANCE, top_k=2)
+    for one, other in zip(together[0], alone, strict=True):
+        assert (one["tokens"], one["sequence"]) == ([other["token"]], other["sequence"])
+        assert math.isclose(one["score"], other["score"], rel_tol=1e-4)
+
+
+def test_all_rounds_of_a_joint_filling_are_counted(server: RunningServer) -> None:
+    def counted() -> float:
+        lines = server.get("/metrics").text.splitlines()
+        return float(next(line for line in lines if "cloze_tokens_total{" in line).split()[1])
+
+    before = counted()
+    body = {"inputs": TWO_MASKS, "parameters": {"joint": True, "num_beams": 4}}
+    answer = server.post("/fill-mask", body)
+    assert answer.headers["x-compute-tokens"] == str(9 * (1 + 4))
+    assert counted() - before >= 9 * (1 + 4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"joint": True, "targets": ["heart"]}, "targets"),
+        ({"joint": True, "targets": [["heart"]]}, "targets"),
+        ({"joint": True, "normalize_targets": True}, "targets"),
+        ({"joint": True, "order": "right_to_left"}, "order"),
+        ({"joint": True, "num_beams": 0}, "num_beams"),
+        ({"joint": True, "num_beams": 65}, "num_beams"),
+        ({"joint": True, "num_beams": 3, "top_k": 4}, "top_k"),
+        ({"joint": True, "top_k": 65}, "top_k"),
+        ({"num_beams": 5}, "num_beams"),
+        ({"joint": False, "order": "confidence"}, "order"),
+    ],
+)
+def test_what_says_nothing_of_a_joint_filling_is_refused(
+    server: RunningServer, parameters: dict[str, object], param: str
+) -> None:
+    body = {"inputs": FRANCE, "parameters": parameters}
+    assert refusal(server, body) == (422, "invalid_parameter", f"parameters.{param}")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "param"),
     [
@@ -144,6 +205,11 @@ def test_what_cannot_be_answered_is_refused_by_name(
     assert found[0] == status
     assert code is None or found[1] == code
     assert param is None or found[2] == param
+
+
+def test_a_search_that_costs_too_much_is_refused(server: RunningServer) -> None:
+    body = {"inputs": "[MASK] " * 60, "parameters": {"joint": True, "num_beams": 64}}
+    assert refusal(server, body) == (422, "too_many_tokens", "inputs")
 
 
 def test_too_many_masks_are_refused(server: RunningServer) -> None:

@@ -45,6 +45,7 @@ def test_info_tells_which_routes_a_model_answers(
         "/embed_all",
         "/similarity",
         "/fill-mask",
+        "/score",
         "/nsp",
         "/tokenize",
         "/decode",
@@ -55,7 +56,7 @@ def test_info_tells_which_routes_a_model_answers(
     }
     classified = ["/predict", "/text-classification"]
     assert tasks == {
-        "reviews": ["/fill-mask", "/nsp", *classified],
+        "reviews": ["/fill-mask", "/score", "/nsp", *classified],
         "names": ["/token-classification"],
         "answers": ["/question-answering"],
         "matches": [*classified, "/rerank"],

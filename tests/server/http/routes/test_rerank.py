@@ -171,6 +171,22 @@ def test_a_label_may_be_chosen_of_several(classifier_server: RunningServer) -> N
             assert wanted == sorted(wanted, reverse=True)
 
 
+def test_documents_may_be_ranked_by_logits_and_by_a_label_too(
+    classifier_server: RunningServer,
+) -> None:
+    texts = ["was dull.", "was great.", "is in oslo."]
+    body = {"query": "The film", "model": "reviews", "label": "positive"}
+    for raw in (False, True):
+        plain = rerank(
+            classifier_server, "/models/reviews/rerank", **body, texts=texts, raw_scores=raw
+        )
+        for path in PATHS:
+            found = rerank(classifier_server, path, **body, documents=texts, raw_scores=raw)
+            assert [(one["index"], one["relevance_score"]) for one in found["results"]] == [
+                (one["index"], pytest.approx(one["score"])) for one in plain
+            ]
+
+
 def test_a_regression_of_one_label_is_ranked_by_its_sigmoid(
     classifier_server: RunningServer,
 ) -> None:

@@ -25,7 +25,6 @@ from server.inference.runtime.packing import (
     WordResult,
     WordWeights,
     is_finite,
-    parted,
 )
 from tests.server.inference.samples import classified, encoding, random_item
 
@@ -331,17 +330,6 @@ def test_groups_of_words_are_no_wider_than_the_shortest_text_and_hold_no_other()
         [7, 8, 9],
         *([10, 11, 12], [13, 14, 10]),
     ]
-
-
-def test_a_batch_is_parted_where_words_take_too_many_rows() -> None:
-    rng = np.random.default_rng(0)
-    words = [Item(encoding(rng, n), WordWeights(np.arange(n), 9)) for n in (5, 4, 9, 3)]
-    mean = Item(encoding(rng, 50), SentenceVector("mean"))
-    items = [words[0], mean, words[1], words[2], mean, words[3]]
-    assert [len(part) for part in parted(items, 9)] == [3, 2, 1]
-    assert [item for part in parted(items, 9) for item in part] == items
-    assert [len(part) for part in parted(items, 1)] == [2, 1, 2, 1]
-    assert [list(part) for part in parted([mean] * 5, 1)] == [[mean] * 5]
 
 
 def test_top_k_of_a_batch_is_the_largest_and_each_item_gets_its_own() -> None:

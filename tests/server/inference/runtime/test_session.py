@@ -40,6 +40,7 @@ def numbers(result: Result) -> NDArray[np.float32]:
     if isinstance(result, MaskResult):
         parts = (result.log_probabilities.ravel(), result.target_log_probabilities)
         return np.concatenate(parts)
+    assert isinstance(result, np.ndarray)
     return result
 
 

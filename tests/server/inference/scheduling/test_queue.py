@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from server.inference.runtime.packing import Item, MaskScores
 from server.inference.scheduling.cost import CostModel, by_operations
-from server.inference.scheduling.queue import CANDIDATES, MAX_AGE_S, Entry, ItemQueue, Ticket
+from server.inference.scheduling.queue import (
+    CANDIDATES,
+    MAX_AGE_S,
+    Entry,
+    Flow,
+    ItemQueue,
+    Ticket,
+)
 from tests.server.inference.samples import pooled
 
 COST = by_operations(384)
@@ -52,6 +59,54 @@ def test_a_single_text_that_comes_after_a_list_of_500_is_in_the_next_batch(
         assert {entry.ticket for entry in take(queue, BUDGET, 0)} == {many}
     queue.add(single, 0)
     assert [entry.ticket for entry in take(queue, BUDGET, 0)] == [single]  # and waits for no more
+
+
+def in_rounds(loop: asyncio.AbstractEventLoop, flow: Flow, *lengths: int) -> Ticket:
+    return Ticket([pooled(length) for length in lengths], FOREVER, loop, flow=flow)
+
+
+def test_a_request_goes_on_in_its_next_round_where_its_last_one_ended(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    queue, flow = ItemQueue(COST, BUDGET), Flow(100)
+    queue.add(in_rounds(loop, flow, 20, 20), 0)
+    assert lengths_of(take(queue, BUDGET, 0)) == [20, 20]
+    queue.add(in_rounds(loop, flow, 30), 0)
+    others = [request(loop, 19), request(loop, 21)]
+    for other in others:
+        queue.add(other, 0)
+    order = [take(queue, 1, 0)[0].tokens for _ in range(3)]
+    assert order == [19, 21, 30]  # others came later, and were given nothing yet
+    queue.add(in_rounds(loop, flow, 7), 0)
+    queue.add(request(loop, 8), 0)
+    assert take(queue, 1, 0)[0].tokens == 8
+
+
+def test_a_request_that_waited_between_rounds_saves_nothing_up(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    queue, flow = ItemQueue(COST, BUDGET), Flow(40)
+    queue.add(in_rounds(loop, flow, 20), 0)
+    take(queue, BUDGET, 0)
+    many = request(loop, *[10] * 9)
+    queue.add(many, 0)
+    for _ in range(7):
+        take(queue, 1, 0)
+    queue.add(in_rounds(loop, flow, 20), 0)
+    order = [take(queue, 1, 0)[0].tokens for _ in range(3)]
+    assert order == [20, 10, 10]  # from now on, as a new request, and not before what was served
+
+
+@pytest.mark.parametrize(("tokens", "bulk"), [(BUDGET, False), (BUDGET + 1, True)])
+def test_all_rounds_of_a_request_tell_its_class(
+    loop: asyncio.AbstractEventLoop, tokens: int, bulk: bool
+) -> None:
+    queue, flow = ItemQueue(COST, BUDGET), Flow(tokens)
+    for _ in range(2):
+        queue.add(in_rounds(loop, flow, 9), 0)
+        assert bool(queue.bulk.entries) is bulk
+        assert bool(queue.small.entries) is not bulk
+        take(queue, BUDGET, 0)
 
 
 def test_small_requests_share_a_batch_while_a_list_waits(loop: asyncio.AbstractEventLoop) -> None:
@@ -390,7 +445,7 @@ def test_a_batch_takes_no_more_than_a_run_may_whatever_it_saves(
 ) -> None:
     shapes: list[tuple[int, int, int]] = []
 
-    def allows(texts: int, longest: int, tokens: int) -> bool:
+    def allows(texts: int, longest: int, tokens: int, _masks: int) -> bool:
         shapes.append((texts, longest, tokens))
         return texts * longest**2 <= 3 * 90**2
 
@@ -402,3 +457,19 @@ def test_a_batch_takes_no_more_than_a_run_may_whatever_it_saves(
     assert shapes == [(2, 90, 160), (3, 90, 165), (4, 90, 170), (4, 300, 465)]
     assert lengths_of(take(queue, BUDGET, 0)) == [5]
     assert lengths_of(take(queue, BUDGET, 0)) == [300]  # alone it is the pipeline's to refuse
+
+
+def test_a_batch_has_no_more_masks_than_a_run_may_have(loop: asyncio.AbstractEventLoop) -> None:
+    seen: list[int] = []
+
+    def allows(_texts: int, _longest: int, _tokens: int, masks: int) -> bool:
+        seen.append(masks)
+        return masks <= 4
+
+    saves = CostModel(run=1e9, token=1, area=0.01, vocabulary=0)
+    queue = ItemQueue(saves, 2000, allows)
+    items = [Item(pooled(9).encoding, MaskScores(tuple(range(n)), 5)) for n in (2, 3, 1, 1)]
+    queue.add(Ticket([*items, pooled(9)], FOREVER, loop), 0)
+    assert [entry.masks for entry in take(queue, BUDGET, 0)] == [2, 1, 1, 0]
+    assert [entry.masks for entry in take(queue, BUDGET, 0)] == [3]
+    assert seen == [5, 3, 4, 4]

@@ -14,8 +14,8 @@ from export.write.model_folder import export_model
 from models.manifest import ManifestError, load_manifest, write_manifest
 from server.errors import AnswerTooLarge
 from server.inference.pipeline import Pipeline
+from server.inference.runtime.memory import RunMemory
 from server.inference.runtime.packing import WordResult, WordWeights
-from server.inference.tasks import embed_sparse
 from server.inference.tasks.embed import EmbedOptions
 from server.inference.tasks.embed_sparse import EMBED_SPARSE, SparseOptions
 from server.inference.tasks.pairs import Cut
@@ -46,7 +46,8 @@ def sparse(folder: Path) -> Iterator[Pipeline]:
 def weights(pipeline: Pipeline, texts: list[str]) -> np.ndarray:
     """float32 (texts, V)."""
     dense = np.zeros((len(texts), 30522), np.float32)
-    for line, found in zip(dense, value_of(pipeline, EMBED_SPARSE, texts, ALL), strict=True):
+    results = value_of(pipeline, EMBED_SPARSE, texts, ALL)
+    for line, found in zip(dense, results, strict=True):
         line[found.words] = found.weights
     return dense
 
@@ -56,7 +57,7 @@ def test_a_text_that_is_read_in_parts_has_the_same_weights(
 ) -> None:
     whole = weights(sparse, TEXTS)
     assert (whole > 0).any(axis=1).all()
-    monkeypatch.setattr(embed_sparse, "word_rows", lambda _vocabulary: 7)
+    monkeypatch.setattr(RunMemory, "masks", lambda _memory, _tokens: 7)
     plan = EMBED_SPARSE.plan(TEXTS, ALL, sparse.model, proceed)
     items = plan.items()
     rows = [len(item.output.rows) for item in items if isinstance(item.output, WordWeights)]
@@ -71,26 +72,11 @@ def test_the_heaviest_words_of_parts_are_those_of_the_whole(
 ) -> None:
     few = ALL._replace(max_active_dims=9)
     whole = value_of(sparse, EMBED_SPARSE, TEXTS, few)
-    monkeypatch.setattr(embed_sparse, "word_rows", lambda _vocabulary: 5)
-    for one, other in zip(whole, value_of(sparse, EMBED_SPARSE, TEXTS, few), strict=True):
+    monkeypatch.setattr(RunMemory, "masks", lambda _memory, _tokens: 5)
+    parts = value_of(sparse, EMBED_SPARSE, TEXTS, few)
+    for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one.words, other.words)
         assert len(one.words) == 9 < one.found
-
-
-def test_a_batch_that_is_run_in_parts_gives_the_same(sparse: Pipeline) -> None:
-    plan = EMBED_SPARSE.plan(TEXTS, ALL, sparse.model, proceed)
-    session = sparse._sessions.usual
-    whole, most = session.run(plan.items()), session._word_rows
-    try:
-        session._word_rows = 1
-        parts = session.run(plan.items())
-    finally:
-        session._word_rows = most
-    for one, other in zip(whole, parts, strict=True):
-        assert isinstance(one, WordResult)
-        assert isinstance(other, WordResult)
-        np.testing.assert_array_equal(one.words, other.words)
-        np.testing.assert_allclose(one.weights, other.weights, rtol=0, atol=SAME)
 
 
 def test_more_words_than_are_held_are_an_error_that_names_the_remedy(sparse: Pipeline) -> None:

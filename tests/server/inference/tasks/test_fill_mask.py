@@ -30,7 +30,7 @@ from server.inference.tasks.fill_mask import FILL_MASK, Filling, FillMaskOptions
 from server.inference.tasks.task import Plan, ServedModel
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Pieces, Tokenizer, squeezed
 from server.settings import Limits
-from tests.server.inference.conftest import proceed, run_task, value_of
+from tests.server.inference.conftest import proceed, resources, run_task, value_of
 
 PARITY = 1e-4  # largest difference of a probability from transformers in float32
 BY_HAND = 1e-5  # of a log-probability from separate runs of the same session
@@ -109,6 +109,27 @@ def test_targets_agree_with_transformers(pretraining: Pipeline, reference: Any) 
         expected = expected if len(masks) > 1 else [expected]
         for found, theirs in zip(masks, expected, strict=True):
             agree(found, theirs)
+
+
+def test_a_text_of_which_one_run_may_not_take_all_masks_is_refused_with_the_setting(
+    default_model: Path,
+) -> None:
+    pipeline = Pipeline(default_model, resources(threads=1, run_bytes=4 << 20))
+    pipeline.start()
+    few = pipeline.memory.masks(20)
+    assert 9 <= few < 18
+    assert len(fill(pipeline, "[MASK] " * few + "so " * (18 - few))[0]) == few
+    several = ["[MASK] " * n for n in range(1, few + 1)]
+    assert list(map(len, fill(pipeline, *several))) == list(range(1, few + 1))
+    with pytest.raises(TooManyMasks) as error:
+        fill(pipeline, "one [MASK]", "[MASK] " * (few + 1) + "so " * (17 - few))
+    assert error.value.param == "inputs[1]"
+    assert error.value.message == (
+        f"The text holds {few + 1} masks, and one of its length may have {few}, which take the "
+        "4194304 bytes that a run may take on this server (--run-bytes); split it."
+    )
+    assert error.value.status == 422
+    pipeline.close()
 
 
 def test_five_candidates_are_given_unless_said_otherwise(cloze: Pipeline) -> None:

@@ -19,10 +19,12 @@ from server.inference.pipeline import Pipeline
 from server.inference.tasks.entities import Strategy
 from server.inference.tasks.fill_mask import FILL_MASK, Filling, FillMaskOptions
 from server.inference.tasks.pairs import Cut
+from server.inference.tasks.score import SCORE, Metric, ScoreOptions
 from server.inference.tasks.text_classification import TEXT_CLASSIFICATION, PredictOptions
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION, EntityOptions
 from server.inference.tasks.tokenization import TOKENIZATION
 from tests.server.inference.conftest import resources, value_of
+from tests.server.inference.pseudo_likelihood import assert_same_scores, pseudo_likelihood
 from tests.small_tokenizers import (
     save_camembert,
     save_modern_bert,
@@ -131,6 +133,19 @@ def assert_same_fillings(found: list[Filling], wanted: list[dict[str, Any]]) -> 
     assert [one.score for one in found] == pytest.approx(
         [one["score"] for one in wanted], abs=PARITY
     )
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+def test_texts_are_scored_as_a_loop_over_transformers_does(
+    metric: Metric, saved: Save, served: Any
+) -> None:
+    pipeline, folder = served("BertForMaskedLM"), saved("BertForMaskedLM")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
+    texts = [*TEXTS, f"It is {tokenizer.mask_token} unbelievably."]
+    scored = value_of(pipeline, SCORE, texts, ScoreOptions(metric))
+    for text, found in zip(texts, scored, strict=True):
+        assert_same_scores(found, pseudo_likelihood(tokenizer, model, text, metric), PARITY)
 
 
 def test_targets_are_spelled_as_the_vocabulary_has_them(saved: Save, served: Any) -> None:

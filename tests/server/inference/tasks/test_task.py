@@ -30,6 +30,7 @@ from server.inference.tasks.question_answering import (
     Question,
 )
 from server.inference.tasks.rerank import RERANK, RerankOptions
+from server.inference.tasks.score import SCORE, Metric, ScoreOptions
 from server.inference.tasks.similarity import SIMILARITY, SimilarityOptions
 from server.inference.tasks.task import Plan, Price, Task, supports
 from server.inference.tasks.text_classification import (
@@ -127,6 +128,12 @@ def filling(draw: random.Random) -> Case:
     return Case(FILL_MASK, inputs, options)
 
 
+def scoring(draw: random.Random) -> Case:
+    metric: Metric = draw.choice(["original", "within_word_l2r"])
+    few = [text(draw, 6) for _ in range(draw.randint(1, 3))]
+    return Case(SCORE, few, ScoreOptions(metric, truncate=True))
+
+
 def following(draw: random.Random) -> Case:
     return Case(NEXT_SENTENCE, pairs(draw), cut(draw))
 
@@ -204,6 +211,7 @@ DRAWN: dict[str, tuple[str, Callable[[random.Random], Case]]] = {
     "embed_all": ("cloze", embedding_tokens),
     "similarity": ("cloze", comparing),
     "fill-mask": ("cloze", filling),
+    "score": ("cloze", scoring),
     "nsp": ("cloze", following),
     "predict": ("reviews", classification),
     "rerank": ("matches", ranking),
@@ -245,7 +253,7 @@ def plain(value: Any) -> Any:
 def json_of(case: Case, value: Any) -> bytes:
     """The answer as a route would send it, about."""
     if case.task is RERANK:
-        value = [{**rank._asdict(), "text": case.inputs[rank.index]} for rank in value]
+        value = [{**rank._asdict(), "text": case.inputs[rank.place]} for rank in value]
     if case.task is TOKENIZATION:  # each token is shown as it was written, too
         value = list(zip(value, case.inputs, strict=True))
     return to_json(plain(value))
@@ -304,6 +312,7 @@ def test_no_answer_to_an_odd_text_is_larger_than_its_price(
     case = {
         "embed": Case(EMBED, [context], EmbedOptions(Cut(truncate=True))),
         "fill-mask": Case(FILL_MASK, ["[MASK] [MASK]" + context], FillMaskOptions(truncate=True)),
+        "score": Case(SCORE, [context[:60]], ScoreOptions(truncate=True)),
         "nsp": Case(NEXT_SENTENCE, [("a", context)], Cut(truncate=True)),
         "embed_all": Case(EMBED_ALL, [context], EmbedAllOptions(EmbedOptions(Cut(truncate=True)))),
         "similarity": Case(
@@ -355,7 +364,7 @@ def test_a_price_needs_no_tokens(name: str, pipeline_of: Callable[[str], Pipelin
         assert estimate.answer_bytes > 0
 
 
-@pytest.mark.parametrize("name", ["embed", "fill-mask", "nsp", "tokenize"])
+@pytest.mark.parametrize("name", ["embed", "fill-mask", "score", "nsp", "tokenize"])
 def test_an_estimate_of_english_is_near_its_exact_price(
     name: str, pipeline_of: Callable[[str], Pipeline]
 ) -> None:
@@ -364,6 +373,7 @@ def test_an_estimate_of_english_is_near_its_exact_price(
     inputs: dict[str, Any] = {
         "embed": (english, EmbedOptions()),
         "fill-mask": (english + "[MASK]", FillMaskOptions()),
+        "score": (english, ScoreOptions()),
         "nsp": ((english, english), Cut()),
         "tokenize": ((english, None), True),
     }
@@ -413,7 +423,7 @@ def test_the_sample_of_a_task_runs_and_is_what_its_items_ask_for(
     short = pipeline.model.tokenizer.assemble([5])
     two = dataclasses.replace(short, ids=short.ids[:2], type_ids=short.type_ids[:2])
     results = pipeline._sessions.usual.run([Item(two, sample), Item(short, sample)])
-    kind = MaskResult if task is FILL_MASK else np.ndarray
+    kind = MaskResult if task in {FILL_MASK, SCORE} else np.ndarray
     assert len(results_as(kind, results)) == 2
 
 
@@ -468,6 +478,7 @@ def test_reading_ends_with_the_text_that_is_too_much(
     inputs: dict[str, tuple[Any, Any]] = {
         "embed": (one, EmbedOptions()),
         "fill-mask": (one + " [MASK]", FillMaskOptions()),
+        "score": (one, ScoreOptions()),
         "nsp": ((one, one), Cut()),
         "embed_all": (one, EmbedAllOptions()),
         "similarity": (one, SimilarityOptions("He reads.")),
