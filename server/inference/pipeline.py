@@ -21,6 +21,7 @@ from models.pooling import POOLING_MODES
 from models.tokenizer_file import require_tokenizer
 from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
 from server.inference.admission import Admission, Reservation
+from server.inference.feeding import fed
 from server.inference.offload import Offload, never_mind
 from server.inference.options import batch_tokens, run_bytes, runs_at_once, worker_count
 from server.inference.runtime.devices import Device, cpu_device, device_for
@@ -175,7 +176,11 @@ class Pipeline:
         small = price.tokens <= SMALL.tokens
         items = plan.items() if small else await self.offload.run(lambda _: plan.items(), until)
         tokenise_s = time.perf_counter() - begun
-        completed = await self._batcher.submit(items, until, reservation.computed)
+        submit = self._batcher.submit
+        if price.tokens <= self._resources.limits.queue_tokens:
+            completed = await submit(items, until, reservation.computed)
+        else:
+            completed = await fed(submit, items, until, reservation)
         if price.answer_bytes <= SMALL.answer_bytes:
             value = plan.answer(completed.results)
         else:

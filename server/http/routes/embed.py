@@ -7,7 +7,16 @@ from pydantic import Discriminator, Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import AtLeast1, DirectedTruncation, Items, Text, Whole, shape_error, tag
+from server.http.schemas import (
+    AnyCase,
+    AtLeast1,
+    DirectedTruncation,
+    Items,
+    Text,
+    Whole,
+    shape_error,
+    tag,
+)
 from server.inference.tasks.embed import EMBED, EmbedOptions
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
@@ -50,7 +59,7 @@ class EmbedBody(DirectedTruncation):
         None, description="keep the first so many numbers, then normalise"
     )
     prompt_name: str | None = Field(None, description="a prompt of the model to put in front")
-    pooling: Pooling | None = Field(
+    pooling: Annotated[Pooling, AnyCase] | None = Field(
         None, description="how rows become one vector, where it differs from the model's own"
     )
     layer: Whole | None = Field(

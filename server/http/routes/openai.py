@@ -5,8 +5,7 @@ model's tokenizer, and embedding them would answer nonsense.
 """
 
 import base64
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -14,31 +13,27 @@ from starlette.responses import Response
 
 from server.errors import WrongType
 from server.http.routes.embed import TextsOrIds, as_list
-from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
-from server.http.schemas import Answer, AtLeast1, Body
+from server.http.routes.models import ModelList, listing
+from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
+from server.http.schemas import Answer, AnyCase, AtLeast1, Truncation
 from server.inference.pipeline import Answered
 from server.inference.runtime.packing import Float32
 from server.inference.tasks.embed import EMBED, EmbedOptions, Vectors
-from server.inference.tasks.pairs import Cut
 
 router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
 
 
-class EmbeddingsBody(Body):
+class EmbeddingsBody(Truncation):
     """Texts and how to embed them; vectors have length 1 if the model makes them so."""
 
     input: TextsOrIds = Field(examples=["A river runs through it."])
-    model: str | None = Field(None, description="name of a loaded model; the default one if absent")
-    encoding_format: Literal["float", "base64"] | None = Field(
+    encoding_format: Annotated[Literal["float", "base64"], AnyCase] | None = Field(
         "float", description="base64: little-endian float32"
     )
     dimensions: AtLeast1 | None = Field(
         None, description="keep the first so many numbers, then normalise"
     )
     user: str | None = Field(None, description="accepted and ignored")
-    truncate: bool | None = Field(
-        default=False, description="cut what is too long; an extension of OpenAI's shape"
-    )
 
 
 class Embedding(Answer):
@@ -65,22 +60,6 @@ class EmbeddingsAnswer(Answer):
     usage: TokenUsage
 
 
-class ModelCard(Answer):
-    """A loaded model."""
-
-    id: str
-    object: Literal["model"]
-    created: int = Field(description="when it was exported, in Unix seconds")
-    owned_by: str
-
-
-class ModelList(Answer):
-    """All loaded models, the default one first."""
-
-    object: Literal["list"]
-    data: list[ModelCard]
-
-
 @router.post(
     "/v1/embeddings",
     summary="Embed texts",
@@ -90,7 +69,7 @@ class ModelList(Answer):
 )
 async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
     """Embeds each text with `model`; `x-truncated` lists the indices of texts that were cut."""
-    call.pipeline(body.model)
+    call.pipeline(EMBED)
     texts, many = as_list(body.input)
     if not isinstance(texts[0], str) and not call.context.service.settings.allow_token_ids:
         raise WrongType(
@@ -99,7 +78,7 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
             "own tokenizer are accepted when the server runs with --allow-token-ids.",
             param="input",
         )
-    options = EmbedOptions(Cut(bool(body.truncate)), dimensions=body.dimensions)
+    options = EmbedOptions(body.cut, dimensions=body.dimensions)
     encode = _base64 if body.encoding_format == "base64" else _numbers
 
     def shape(embedded: Answered[Vectors]) -> object:
@@ -114,7 +93,7 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
-    return await call.run(EMBED, texts, options, shape, many=many, field="input", model=body.model)
+    return await call.run(EMBED, texts, options, shape, many=many, field="input")
 
 
 def _numbers(vector: Float32) -> Float32:
@@ -130,39 +109,4 @@ def _base64(vector: Float32) -> str:
 )
 async def models(call: Call) -> Response:
     """Lists the loaded models."""
-    call.pipeline()
-    registry = call.context.service.registry
-    names = sorted(registry.pipelines, key=lambda name: name != registry.default)
-    return json_response({"object": "list", "data": [_card(call, name) for name in names]})
-
-
-@router.get(
-    "/v1/models/{model}",
-    summary="Describe a model",
-    response_model=ModelCard,
-    responses=errors(404, 500, 503),
-    dependencies=[NAMED],
-)
-async def model(call: Call) -> Response:
-    """Describes one loaded model."""
-    call.pipeline()
-    return json_response(_card(call, call.context.model))
-
-
-def _card(call: Call, name: str) -> dict[str, object]:
-    manifest = call.context.service.registry.pipeline(name).manifest
-    return {
-        "id": name,
-        "object": "model",
-        "created": _unix_seconds(manifest.created),
-        "owned_by": manifest.source,
-    }
-
-
-def _unix_seconds(created: str) -> int:
-    """Reads a manifest's time.
-
-    >>> _unix_seconds("2018-10-11T00:50:01Z")
-    1539219001
-    """
-    return int(datetime.fromisoformat(created).timestamp())
+    return json_response(listing(call))
