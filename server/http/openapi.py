@@ -32,7 +32,10 @@ def document(app: FastAPI, registry: Registry | None = None, root_path: str = ""
         if family is not PLAIN:
             operation["responses"] = _errors_as(family, operation["responses"])
             schemas |= _schemas_of(family)
-    described["components"]["schemas"] = dict(sorted(schemas.items()))
+    # What stands behind a type that is described otherwise is referred to by nothing.
+    whole = repr(described)
+    used = {name: of for name, of in schemas.items() if f"'{_REFERENCE}{name}'" in whole}
+    described["components"]["schemas"] = dict(sorted(used.items()))
     return described
 
 

@@ -65,7 +65,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-CUT: Final = "cut what is too long; END and START too; absent, as `--auto-truncate` says"
+CUT: Final = "cut what is too long; absent, as `--auto-truncate` says"
 """What `truncate` does."""
 
 # Checked where texts are tokenised, since white space alone is empty too; here only documented.

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.errors import WrongType
 from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute
+from server.inference.model_registry import AnyTask
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.embed import EMBED
 from server.inference.tasks.fill_mask import FILL_MASK
@@ -30,7 +31,7 @@ router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 BY_FIELD: Final[Mapping[str, str]] = {"input": "/v1/embeddings"}
 BY_INPUT: Final[Mapping[str, str]] = {"question": f"/{QUESTION_ANSWERING.name}"}
 # What a model was made for, the most special first.
-BY_HEAD: Final = (TOKEN_CLASSIFICATION, TEXT_CLASSIFICATION)
+BY_HEAD: Final[tuple[AnyTask, ...]] = (TOKEN_CLASSIFICATION, TEXT_CLASSIFICATION)
 _BODY: Final = {
     "type": "object",
     "required": ["inputs"],
@@ -92,7 +93,9 @@ def route_of(body: Mapping[str, Any], pipeline: Pipeline) -> str:
     if supports(FILL_MASK, manifest) and any(mask in text for text in texts):
         return f"/{FILL_MASK.name}"
     pairs = isinstance(first, dict | list) and not _are_ids(first)
-    return f"/{(NEXT_SENTENCE if pairs and supports(NEXT_SENTENCE, manifest) else EMBED).name}"
+    if pairs and supports(NEXT_SENTENCE, manifest):
+        return f"/{NEXT_SENTENCE.name}"
+    return f"/{EMBED.name}"
 
 
 def _are_ids(value: object) -> bool:

@@ -82,7 +82,7 @@ def test_the_header_is_safe_whatever_the_names() -> None:
     assert len(header) < 700
 
 
-CUTTING = {
+CUTTING: dict[str, dict[str, Any]] = {
     "/embed": {"inputs": LONG},
     "/v1/embeddings": {"input": LONG},
     "/nsp": {"inputs": ["a", LONG]},
@@ -93,7 +93,7 @@ CUTTING = {
 
 
 def saying(path: str, said: object) -> dict[str, Any]:
-    body: dict[str, Any] = CUTTING[path]
+    body = CUTTING[path]
     if "parameters" in body:
         return {**body, "parameters": {"truncate": said}}
     return {**body, "truncate": said}

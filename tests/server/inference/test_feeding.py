@@ -14,7 +14,7 @@ from server.errors import DeadlineExceeded, NonfiniteOutput, QueueFull, TooManyT
 from server.inference.admission import Admission, Reservation
 from server.inference.feeding import fed, parts
 from server.inference.pipeline import Pipeline
-from server.inference.runtime.packing import Encoding, Item, SentenceVector
+from server.inference.runtime.packing import Encoding, Item, SentenceVector, results_as
 from server.inference.scheduling.batcher import Completed
 from server.inference.tasks.embed import EMBED, EmbedOptions
 from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions
@@ -82,8 +82,8 @@ class Machine:
             raise self.fails
         for one in items:
             computed(len(one.encoding.ids))
-        marks = [np.float32([one.encoding.ids[0]]) for one in items]
-        return Completed([*marks], sum(map(len, marks)), 0.25, 0.5)
+        marks = [np.array([one.encoding.ids[0]], np.float32) for one in items]
+        return Completed([*marks], len(marks), 0.25, 0.5)
 
     async def compute(self) -> None:
         """Ends the part that came first."""
@@ -126,7 +126,7 @@ def test_results_come_in_order_and_two_parts_wait_at_a_time() -> None:
             await machine.compute()
             await settled()
         done = answer.result()
-        assert [int(mark[0]) for mark in done.results] == list(range(40))  # type: ignore[index]
+        assert [int(mark[0]) for mark in results_as(np.ndarray, done.results)] == list(range(40))
         assert (machine.most, done.tokens, done.queue_s, done.compute_s) == (2, 40, 0.25, 0.5)
         assert held(room) == (0, 1)
         reservation.close()
