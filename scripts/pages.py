@@ -16,9 +16,10 @@ from typing import Any, Final
 from fastapi.testclient import TestClient
 
 from scripts import clients
-from server.errors import ClozeError
+from server.errors import ClozeError, NoMask
 from server.http.app import create_app
 from server.http.context import Service
+from server.http.families import FAMILIES, PLAIN, Family
 from server.inference.pipeline import Usage
 from server.process.shared_memory import ProcessGroupMember, SharedStatistics
 from server.settings import ENV_PREFIX, Settings
@@ -43,10 +44,15 @@ Written by `make docs` from the OpenAPI document, which a running server answers
 and shows at `/docs`. The pages linked in the [README](../README.md#more) explain the tasks by
 example.
 
-Requests and answers are JSON in UTF-8. A field that is not listed here is refused, and `null`
-stands for a field's default. Every text must have something in it. How much one request may hold
-is bounded by [settings](settings.md), which `GET /info` answers under `limits`. HEAD asks what
-GET asks and is answered without a body.
+Requests and answers are JSON in UTF-8. A field of a body that is not listed here is passed over and
+named in `x-ignored`; within `parameters` and other objects it is refused. `null` stands for a
+field's default, and choices may be written in capitals. Every text must have something in it. How
+much one request may hold is bounded by [settings](settings.md), which `GET /info` answers under
+`limits`. HEAD asks what GET asks and is answered without a body. A slash at the end of a path is
+passed over.
+
+The model is the one that the path names, else the one that the body names as `model`, by name or by
+[alias](settings.md), else the default one if it can do the task, else the only one that can.
 
 """
 
@@ -56,7 +62,8 @@ HEADERS: Final = """\
 | request header | what it does |
 |---|---|
 | `content-type` | must be `application/json` if it is sent; the charset, if given, must be UTF-8 |
-| `content-encoding` | anything but `identity` is refused: bodies are sent uncompressed |
+| `content-encoding` | `gzip` or `deflate`; the bounds on a body are those of what it inflates to |
+| `accept-encoding` | with `gzip` in it an answer of 1 KB or more is compressed |
 | `x-request-id` | up to 64 letters, digits and `._:-`; otherwise the server makes one up |
 | `x-request-timeout-ms` | milliseconds that the answer may take, up to `CLOZE_MAX_TIMEOUT_S` |
 
@@ -66,21 +73,22 @@ HEADERS: Final = """\
 | `x-compute-tokens` | tasks | tokens that were computed for it, special tokens included |
 | `server-timing` | tasks | milliseconds spent on `tokenise`, `queue` and `compute` |
 | `x-truncated` | tasks, if inputs were cut | their indices, at most 64 and then `...` |
+| `x-ignored` | answers to a body, if fields were passed over | at most 16 names; `...` for others |
+| `content-encoding` | answers of 1 KB or more, if asked for | `gzip` |
+| `vary` | answers of 1 KB or more | `accept-encoding`: with another one, another coding |
+| `location` | `GET /` | where the docs are |
 | `retry-after` | some of 429 and 503 | seconds to wait before the next attempt |
 | `allow` | 405 | the methods that the path takes |
-| `connection: close` | every answer during a shutdown | the connection is closed; open a new one |
+| `connection` | answers during a shutdown | `close`: the connection is closed; open a new one |
 
 """
 
 ERRORS_HEAD: Final = """\
 ## Errors
 
-Every answer that is not a success has this shape. `code` is stable, so programs should look at it;
-`message` is for people and may change.
-
-```json
-{"error": {"type": "validation_error", "code": "no_mask", "message": "…", "param": "inputs[3]"}}
-```
+Every answer that is not a success has the shape that the clients of its route read. `code` is
+stable, so programs should look at it; the sentence is for people and may change. `error_type` is
+one of those that text-embeddings-inference has.
 
 """
 
@@ -158,7 +166,7 @@ def http_page() -> str:
     described: list[str] = []
     for path, methods in document["paths"].items():
         if not path.startswith(OF_MODEL):
-            per_model = OF_MODEL + path in document["paths"]
+            per_model = of_model_path(path) in document["paths"]
             for method, operation in methods.items():
                 described.append(route(f"{method.upper()} {path}", operation, schemas, per_model))
     parts = [HTTP_HEAD, routes(document), HEADERS, errors_part(), *described, shapes(document)]
@@ -178,11 +186,22 @@ def routes(document: Schema) -> str:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             name = f"{method.upper()} {path}"
-            of_model = f"`{OF_MODEL}{path}`" if OF_MODEL + path in document["paths"] else ""
+            of_model = (
+                f"`{of_model_path(path)}`" if of_model_path(path) in document["paths"] else ""
+            )
             if not path.startswith(OF_MODEL):
                 purpose = operation["description"].partition(";")[0].rstrip(".")
                 rows.append((f"[`{name}`](#{anchor(name)})", of_model, purpose))
     return "## Routes\n\n" + table(["route", "for a model by name", "what it does"], rows)
+
+
+def of_model_path(path: str) -> str:
+    """Where a route answers for a model by name.
+
+    >>> of_model_path("/embed"), of_model_path("/")
+    ('/models/{model}/embed', '/models/{model}')
+    """
+    return OF_MODEL + path.removesuffix("/")
 
 
 def anchor(heading: str) -> str:
@@ -199,10 +218,24 @@ def errors_part() -> str:
     """Lists the tree of errors by status."""
     kinds = sorted(descendants(ClozeError), key=lambda kind: kind.status)
     rows = [
-        (str(kind.status), f"`{kind.code}`", f"`{kind.type}`", inspect.getdoc(kind) or "")
+        (str(kind.status), f"`{kind.code}`", f"`{kind.error_type}`", inspect.getdoc(kind) or "")
         for kind in kinds
     ]
-    return ERRORS_HEAD + table(["status", "code", "type", "when"], rows)
+    shapes = [(family.routes, *shape_of(family)) for family in (PLAIN, *FAMILIES.values())]
+    text = ERRORS_HEAD + table(["routes", "answer", "other statuses"], shapes)
+    return text + table(["status", "code", "error_type", "when"], rows)
+
+
+def shape_of(family: Family) -> tuple[str, str]:
+    """An error as a family has it, and the statuses that differ from the tree's.
+
+    >>> shape_of(FAMILIES["v2"])
+    ('`{"error": "…"}`', '')
+    """
+    error = NoMask("…", param="inputs[3]")
+    body = family.body(error, family.status(error.status))
+    changed = [f"{theirs} for {ours}" for ours, theirs in family.statuses.items()]
+    return f"`{json.dumps(body, ensure_ascii=False)}`", ", ".join(changed)
 
 
 def descendants(kind: type[ClozeError]) -> Iterator[type[ClozeError]]:
@@ -216,10 +249,10 @@ def route(name: str, operation: Schema, schemas: dict[str, Schema], per_model: b
     """Describes one route: request, answer, errors."""
     text = f"## {name}\n\n{operation['description']}\n\n"
     if per_model:
-        text += f"For a model by name: `{OF_MODEL}{name.partition(' ')[2]}`.\n\n"
+        text += f"For a model by name: `{of_model_path(name.partition(' ')[2])}`.\n\n"
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        body = schemas[schema["$ref"].rpartition("/")[2]]
+        body = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
         text += table(["request field", "type", "default", "what it is"], fields(body, schemas))
     content = operation["responses"]["200"].get("content", {})
     if "application/json" in content:
@@ -285,7 +318,7 @@ def shapes(document: Schema) -> str:
     schemas: dict[str, Schema] = document["components"]["schemas"]
     text = "## Shapes\n\n"
     for name, schema in schemas.items():
-        if not name.endswith(("Body", "Parameters", "ErrorAnswer")):
+        if not name.endswith(("Body", "Parameters", "ErrorAnswer", "OpenAIError")):
             rows = ([row[0], row[1], row[3]] for row in fields(schema, schemas))
             text += f"### {name}\n\n{schema['description']}\n\n"
             text += table(["field", "type", "what it is"], rows)

@@ -3,12 +3,16 @@
 The code is the class's name in lower case, `no_mask` for `NoMask`. A message says what was wrong,
 what was expected and what to do, and never repeats the input.
 
-Knows nothing of HTTP beyond statuses: `server.http.error_responses` turns these into answers.
+Knows nothing of HTTP beyond statuses: `server.http.error_responses` turns these into answers, in
+the shape that a route's clients read (`server.http.families`).
 """
 
 import re
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+ErrorType = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]
+"""The kinds that text-embeddings-inference (TEI) knows; its generated clients take no other."""
 
 
 class ExitCode(IntEnum):
@@ -31,7 +35,7 @@ class ClozeError(Exception):
     """
 
     status: ClassVar[int] = 500
-    type: ClassVar[str] = "internal_error"
+    error_type: ClassVar[ErrorType] = "Backend"
     code: ClassVar[str] = "internal_error"
 
     def __init_subclass__(cls) -> None:
@@ -52,7 +56,7 @@ class BadRequest(ClozeError):
     """The bytes could not be read as a request."""
 
     status = 400
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class InvalidJson(BadRequest):
@@ -67,18 +71,22 @@ class InvalidEncoding(BadRequest):
     """The body is not UTF-8."""
 
 
+class InvalidCompression(BadRequest):
+    """The body is not what its content-encoding says, or not all of it."""
+
+
 class Unauthorized(ClozeError):
     """No key, or a wrong one."""
 
     status = 401
-    type = "authentication_error"
+    error_type = "Validation"
 
 
 class NotFound(ClozeError):
     """Something named in the request does not exist here."""
 
     status = 404
-    type = "not_found"
+    error_type = "Validation"
 
 
 class RouteNotFound(NotFound):
@@ -93,49 +101,49 @@ class MethodNotAllowed(ClozeError):
     """The route exists, but not with this method."""
 
     status = 405
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class NotAcceptable(ClozeError):
     """The client takes the answer in none of the codings that there are."""
 
     status = 406
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class RequestTimeout(ClozeError):
     """The request did not arrive in the time that it allowed."""
 
     status = 408
-    type = "timeout"
+    error_type = "Validation"
 
 
 class BodyTooLarge(ClozeError):
     """The body is larger than the server accepts."""
 
     status = 413
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class UrlTooLong(ClozeError):
     """The URL is longer than the server accepts."""
 
     status = 414
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class UnsupportedMediaType(ClozeError):
-    """The body is compressed, or is not declared as JSON."""
+    """The body is in a coding that is not read here, or is not declared as JSON."""
 
     status = 415
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class ValidationError(ClozeError):
     """Well-formed, but not something that can be answered."""
 
     status = 422
-    type = "validation_error"
+    error_type = "Validation"
 
 
 class WrongType(ValidationError):
@@ -145,9 +153,13 @@ class WrongType(ValidationError):
 class EmptyText(ValidationError):
     """A text has nothing in it."""
 
+    error_type = "Empty"
+
 
 class InvalidText(ValidationError):
     """A text holds half of a surrogate pair, which is not a character."""
+
+    error_type = "Tokenizer"
 
 
 class NoMask(ValidationError):
@@ -182,6 +194,10 @@ class MissingHead(ValidationError):
     """The model's checkpoint did not have the head that this task reads."""
 
 
+class ModelRequired(ValidationError):
+    """Several models could answer, and the request names none of them."""
+
+
 class InvalidParameter(ValidationError):
     """A parameter is of the right type and out of range."""
 
@@ -194,21 +210,21 @@ class QueueFull(ClozeError):
     """More work is waiting than the server takes on."""
 
     status = 429
-    type = "rate_limit_error"
+    error_type = "Overloaded"
 
 
 class HeadTooLarge(ClozeError):
     """The head of the request, or one field of it, is larger than the server accepts."""
 
     status = 431
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class ClientClosedRequest(ClozeError):
     """The client closed its connection before the answer was ready."""
 
     status = 499
-    type = "client_closed_request"
+    error_type = "Validation"
 
 
 class InternalError(ClozeError):
@@ -223,35 +239,35 @@ class UnknownTransferCoding(ClozeError):
     """The body is sent in a transfer coding other than chunked."""
 
     status = 501
-    type = "invalid_request_error"
+    error_type = "Validation"
 
 
 class Overloaded(ClozeError):
     """More connections are open than the server takes."""
 
     status = 503
-    type = "unavailable"
+    error_type = "Overloaded"
 
 
 class NotReady(ClozeError):
     """Models are still being loaded."""
 
     status = 503
-    type = "unavailable"
+    error_type = "Unhealthy"
 
 
 class Draining(ClozeError):
     """The server is shutting down."""
 
     status = 503
-    type = "unavailable"
+    error_type = "Unhealthy"
 
 
 class DeadlineExceeded(ClozeError):
     """The answer was not ready in the time that the request allowed."""
 
     status = 504
-    type = "timeout"
+    error_type = "Overloaded"
 
     def __init__(self) -> None:
         super().__init__("The answer was not ready before the request's deadline.")

@@ -8,12 +8,21 @@ inference is handed whole; a `Settings` is both.
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, CliSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -33,7 +42,22 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _alias(value: str) -> str:
+    """Requires `alias=model`; the alias may hold slashes, as ids of models do.
+
+    >>> _alias("sentence-transformers/all-MiniLM-L6-v2=minilm")
+    'sentence-transformers/all-MiniLM-L6-v2=minilm'
+    """
+    if not _ALIAS.fullmatch(value):
+        raise ValueError("should be ALIAS=MODEL, such as text-embedding-3-small=minilm")
+    return value
+
+
+_ALIAS = re.compile(r"[A-Za-z0-9][\w.:-]*(?:/[A-Za-z0-9][\w.:-]*)*=[^=/]+", re.ASCII)
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Aliases = Annotated[
+    tuple[Annotated[str, AfterValidator(_alias)], ...], NoDecode, BeforeValidator(_split)
+]
 
 
 # fmt: off
@@ -46,9 +70,17 @@ class Serving(BaseModel):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 for any free one")
     models: Path = Field(Path("models"), description="folder of model folders, or one model folder")
-    default_model: str | None = Field(None, description="model that answers at the root; otherwise the first by name")
+    default_model: str | None = Field(None, description="model that answers what names none; otherwise the only one, or of several the one that comes with Cloze")
+    alias: Aliases = Field((), description="other names of models, such as text-embedding-3-small=minilm, separated by commas or given several times; they may hold slashes")
+    root_path: str = Field("", pattern=r"^(/[\w.~-]+)*$", description="what a proxy in front strips off paths, such as /bert, so that links lead there again")
     while_loading: Literal["answer", "refuse"] = Field("answer", description="what happens to requests until the models are ready: answer with 503 and Retry-After, or refuse connections; see docs/deploy.md")
     processes: int = Field(1, ge=0, le=256, description="server processes that share the cores; 0 for one per 6 cores")
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Each alias with its model."""
+        pairs = [one.partition("=") for one in self.alias]
+        return {alias: model for alias, _, model in pairs}
 
 
 class Connections(BaseModel):
@@ -74,12 +106,13 @@ class Limits(BaseModel):
 
     max_body_bytes: int = Field(2_000_000, ge=1, description="largest request body, in bytes")
     max_answer_bytes: int = Field(32_000_000, ge=1, description="largest answer that a request may ask for, in bytes of memory while it is put together; estimated before anything is computed")
-    max_inputs: int = Field(512, ge=1, description="most texts in one request")
+    max_inputs: int = Field(2048, ge=1, description="most texts in one request")
     max_masks: int = Field(512, ge=1, description="most masks in one request")
     max_beams: int = Field(64, ge=1, description="most beams of a search for the best joint filling of a text's masks, and so the most fillings of one text")
     max_targets: int = Field(1000, ge=1, description="most target words in one request, those of all its lists together")
     max_top_k: int = Field(1000, ge=1, description="most candidates per mask")
-    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait or are computed in each process, and so the most of one request; beyond them requests are refused with 429")
+    queue_tokens: int = Field(65_536, ge=1, description="most tokens that wait or are computed in each process; beyond them requests are refused with 429, and a request that has more is fed in parts as room comes")
+    max_request_tokens: int = Field(524_288, ge=1, description="most tokens to compute for one request")
     pending_body_bytes: int = Field(64_000_000, ge=1, description="most bytes of request bodies that each process holds; beyond them requests are refused with 429")
     pending_answer_bytes: int = Field(64_000_000, ge=1, description="most bytes of answers that each process has promised and not sent yet; beyond them requests are refused with 429")
 
@@ -127,6 +160,7 @@ class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):
     drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
     stuck_after_s: float = Field(60.0, gt=0, description="seconds without a sign of life from a busy worker until /livez fails")
 
+    auto_truncate: bool = Field(False, description="cut texts that are too long, where a request does not say what to do with them and its route can cut")
     docs: bool = Field(True, description="serve /docs and /openapi.json")
     cors_origins: CommaSeparated = Field((), description="browser origins that may call, separated by commas; none by default")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log; debug adds a line per request")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,9 +21,9 @@ from tests.running_server import START_TIMEOUT_S, Served
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[Served]:
+def serving(app: ASGIApp, **settings: Any) -> Iterator[Served]:
     """Serves `app` as `python -m server` would, until the block ends."""
-    server = uvicorn.Server(_config(app, Settings()))
+    server = uvicorn.Server(_config(app, Settings(**settings)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -21,12 +21,19 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _DESCRIPTION: Final = """
 BERT over HTTP: fill-mask, next-sentence prediction, embeddings, classification and question
-answering. Every route of a task answers for the default model at the root and for any other at
-`/models/{model}/...`.
+answering. Every route of a task answers at `/models/{model}/...` for the model of that name. At the
+root the model is the one that the body names as `model`, or else the default one, or else the only
+one that can do the task.
 
 Answers carry `x-request-id`; those of tasks also `x-compute-tokens`, `server-timing` (milliseconds)
-and, when inputs were cut because `truncate` was set, their indices in `x-truncated`.
+and, when inputs were cut because `truncate` was set, their indices in `x-truncated`. Fields of a
+body that a route does not know are passed over and named in `x-ignored`.
 """
+
+_EXPOSED: Final = (
+    *("x-request-id", "x-compute-tokens", "x-truncated", "x-ignored"),
+    *("server-timing", "retry-after"),
+)
 
 
 def create_app(service: Service, lifespan: Lifespan) -> FastAPI:
@@ -66,8 +73,8 @@ def _add_layers(app: FastAPI, service: Service) -> None:
             CORSMiddleware,
             allow_origins=service.settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "x-request-id", "x-request-timeout-ms"],
-            expose_headers=["x-request-id", "x-compute-tokens", "x-truncated", "server-timing"],
+            allow_headers=["*"],  # whatever they ask for, since no route obeys others than its own
+            expose_headers=_EXPOSED,
         )
     app.add_middleware(RequestMiddleware, service=service)
 

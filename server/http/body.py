@@ -3,6 +3,7 @@
 A key that is repeated in an object keeps its last value.
 """
 
+import codecs
 import re
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -54,7 +55,7 @@ def check_media_type(headers: Iterable[tuple[bytes, bytes]], also: Collection[by
 
 
 def parse_json(raw: bytes) -> object:
-    r"""Parses strictly.
+    r"""Parses strictly; a byte order mark before JSON is passed over (RFC 8259, 8.1).
 
     >>> parse_json(b'{"inputs": "a [MASK]"}')
     {'inputs': 'a [MASK]'}
@@ -84,6 +85,8 @@ def parse_json(raw: bytes) -> object:
     try:
         value: object = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
+        if raw.startswith(codecs.BOM_UTF8) and not raw.startswith(codecs.BOM_UTF8 * 2):
+            return parse_json(raw.removeprefix(codecs.BOM_UTF8))
         raise _refusal(raw, error) from None
     if brackets > MAX_DEPTH:
         _check_depth(value)

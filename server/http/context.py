@@ -5,11 +5,13 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Self
 
 from starlette.types import Scope
 
-from server.errors import BodyTooLarge, InvalidParameter, UnsupportedMediaType
+from server.errors import BodyTooLarge, InvalidParameter
+from server.http.compression import IDENTITY, inflated, known_coding
 from server.inference.admission import Admission, Reservation
 from server.inference.model_registry import Registry
 from server.inference.offload import Offload
@@ -23,6 +25,8 @@ from server.settings import Settings
 # Where an ASGI scope carries its context, and when the request's first byte came.
 CONTEXT: Final = "cloze"
 FIRST_BYTE: Final = "cloze.first_byte"
+# Where it says that a connection of HTTP/1.0 is kept.
+KEPT: Final = "cloze.kept"
 # The error of one that the protocol refuses, and whether its body has come to its end.
 REFUSAL: Final = "cloze.refusal"
 WHOLE: Final = "cloze.whole"
@@ -93,8 +97,14 @@ class RequestContext:
     """Whether one was announced, and not all of it has come."""
     received: bool = False
     """To the end of its body."""
+    coding: str = IDENTITY
+    """Of its body."""
     route: str = "unmatched"  # a template, never a path: it becomes a metric's label
     model: str = ""  # as configured; empty until a loaded model was found
+    named: str | None = None
+    """The model that its body asks for, if any."""
+    ignored: tuple[str, ...] = ()
+    """Fields of its body that its route does not know."""
     key: str = ""
     """The name of the key that it was sent with."""
     usage: Usage | None = None
@@ -143,7 +153,7 @@ class RequestContext:
         Raises:
             InvalidParameter: the header is not a number of milliseconds.
             BodyTooLarge: more is announced than is accepted.
-            UnsupportedMediaType: the body is compressed.
+            UnsupportedMediaType: the body is compressed in a way that is not read here.
         """
         settings, headers = self.service.settings, self.headers
         self.deadline = self.started + settings.default_timeout_s
@@ -155,8 +165,9 @@ class RequestContext:
                     param=TIMEOUT_HEADER,
                 )
             self.deadline = self.started + min(int(timeout) / 1000, settings.max_timeout_s)
-        if headers.get(b"content-encoding", b"").lower() not in {b"", b"identity"}:
-            raise UnsupportedMediaType("The body is compressed; send it plain.")
+        coding = headers.get(b"content-encoding")
+        if coding is not None:
+            self.coding = known_coding(coding)
         if int(headers.get(b"content-length", 0)) > settings.max_body_bytes:
             raise _too_large(settings.max_body_bytes)
 
@@ -181,6 +192,19 @@ class RequestContext:
             raise _too_large(self.service.settings.max_body_bytes)
         self.reservation.receive(count)
 
+    async def inflate(self, packed: bytes) -> bytes:
+        """The bytes of a body that came compressed, held as those of one that did not.
+
+        Raises:
+            ClozeError: it is damaged, or larger than is accepted.
+        """
+        most = self.service.settings.max_body_bytes
+        work = partial(inflated, packed, self.coding, most)
+        raw = await self.service.offload.run(lambda _: work(), self.deadline)
+        self.reservation.receive(len(raw))
+        self.coding = IDENTITY  # for whoever reads it again
+        return raw
+
 
 def _is_open(scope: Scope, settings: Settings) -> bool:
     """Whether a request needs no key, by its path exactly as it was sent.
@@ -190,6 +214,9 @@ def _is_open(scope: Scope, settings: Settings) -> bool:
     method, path = scope["method"], scope["raw_path"].decode("latin-1")
     if method not in {"GET", "HEAD"}:
         return False
+    path = path.removeprefix(settings.root_path)
+    if len(path) > 1:
+        path = path.removesuffix("/")
     if path == "/metrics":
         return settings.open_metrics
     if path in {"/", "/docs", "/openapi.json"} or path.startswith("/docs/"):

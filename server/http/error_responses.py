@@ -1,4 +1,4 @@
-"""An exception in, the one error answer out: `{"error": {"type", "code", "message", "param"}}`."""
+"""An exception in, the error answer out, in the shape that the clients of its route read."""
 
 import math
 from http import HTTPStatus
@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from server.errors import (
     BadRequest,
@@ -19,22 +20,24 @@ from server.errors import (
     RouteNotFound,
     Unauthorized,
 )
-from server.http.schemas import refusal
+from server.http.context import CONTEXT, RequestContext
+from server.http.families import family_of
+from server.http.fields import IGNORED_HEADER, ignored_header
+from server.http.mistakes import refusal
+from server.http.paths import route_path
 
 INTERNAL: Final = "The server failed on this request; its log names the cause by x-request-id."
 
 
-def failure(error: ClozeError, status: int | None = None) -> Response:
-    """Builds the answer for `error`, with its own status unless another is given."""
-    body = {
-        "error": {
-            "type": error.type,
-            "code": error.code,
-            "message": error.message,
-            "param": error.param,
-        }
-    }
-    response = Response(orjson.dumps(body), status or error.status, media_type="application/json")
+def failure(error: ClozeError, scope: Scope, status: int | None = None) -> Response:
+    """Builds the answer for `error`, with its family's status unless another one is given."""
+    family = family_of(route_path(scope))
+    answered = family.status(error.status if status is None else status)
+    body = orjson.dumps(family.body(error, answered))
+    response = Response(body, answered, media_type="application/json")
+    context: RequestContext | None = scope.get(CONTEXT)
+    if context is not None and context.ignored:
+        response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
     if error.status == HTTPStatus.UNAUTHORIZED:
         response.headers["www-authenticate"] = "Bearer"
     if error.retry_after_s is not None:
@@ -42,29 +45,31 @@ def failure(error: ClozeError, status: int | None = None) -> Response:
     return response
 
 
-async def answer_failure(_request: Request, error: Exception) -> Response:
+async def answer_failure(request: Request, error: Exception) -> Response:
     """Answers what a route, a dependency or FastAPI raised; registered for all of `HANDLED`."""
     match error:
         case ClozeError():
-            return failure(error)
+            return failure(error, request.scope)
         case RequestValidationError():
             # FastAPI's places begin with the part of the request, such as "body".
             mistakes = [{**mistake, "loc": mistake["loc"][1:]} for mistake in error.errors()]
-            return failure(refusal(mistakes))
+            schema = getattr(request.scope.get("route"), "body_schema", None)
+            return failure(refusal(mistakes, schema), request.scope)
         case HTTPException():
-            response = failure(_translated(error), error.status_code)
+            own = _translated(error, request.scope)
+            response = failure(own, request.scope, error.status_code)
             response.headers.update(error.headers or {})
             return response
-    return failure(InternalError(INTERNAL))
+    return failure(InternalError(INTERNAL), request.scope)
 
 
-def _translated(error: HTTPException) -> ClozeError:
+def _translated(error: HTTPException, scope: Scope) -> ClozeError:
     """The error of our tree for a status, in the words of the dependency that raised it, if any."""
     detail: object = error.detail  # FastAPI takes any JSON
     said = detail if isinstance(detail, str) and detail not in _UNSAID else ""
     match error.status_code:
         case 404 if not said:
-            return RouteNotFound("No route has this path; GET /openapi.json lists the routes.")
+            return _no_route(scope)
         case 404:
             return NotFound(said)
         case 405:
@@ -75,6 +80,17 @@ def _translated(error: HTTPException) -> ClozeError:
             return InternalError(said or "The request could not be answered.")
         case _:
             return BadRequest(said or "The request could not be read.")
+
+
+def _no_route(scope: Scope) -> ClozeError:
+    """For a path that no route has: perhaps since it begins with a model that is not there."""
+    context: RequestContext | None = scope.get(CONTEXT)
+    start, _, name = route_path(scope).partition("/models/")
+    if context is not None and name and start in {"", "/v1", "/v2"}:
+        registry = context.service.registry
+        if registry.pipelines and name.partition("/")[0] not in registry.pipelines:
+            return registry.not_found()
+    return RouteNotFound("No route has this path; GET /openapi.json lists the routes.")
 
 
 # What Starlette and FastAPI say themselves.

@@ -20,7 +20,7 @@ from server.errors import (
     InternalError,
     RequestTimeout,
 )
-from server.http.context import CONTEXT, REFUSAL, RequestContext, Service
+from server.http.context import CONTEXT, KEPT, REFUSAL, RequestContext, Service
 from server.http.disconnect import Watch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
@@ -29,6 +29,7 @@ logger = logging.getLogger("cloze")
 access = logging.getLogger("cloze.access")
 
 _CLOSE: Final = (b"connection", b"close")
+_KEEP: Final = (b"connection", b"keep-alive")
 _PIECE: Final = 1 << 18  # bytes of an answer that are handed on at a time
 
 
@@ -65,7 +66,7 @@ class RequestMiddleware:
         except (Exception, asyncio.CancelledError):  # one that fails again is passed by
             if passage.context.status:
                 raise
-            await failure(error)(scope, passage.receive, passage.send)
+            await failure(error, scope)(scope, passage.receive, passage.send)
 
     def _refusal(self, error: BaseException, passage: "_Passage") -> ClozeError:
         context = passage.context
@@ -179,6 +180,8 @@ class _Passage:
             unread = context.has_body and not context.received
             if unread or context.service.registry.phase is Phase.DRAINING:
                 headers.append(_CLOSE)
+            elif KEPT in self._scope:
+                headers.append(_KEEP)
             message["headers"] = headers
             # Once it is answered, a request counts as disconnected; what follows its answer, such
             # as a dependency's end, is not to be cancelled for that, nor for its deadline.

@@ -27,8 +27,11 @@ from starlette.responses import Response
 
 from server.errors import ClientClosedRequest, ClozeError, MissingHead
 from server.http.body import check_media_type, parse_json
+from server.http.compression import IDENTITY, WORTH_PACKING, pack, takes_gzip
 from server.http.context import CONTEXT, TIMEOUT_HEADER, RequestContext
-from server.http.schemas import ErrorAnswer, validated
+from server.http.families import PLAIN
+from server.http.fields import IGNORED_HEADER, Fields, ignored_header
+from server.http.schemas import validated
 from server.inference.pipeline import SMALL, Answered, Pipeline, Usage
 from server.inference.tasks.task import Task, supports
 
@@ -54,10 +57,11 @@ class Call(Request):
         return context
 
     async def body(self) -> bytes:
-        """The body's bytes.
+        """The body's bytes, inflated where they came compressed.
 
         Raises:
             ClientClosedRequest: the connection closed before their end.
+            ClozeError: they are not what they are said to be, or too many.
         """
         if not hasattr(self, "_body"):
             chunks: list[bytes] = []
@@ -68,7 +72,10 @@ class Call(Request):
                     raise ClientClosedRequest("The client left before its request was complete.")
                 chunks.append(message.get("body", b""))
                 more = message.get("more_body", False)
-            self._body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            raw = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if self.context.coding != IDENTITY:
+                raw = await self.context.inflate(raw)
+            self._body = raw
         return self._body
 
     async def json(self) -> object:
@@ -99,18 +106,29 @@ class Call(Request):
             return parse(raw)
         return await context.service.offload.run(lambda _: parse(raw), context.deadline)
 
-    def pipeline(self, name: str | None = None) -> Pipeline:
-        """Returns the pipeline of `name`, of the path's model, or of the default model.
+    def pipeline(self, task: Task[Any, Any, Any] | None = None) -> Pipeline:
+        """Returns the pipeline of the model that the path names, or the body, or of one that fits.
 
         Raises:
-            ModelNotFound: no loaded model has that name.
-            NotReady: the models are still being loaded.
+            ClozeError: there is none, or more than one.
         """
-        wanted = name or self.path_params.get("model")
-        registry = self.context.service.registry
-        pipeline = registry.pipeline(wanted)
-        self.context.model = wanted or registry.default
+        context = self.context
+        wanted = self.path_params.get("model") or context.named
+        context.model, pipeline = context.service.registry.find(wanted, task)
         return pipeline
+
+    async def pack(self, response: Response) -> None:
+        """Compresses an answer for a client that asks for it: a large one aside."""
+        if "vary" in response.headers:
+            return  # the route has seen to it
+        response.headers.add_vary_header("accept-encoding")
+        context = self.context
+        if not takes_gzip(context.headers.get(b"accept-encoding", b"")):
+            return
+        if len(response.body) <= _SMALL_BODY:
+            pack(response)
+        else:
+            await context.service.offload.run(lambda _: pack(response), context.deadline)
 
     async def run(
         self,
@@ -121,7 +139,6 @@ class Call(Request):
         *,
         many: bool,
         field: str = "inputs",
-        model: str | None = None,
     ) -> Response:
         """Answers by a task.
 
@@ -132,9 +149,8 @@ class Call(Request):
             shape: the task's answer -> the client's, as plain values and arrays.
             many: whether the client sent a list, so that an index means something to it.
             field: what the client called its inputs, for errors about one of them.
-            model: its name, where the body has it.
         """
-        context, pipeline = self.context, self.pipeline(model)
+        context, pipeline = self.context, self.pipeline(task)
         try:
             answer = await pipeline.run(
                 task, inputs, options, deadline=context.deadline, reservation=context.reservation
@@ -245,25 +261,37 @@ class TaskRoute(APIRoute):
         template, endpoint = route.path, self.endpoint
         schema = get_type_hints(endpoint, include_extras=True).get("body")
         adapter = None if schema is None else TypeAdapter[object](schema)
+        self.body_schema = None if adapter is None else adapter.core_schema
         provider = route.dependency_overrides_provider
         is_plain = declares_only_a_body(route.dependant)
 
-        def checked(call: Call, raw: bytes) -> object:
-            return None if adapter is None else validated(adapter, self.values(call, raw))
+        fields = Fields(schema)
 
-        async def handle(request: Request) -> Response:
-            call = Call(request.scope, request.receive)
-            call.context.route = template
+        def checked(call: Call, raw: bytes) -> object:
+            value = fields.prepare(self.values(call, raw), call.context)
+            return None if adapter is None else validated(adapter, value)
+
+        async def answer(call: Call) -> Response:
             # The application's own dict, which tests put another one in place of.
             if not is_plain or getattr(provider, "dependency_overrides", None):
-                if adapter is not None:
-                    # Now, since FastAPI would make another error of ours.
-                    await call.keep_json(partial(self.values, call), self.media_types)
+                if adapter is not None:  # now, since FastAPI would make another error of ours
+                    value = await call.keep_json(partial(self.values, call), self.media_types)
+                    fields.prepare(value, call.context)
                 return await whole_way(call)
             arguments: dict[str, object] = {"call": call}
             if adapter is not None:
                 arguments["body"] = await call.read(partial(checked, call), self.media_types)
             response: Response = await endpoint(**arguments)
+            return response
+
+        async def handle(request: Request) -> Response:
+            call = Call(request.scope, request.receive)
+            call.context.route = template
+            response = await answer(call)
+            if call.context.ignored:
+                response.headers[IGNORED_HEADER] = ignored_header(call.context.ignored)
+            if len(getattr(response, "body", b"")) >= WORTH_PACKING:
+                await call.pack(response)
             return response
 
         if is_plain:
@@ -321,7 +349,9 @@ def _document_timeout(
     """Milliseconds that the answer may take."""
 
 
-def _document_model(model: Annotated[str, Path(description="name of a loaded model")]) -> None:
+def _document_model(
+    model: Annotated[str, Path(description="name or alias of a loaded model")],
+) -> None:
     """The model that answers."""
 
 
@@ -332,18 +362,18 @@ NAMED: Final = Depends(_document_model)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documents error answers by their status."""
+    """Documents error answers by their status; their shape is that of the route's family."""
     return {
-        status: {"model": ErrorAnswer, "description": _WHEN[status]} for status in sorted(statuses)
+        status: {"model": PLAIN.answer, "description": _WHEN[status]} for status in sorted(statuses)
     }
 
 
 _WHEN: Final = {
-    400: "The body is not JSON, or not UTF-8",
+    400: "The body is not JSON, not UTF-8, or damaged",
     404: "No such model",
     408: "The request did not arrive before its deadline",
     413: "The body is too large",
-    415: "The body is compressed, or not declared as JSON",
+    415: "The body is in a coding that is not read here, or not declared as JSON",
     422: "Well-formed, but not something that can be answered",
     429: "There is no room now; see retry-after",
     500: "Our fault",

@@ -1,25 +1,26 @@
-"""A parsed body in, a checked one out: what all request bodies share, and how mistakes are told.
+"""A parsed body in, a checked one out: what all request bodies share."""
 
-A mistake is told by the name of its field, what was wrong and what was expected. Values that the
-client sent are never repeated, and of many mistakes only the first few are told.
-"""
-
-import re
-from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
-from server.errors import InvalidParameter, ValidationError, WrongType
-from server.inference.tasks.pairs import Cut, TextOrPair
+from server.http.mistakes import refusal
+from server.inference.tasks.pairs import Cut, Direction, TextOrPair
 
 T = TypeVar("T")
-Mistake = Mapping[str, Any]
-"""One of pydantic's error details."""
 
-MAX_DETAILS: Final = 5
 MAX_FIELDS: Final = 32  # per object; the largest known one has nine
 
 # Whole numbers of request bodies; JSON with larger ones is refused before it is read.
@@ -28,15 +29,9 @@ Whole = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
 AtLeast0 = Annotated[int, Field(ge=0, le=_LARGEST)]
 AtLeast1 = Annotated[int, Field(ge=1, le=_LARGEST)]
 
-# The right type with a value out of range; everything else is the wrong type.
-_OUT_OF_RANGE: Final = frozenset(
-    {"too_short", "too_long", "greater_than_equal", "less_than_equal", "literal_error"}
-)
-_SHOWN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
-
-class Body(BaseModel):
-    """Base of every request body: exact types, no unknown fields."""
+class Part(BaseModel):
+    """Base of every object inside a body: exact types, no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -49,53 +44,120 @@ class Body(BaseModel):
         return value
 
 
+class Body(Part):
+    """Base of every request body: exact types; fields that it does not know are passed over.
+
+    They are named in `x-ignored` (`server.http.fields`), where `model` is read too.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str | None = Field(
+        None,
+        description="name or alias of a loaded model, where the path names none; "
+        "the one that fits if absent",
+    )
+
+
 class Answer(BaseModel):
     """Base of every documented answer; answers themselves are written without it, for speed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ErrorBody(Answer):
-    """What went wrong, what was expected, what to do."""
-
-    type: str = Field(description="kind of error, such as validation_error")
-    code: str = Field(description="stable code for programs, such as no_mask")
-    message: str = Field(description="one or two sentences for people")
-    param: str | None = Field(description="the field at fault, such as inputs[3]")
-
-
-class ErrorAnswer(Answer):
-    """Every answer that is not a success has this shape."""
-
-    error: ErrorBody
-
+CUT: Final = "cut what is too long; absent, as `--auto-truncate` says"
+"""What `truncate` does."""
 
 # Checked where texts are tokenised, since white space alone is empty too; here only documented.
 Text = Annotated[str, Field(json_schema_extra={"minLength": 1})]
 
 
-class Truncation(Body):
-    """What to do with a text that is too long; null stands for the default."""
+class Cutting(StrEnum):
+    """Whether and where to cut, as some clients say it; as a truth value, whether."""
 
-    truncate: bool | None = Field(default=False, description="cut what is too long")
+    NONE = "NONE"
+    START = "START"
+    END = "END"
+
+    def __bool__(self) -> bool:
+        """Whether to cut at all."""
+        return self is not Cutting.NONE
+
+
+def _cutting(value: object) -> object:
+    """Reads what clients send for `truncate`, in any case."""
+    if value is None or isinstance(value, bool):
+        return value
+    known = Cutting.__members__.get(value.upper()) if isinstance(value, str) else None
+    if known is None:
+        raise PydanticCustomError("truncate", "should be true, false, START, END or NONE")
+    return known
+
+
+def _at_the_end(value: object) -> object:
+    """The same for routes that cut at the end and nowhere else."""
+    if (known := _cutting(value)) is Cutting.START:
+        raise PydanticCustomError("truncate", "cuts at the end here: true, false, END or NONE")
+    return known
+
+
+def in_any_case(value: object) -> object:
+    """A choice as it is declared, in small letters."""
+    return value.lower() if isinstance(value, str) else value
+
+
+AnyCase: Final = BeforeValidator(in_any_case)
+"""Of a `Literal` in small letters: capitals are understood too."""
+
+
+def _cutting_schema(*known: Cutting) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"anyOf": [{"type": "boolean"}, {"enum": [one.value for one in known]}, {"type": "null"}]}
+    )
+
+
+Truncate = Annotated[bool | Cutting | None, BeforeValidator(_cutting), _cutting_schema(*Cutting)]
+TruncateEnd = Annotated[
+    bool | Cutting | None,
+    BeforeValidator(_at_the_end),
+    _cutting_schema(Cutting.NONE, Cutting.END),
+]
+
+
+End = Annotated[Literal["left", "right"], AnyCase] | None
+CUT_END: Final = "the end that is cut; the model's own, mostly the right, if absent"
+"""What `truncation_direction` says."""
+
+
+def cut_as_asked(truncate: bool | Cutting | None, direction: Direction | None = None) -> Cut:
+    """As tasks take it; a direction that is named counts for more than START or END."""
+    ends: dict[object, Direction] = {Cutting.START: "left", Cutting.END: "right"}
+    return Cut(bool(truncate), direction or ends.get(truncate))
+
+
+class Truncation(Body):
+    """What to do with a text that is too long; null stands for the server's own way."""
+
+    truncate: Truncate = Field(None, description=CUT)
+
+    @property
+    def cut(self) -> Cut:
+        """As tasks take it."""
+        return cut_as_asked(self.truncate)
 
 
 class DirectedTruncation(Truncation):
     """The same with a choice of ends."""
 
-    truncation_direction: Literal["left", "right", "Left", "Right"] | None = Field(
-        None, description="the end that is cut; the model's own, mostly the right, if absent"
-    )
+    truncation_direction: End = Field(None, description=CUT_END)
 
     @property
     def cut(self) -> Cut:
         """As tasks take it."""
-        asked = self.truncation_direction
-        left = asked in {"left", "Left"}
-        return Cut(bool(self.truncate), None if asked is None else "left" if left else "right")
+        return cut_as_asked(self.truncate, self.truncation_direction)
 
 
-class Pair(Body):
+class Pair(Part):
     """Two texts that are read as one input: `[CLS] text [SEP] text_pair [SEP]`."""
 
     text: Text
@@ -176,45 +238,5 @@ def validated(adapter: TypeAdapter[T], value: object) -> T:
     try:
         return adapter.validate_python(value)
     except pydantic.ValidationError as error:
-        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    raise refusal(mistakes)
-
-
-def refusal(mistakes: Sequence[Mistake]) -> ValidationError:
-    """The one error for pydantic's mistakes; a place is told without the input's own words."""
-    told = [f"{_place(mistake) or 'The body'}: {_message(mistake)}" for mistake in mistakes]
-    message = "; ".join(told[:MAX_DETAILS])
-    if len(told) > MAX_DETAILS:
-        message += f"; and {len(told) - MAX_DETAILS} more"
-    first = mistakes[0]
-    kind = InvalidParameter if first["type"] in _OUT_OF_RANGE else WrongType
-    return kind(f"{message}.", param=_place(first) or None)
-
-
-def _message(mistake: Mistake) -> str:
-    match mistake["type"]:
-        case "extra_forbidden":
-            return "is not a known field"
-        case "missing":
-            return "is required"
-        case "model_type" | "model_attributes_type":  # the latter where FastAPI validates
-            return "should be a JSON object"
-        case _:
-            return str(mistake["msg"]).removeprefix("Input ")
-
-
-def _place(mistake: Mistake) -> str:
-    """Writes a place as people do.
-
-    >>> _place({"loc": ("inputs", "<texts>", 3), "type": "string_type", "msg": "", "input": 0})
-    'inputs[3]'
-    """
-    place = ""
-    for part in mistake["loc"]:
-        if isinstance(part, int):
-            place += f"[{part}]"
-        elif not part.startswith("<"):
-            # An unknown field's name is the client's own, so it is shown only when harmless.
-            shown = part if _SHOWN_NAME.fullmatch(part) else "(an unknown field)"
-            place += f".{shown}" if place else shown
-    return place
+        mistakes = error.errors(include_url=False, include_input=False)
+    raise refusal(mistakes, adapter.core_schema)

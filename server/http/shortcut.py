@@ -1,6 +1,7 @@
 """The layer next to the routes: it answers what was refused outside, and calls plain task routes.
 
-A POST to a task's own path goes to that route's handler: no router and no resolver between.
+A POST to a task's own path goes to that route's handler: no router and no resolver between. A slash
+at the end of a path is passed over here, and an alias of a model is replaced by its name.
 
 Only where nothing is lost by it: the route declares nothing but its body, it is the first that has
 the path, nobody overrides a dependency, and no exception handler was added to ours. All else takes
@@ -18,8 +19,9 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.http.context import REFUSAL
+from server.http.context import CONTEXT, REFUSAL
 from server.http.error_responses import HANDLED, answer_failure, failure
+from server.http.paths import canonical, route_path
 from server.http.routing import Handler, TaskRoute, declares_only_a_body
 
 
@@ -39,11 +41,14 @@ class Shortcut:
         """Answers one request, or passes it on."""
         refusal = scope.get(REFUSAL)
         if refusal is not None:
-            await failure(refusal)(scope, receive, send)
+            await failure(refusal, scope)(scope, receive, send)
             return
         handler = None
-        if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
-            handler = self._handlers.get(scope["path"])
+        if scope["type"] == "http":
+            handler = self._handler_of(scope)
+            if handler is None:
+                scope = _canonical(scope)
+                handler = self._handler_of(scope)
         if handler is None or self._owner.dependency_overrides:
             await self._app(scope, receive, send)
             return
@@ -53,6 +58,18 @@ class Shortcut:
         except HANDLED as error:  # as FastAPI's innermost layer does, so that all see an answer
             response = await answer_failure(request, error)
         await response(scope, receive, send)
+
+    def _handler_of(self, scope: Scope) -> Handler | None:
+        return self._handlers.get(route_path(scope)) if scope["method"] == "POST" else None
+
+
+def _canonical(scope: Scope) -> Scope:
+    """The scope with the path by which routes know it, where it was written otherwise."""
+    path = route_path(scope)
+    own = canonical(path, scope[CONTEXT].service.registry.aliases)
+    if own == path:
+        return scope
+    return {**scope, "path": scope["path"].removesuffix(path) + own}
 
 
 def plain_handlers(app: FastAPI) -> dict[str, Handler]:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from models.manifest import ModelManifest
 from server.errors import InvalidParameter, MissingHead
-from server.http.schemas import AtLeast1, Body
+from server.http.schemas import CUT, AtLeast1, Part, TruncateEnd
 from server.http.tensors import Tensor
 from server.inference.tasks.embed import EMBED, EmbedOptions, Vectors
 from server.inference.tasks.fill_mask import FILL_MASK, Filled, FillMaskOptions
@@ -46,10 +46,10 @@ Tensors = dict[str, Tensor]
 ANY: Final = -1  # a size of a shape that each request settles
 
 
-class InferParameters(Body):
+class InferParameters(Part):
     """How to do it; null stands for the task's default."""
 
-    truncate: bool | None = Field(None, description="cut what is too long")
+    truncate: TruncateEnd = Field(None, description=CUT)
     top_k: AtLeast1 | None = Field(None, description="labels per text, or candidates per mask")
     normalize: bool | None = Field(None, description="of embeddings: to length 1, or not")
     dimensions: AtLeast1 | None = Field(None, description="of embeddings: keep the first so many")

@@ -1,20 +1,30 @@
-"""A folder of model folders in, running pipelines by name out, and what phase the server is in.
+"""A folder of model folders in, running pipelines out: by name, by alias, or by what is asked.
+
+Also what phase the server is in.
 
 Knows nothing of HTTP.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Final
 
 from models.manifest import ManifestError
-from server.errors import ModelNotFound, NotReady
+from server.errors import MissingHead, ModelNotFound, ModelRequired, NotReady
 from server.inference.pipeline import Pipeline, Resources
+from server.inference.tasks.task import Task, has_head, supports
 
 logger = logging.getLogger("cloze")
+
+SHIPPED: Final = "cloze-small-en"
+"""What comes with Cloze: the default model among several, unless another one is named."""
+_MOST_NAMED: Final = 20  # models in a message
+
+AnyTask = Task[Any, Any, Any]
 
 
 class Phase(StrEnum):
@@ -26,12 +36,15 @@ class Phase(StrEnum):
 
 
 class Registry:
-    """The loaded models by name, one of which answers at the root."""
+    """The loaded models by name, of which one may be the default."""
 
     def __init__(self) -> None:
         self.phase = Phase.LOADING
         self.default = ""
-        self._pipelines: dict[str, Pipeline] = {}
+        """Answers what names no model; empty where none of several is meant to."""
+        self.aliases: Mapping[str, str] = {}
+        """Other names of models, each with the model's own."""
+        self._pipelines: Mapping[str, Pipeline] = {}
         self._resources: Resources | None = None
 
     @property
@@ -39,25 +52,71 @@ class Registry:
         """The running pipelines, in the order of their names; empty until all are loaded."""
         return self._pipelines
 
-    def pipeline(self, name: str | None) -> Pipeline:
-        """Returns the named model's pipeline, or the default one's for None.
+    def find(self, name: str | None = None, task: AnyTask | None = None) -> tuple[str, Pipeline]:
+        """Returns the model that answers, by its own name.
+
+        Args:
+            name: of the model, or an alias; None for the default one, or else for the only one that
+                can do the task.
+            task: what is asked; None for what every model can do.
 
         Raises:
             NotReady: the models are still being loaded.
             ModelNotFound: no loaded model has this name.
+            MissingHead: the named model cannot do this, or none can.
+            ModelRequired: several can, and none of them is named or the default one.
         """
+        self.require_loaded()
+        own = self.default if name is None else self.aliases.get(name, name)
+        pipeline = self._pipelines.get(own)
+        if pipeline is None and name is not None:
+            raise self.not_found()
+        # Who names a model may tell it more than the task needs of others, such as a label.
+        suits = supports if name is None else has_head
+        if pipeline is not None and (task is None or suits(task, pipeline.manifest)):
+            return own, pipeline
+        able = self.able(task)
+        if name is None and len(able) == 1:
+            return able[0], self._pipelines[able[0]]
+        if name is None and able:
+            raise ModelRequired(
+                f"Several models can answer this: {_listed(able)}; name one, as `model` in the "
+                "body or in the path.",
+                param="model",
+            )
+        raise _cannot(task, able)
+
+    def able(self, task: AnyTask | None) -> list[str]:
+        """The names of the models that can do a task."""
+        found = self._pipelines.items()
+        return [name for name, each in found if task is None or supports(task, each.manifest)]
+
+    def require_loaded(self) -> None:
+        """Raise `NotReady` until the models are loaded."""
         if not self._pipelines:
             raise NotReady("The models are still being loaded; try again soon.", retry_after_s=1)
-        try:
-            return self._pipelines[self.default if name is None else name]
-        except KeyError:
-            raise ModelNotFound(
-                "No model of this name is loaded; GET /v1/models lists those that are.",
-                param="model",
-            ) from None
+
+    def not_found(self) -> ModelNotFound:
+        """The error for a name that no loaded model has."""
+        return ModelNotFound(
+            f"No model of this name is loaded; loaded: {_listed(self._pipelines)}.", param="model"
+        )
+
+    def serve(
+        self, pipelines: Mapping[str, Pipeline], default: str | None, aliases: Mapping[str, str]
+    ) -> None:
+        """Answers with running models from now on."""
+        shipped = SHIPPED if SHIPPED in pipelines else ""
+        self.default = default or (next(iter(pipelines)) if len(pipelines) == 1 else shipped)
+        self.aliases = aliases
+        self._pipelines = pipelines
 
     async def load(
-        self, folder: Path, default: str | None, find_resources: Callable[[], Resources]
+        self,
+        folder: Path,
+        default: str | None,
+        find_resources: Callable[[], Resources],
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         """Verifies, loads and warms every model under `folder`, off the event loop.
 
@@ -66,12 +125,15 @@ class Registry:
         every model must be among them (`models.opening`).
 
         Raises:
-            ManifestError: a model folder is missing, damaged or not what its manifest says.
+            ManifestError: a model folder is missing, damaged or not what its manifest says, or an
+                alias stands for none.
             DeviceError: a model does not run on the device that was asked for.
         """
-        found = model_folders(folder)
+        found, aliases = model_folders(folder), aliases or {}
+        default = default and aliases.get(default, default)
         if default is not None and default not in found:
             raise ManifestError(f"no model folder is named as the default model, {default!r}")
+        _require_models(aliases, found)
         with ThreadPoolExecutor(1, "opener") as opener:
             opening = asyncio.get_running_loop().run_in_executor
             resources = await opening(opener, find_resources)
@@ -79,8 +141,7 @@ class Registry:
                 name: await opening(opener, _running, path, resources)
                 for name, path in found.items()
             }
-        self.default = default or next(iter(pipelines))
-        self._pipelines = pipelines
+        self.serve(pipelines, default, aliases)
         self._resources = resources
         if self.phase is Phase.LOADING:
             self.phase = Phase.READY
@@ -94,6 +155,30 @@ class Registry:
         self._resources.offload.close(wait=False)
         for pipeline in self._pipelines.values():
             pipeline.close()
+
+
+def _cannot(task: AnyTask | None, able: Collection[str]) -> MissingHead:
+    title = "such" if task is None else task.title
+    others = f"models that have one: {_listed(able)}" if able else "no loaded model has one"
+    return MissingHead(f"The model's checkpoint had no {title} head; {others}.")
+
+
+def _listed(names: Collection[str]) -> str:
+    """Names in a sentence, of very many only the first.
+
+    >>> _listed(["a", "b"])
+    'a, b'
+    """
+    shown = ", ".join(list(names)[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
+
+
+def _require_models(aliases: Mapping[str, str], found: Collection[str]) -> None:
+    for alias, model in aliases.items():
+        if model not in found:
+            raise ManifestError(f"no model folder is named as the alias {alias!r} says, {model!r}")
+        if alias in found:
+            raise ManifestError(f"{alias!r} is a model folder's own name, so it can be no alias")
 
 
 def _running(folder: Path, resources: Resources) -> Pipeline:

@@ -33,8 +33,8 @@ class Offload:
 
     def __init__(self, threads: int | None = None) -> None:
         # One core is left to the event loop, which shares the interpreter's lock with them.
-        count = max(1, available_cores() - 1) if threads is None else threads
-        self._threads = ThreadPoolExecutor(count, "offload")
+        self.threads = max(1, available_cores() - 1) if threads is None else threads
+        self._threads = ThreadPoolExecutor(self.threads, "offload")
         self._running = 0
 
     async def run(self, work: Callable[[Proceed], T], deadline: float) -> T:

@@ -23,6 +23,7 @@ from models.pooling import POOLING_MODES
 from models.tokenizer_file import require_tokenizer
 from server.errors import EmptyText, MissingHead, TooLong, TooManyInputs
 from server.inference.admission import Admission, Reservation
+from server.inference.feeding import fed
 from server.inference.offload import Offload, never_mind
 from server.inference.options import batch_tokens, run_bytes, runs_at_once, worker_count
 from server.inference.runtime.devices import Device, cpu_device, device_for
@@ -177,20 +178,24 @@ class Pipeline:
                     lambda proceed: task.plan(inputs, options, self.model, proceed), until
                 )
         reservation.admit(plan.price, self._batcher.wait_s)
-        value, usage = await self._compute(plan, until, reservation.computed, begun)
+        value, usage = await self._compute(plan, until, reservation, begun)
         return Answered(value, usage, plan.price)
 
     async def _compute(
-        self, plan: Plan[Out], until: float, computed: Callable[[int], None], begun: float
+        self, plan: Plan[Out], until: float, reservation: Reservation, begun: float
     ) -> tuple[Out, Usage]:
         """Run an admitted plan, round by round; the answer, and what it cost since `begun`."""
         price, flow = plan.price, Flow(plan.price.tokens)
+        in_parts = price.tokens > self._resources.limits.queue_tokens
         value: Out | Plan[Out] = plan
         tokens, tokenise_s, queue_s, compute_s = 0, 0.0, 0.0, 0.0
         while isinstance(value, Plan):
             items = await self._do(value.items, until, aside=price.tokens > SMALL.tokens)
             tokenise_s += time.perf_counter() - begun
-            completed = await self._batcher.submit(items, until, computed, flow)
+            if in_parts:
+                completed = await fed(self._batcher.submit, items, until, reservation)
+            else:
+                completed = await self._batcher.submit(items, until, reservation.computed, flow)
             begun = time.perf_counter()
             tokens += completed.tokens
             queue_s += completed.queue_s

@@ -58,7 +58,9 @@ class Lifecycle:
             return Resources(settings, settings, device, service.admission, service.offload)
 
         try:
-            await service.registry.load(settings.models, settings.default_model, find_resources)
+            await service.registry.load(
+                settings.models, settings.default_model, find_resources, settings.aliases
+            )
         except DeviceError as error:
             logger.error("--device: %s", error)  # noqa: TRY400 (what a person can mend: no trace)
             self._end(ExitCode.BAD_SETTINGS)

@@ -32,7 +32,7 @@ from server.errors import (
     UnknownTransferCoding,
     UrlTooLong,
 )
-from server.http.context import FIRST_BYTE, PROBES, REFUSAL, WHOLE
+from server.http.context import FIRST_BYTE, KEPT, PROBES, REFUSAL, WHOLE
 from server.process.sockets import is_readable
 from server.settings import Connections
 
@@ -237,6 +237,10 @@ class HttpProtocol(HttpToolsProtocol):
         if problem := self._head_problem():
             self._stop(problem)
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
+            # Uvicorn keeps none. This client asked for it, and is told of it (RFC 9112, C.2.2).
+            self.cycle.keep_alive = True
+            self.scope[KEPT] = True  # type: ignore[typeddict-unknown-key]
         self.headers = []  # for what follows a body in chunks, which is no part of the head
 
     def on_message_complete(self) -> None:
@@ -303,8 +307,8 @@ class HttpProtocol(HttpToolsProtocol):
         scope: Any = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1", "method": "GET", "path": "", "raw_path": b"",
-            "query_string": b"",
+            "http_version": "1.1", "method": "GET", "query_string": b"",
+            "path": self.url.decode("latin-1"), "raw_path": b"",  # for the error's shape, no more
             "headers": [], "root_path": self.root_path, "scheme": self.scheme,
             "server": self.server, "client": self.client, "state": {}, REFUSAL: error,
         }  # fmt: skip

@@ -167,6 +167,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        root_path=settings.root_path,
         timeout_keep_alive=settings.idle_timeout_s,
         # Tasks that outlive this are cancelled and answered with 503.
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),

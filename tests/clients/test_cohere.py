@@ -24,10 +24,10 @@ def scores(server: RunningServer) -> list[float]:
 
 def test_version_1_reranks(everything: RunningServer) -> None:
     """`cohere.Client(base_url=…).rerank(query=…, documents=[…], top_n=2, return_documents=True)`"""
-    client = cohere.Client(api_key="none", base_url=everything.url)
-    answer = client.rerank(
-        model="matches", query=QUERY, documents=DOCUMENTS, top_n=2, return_documents=True
-    )
+    with cohere.Client(api_key="none", base_url=everything.url) as client:
+        answer = client.rerank(
+            model="matches", query=QUERY, documents=DOCUMENTS, top_n=2, return_documents=True
+        )
     expected = scores(everything)
     best = sorted(range(len(DOCUMENTS)), key=lambda index: -expected[index])[:2]
     assert [result.index for result in answer.results] == best
@@ -39,17 +39,23 @@ def test_version_1_reranks(everything: RunningServer) -> None:
 
 def test_version_1_reranks_objects(everything: RunningServer) -> None:
     """the same with `documents=[{"text": …}]`"""
-    client = cohere.Client(api_key="none", base_url=everything.url)
     objects = [{"text": document} for document in DOCUMENTS]
-    answer = client.rerank(model="matches", query=QUERY, documents=objects)
-    plain = client.rerank(model="matches", query=QUERY, documents=DOCUMENTS)
+    with cohere.Client(api_key="none", base_url=everything.url) as client:
+        answer = client.rerank(model="matches", query=QUERY, documents=objects)
+        plain = client.rerank(model="matches", query=QUERY, documents=DOCUMENTS)
     assert [result.index for result in answer.results] == [result.index for result in plain.results]
 
 
 def test_version_2_reranks(everything: RunningServer) -> None:
     """`cohere.ClientV2(base_url=…).rerank(…, top_n=1, max_tokens_per_doc=…)`"""
-    client = cohere.ClientV2(api_key="none", base_url=everything.url)
-    answer = client.rerank(model="matches", query=QUERY, documents=DOCUMENTS, top_n=1)
+    with cohere.ClientV2(api_key="none", base_url=everything.url) as client:
+        answer = client.rerank(
+            model="matches",
+            query=QUERY,
+            documents=DOCUMENTS,
+            top_n=1,
+            max_tokens_per_doc=20,
+        )
     expected = scores(everything)
     (best,) = answer.results
     assert best.relevance_score == pytest.approx(max(expected), abs=1e-5)

@@ -111,9 +111,9 @@ def test_the_asynchronous_client_gets_the_same(two_model_server: RunningServer) 
     text = "Paris is the [MASK] of France."
 
     async def ask() -> tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-        client = AsyncInferenceClient()
-        filled = await client.fill_mask(text, model=mask)
-        return filled[0].sequence, await client.feature_extraction(text, model=embed)
+        async with AsyncInferenceClient() as client:
+            filled = await client.fill_mask(text, model=mask)
+            return filled[0].sequence, await client.feature_extraction(text, model=embed)
 
     sequence, vector = asyncio.run(ask())
     assert sequence == InferenceClient().fill_mask(text, model=mask)[0].sequence

@@ -59,6 +59,6 @@ def test_refusals_are_the_clients_own_errors(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.embeddings.create(input="a", model="text-embedding-3-small")
     assert missing.value.code == "model_not_found"
-    with pytest.raises(openai.UnprocessableEntityError) as empty:
+    with pytest.raises(openai.BadRequestError) as empty:
         client.embeddings.create(input="", model="minilm")
     assert (empty.value.code, empty.value.param) == ("empty_text", "input")

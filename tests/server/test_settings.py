@@ -45,6 +45,32 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
     assert read_settings([]).cors_origins == ("https://a.example", "https://b.example")
 
 
+def test_aliases_are_given_several_times_or_separated_by_commas(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = read_settings(["--alias", "ada=minilm", "--alias", "org/e5-base.v2=e5"])
+    assert one.aliases == {"ada": "minilm", "org/e5-base.v2": "e5"}
+    monkeypatch.setenv("CLOZE_ALIAS", "a:1=b, c/d/e=f")
+    assert read_settings([]).aliases == {"a:1": "b", "c/d/e": "f"}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["ada", "=minilm", "ada=", "/ada=m", "a//b=m", "a/=m", "a b=m", "a=b/c", "é=m"]
+)
+def test_what_is_no_alias_is_named(capsys: pytest.CaptureFixture[str], wrong: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        read_settings([f"--alias={wrong}"])
+    assert end.value.code == 2
+    assert "ALIAS=MODEL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["bert", "/bert/", "//bert", "/a b"])
+def test_a_root_path_begins_with_a_slash_and_ends_with_none(wrong: str) -> None:
+    assert read_settings(["--root-path", "/tools/bert-1.0"]).root_path == "/tools/bert-1.0"
+    with pytest.raises(SystemExit):
+        read_settings(["--root-path", wrong])
+
+
 def test_help_names_each_option_its_default_and_its_environment_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

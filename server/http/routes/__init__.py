@@ -13,7 +13,7 @@ def _routers(*names: str) -> tuple[APIRouter, ...]:
     return tuple(import_module(f"{__name__}.{name}").router for name in names)
 
 
-# Each answers at the root for the default model, and at /models/{model} for any. The busiest come
+# Each answers at the root for the model that fits, and at /models/{model} for any. The busiest come
 # first: paths are compared in this order.
 PER_MODEL: Final = _routers(
     "fill_mask",
@@ -32,6 +32,7 @@ PER_MODEL: Final = _routers(
     "tokenize",
     "decode",
     "info",
+    "openai",
 )
 # Of the server, or of models that are named otherwise.
-SHARED: Final = _routers("openai", "cohere", "probes", "open_inference")
+SHARED: Final = _routers("cohere", "open_inference", "models", "own_task", "probes")

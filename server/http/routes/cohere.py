@@ -12,7 +12,7 @@ from server.http.routes.rerank import (
     answer_documents,
 )
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Text
+from server.http.schemas import Text, TruncateEnd
 from server.inference.tasks.pairs import Cut
 
 router = APIRouter(route_class=TaskRoute, tags=["Cohere and Jina"], dependencies=[TIMED])
@@ -23,7 +23,7 @@ class RerankDocumentsBody(Ranking):
 
     query: Text = QUERY
     documents: Documents = Field(examples=[["Clara lives in Berkeley.", "Omar lives in Oslo."]])
-    truncate: bool | None = Field(
+    truncate: TruncateEnd = Field(
         default=True, description="cut what is too long, of a pair the longer text"
     )
 
@@ -43,6 +43,6 @@ class RerankDocumentsBody(Ranking):
 )
 async def rerank_documents(body: RerankDocumentsBody, call: Call) -> Response:
     """Orders documents by their relevance to a query; `x-truncated` lists those that were cut."""
-    cut = Cut(truncate=body.truncate is not False)
+    cut = Cut(truncate=body.truncate is None or bool(body.truncate))
     returned = bool(body.return_documents)
     return await answer_documents(call, body.query, body.documents, body, cut, returned=returned)

@@ -9,29 +9,26 @@ import re
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from server.errors import NotAcceptable, RouteNotFound
+from server.http.compression import IDENTITY, content_coding
+from server.http.openapi import document
 from server.http.routing import Call, TaskRoute
 
 router = APIRouter(route_class=TaskRoute, include_in_schema=False)
 
 _FOLDER: Final = Path(__file__).parents[2] / "web" / "docs"
-GZIP, IDENTITY = "gzip", "identity"
 _MEDIA_TYPES: Final = {
     "index.html": "text/html; charset=utf-8",
     "start.js": "text/javascript; charset=utf-8",
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "swagger-ui.css": "text/css; charset=utf-8",
 }
-_CODING: Final = re.compile(
-    r"\s*([!#$%&'*+.^_`|~\w-]+)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?",
-    re.ASCII | re.IGNORECASE,
-)
 _COMMON: Final = {
     "cache-control": "public, max-age=3600",
     "vary": "accept-encoding",
@@ -46,8 +43,10 @@ _COMMON: Final = {
 
 @router.get("/")
 async def root(call: Call) -> Response:
-    """Leads a browser to the docs."""
-    return RedirectResponse(f"{call.scope.get('root_path', '')}/docs")
+    """Leads a browser to the docs, behind a proxy that strips what is in front of paths too."""
+    return RedirectResponse(
+        f"{call.scope['root_path']}/docs" if call.scope["root_path"] else "docs"
+    )
 
 
 @router.get("/docs")
@@ -65,25 +64,17 @@ async def asset(call: Call) -> Response:
 @router.get("/openapi.json")
 async def openapi(call: Call) -> Response:
     """The OpenAPI document."""
-    return Response(orjson.dumps(document(call.app)), media_type="application/json")
-
-
-def document(app: FastAPI) -> dict[str, Any]:
-    """Describes the routes as they are: FastAPI's own validation errors never leave the server."""
-    described = app.openapi()
-    described["components"]["schemas"].pop("HTTPValidationError", None)
-    described["components"]["schemas"].pop("ValidationError", None)
-    for methods in described["paths"].values():
-        for operation in methods.values():
-            if "HTTPValidationError" in str(operation["responses"].get("422")):
-                del operation["responses"]["422"]
-    return described
+    registry, root_path = call.context.service.registry, call.scope["root_path"]
+    described = document(call.app, registry, root_path)
+    return Response(orjson.dumps(described), media_type="application/json")
 
 
 def _asset(call: Call, name: str) -> Response:
     if name not in _MEDIA_TYPES:
         raise RouteNotFound("The docs have no such file.")
     coding = content_coding(",".join(call.headers.getlist("accept-encoding")))
+    if coding is None:
+        raise NotAcceptable("The docs come as they are or in gzip; accept one of the two.")
     content, tag = _copy(name, coding)
     headers = _COMMON | {"etag": tag}
     known = re.findall(r'"[^"]*"|^\s*\*\s*$', call.headers.get("if-none-match", ""))
@@ -92,27 +83,6 @@ def _asset(call: Call, name: str) -> Response:
     if coding != IDENTITY:
         headers["content-encoding"] = coding
     return Response(content, headers=headers, media_type=_MEDIA_TYPES[name])
-
-
-def content_coding(accepted: str) -> str:
-    """The better of "gzip" and "identity" for an Accept-Encoding (RFC 9110, 12.5.3).
-
-    Raises:
-        NotAcceptable: the client takes neither.
-
-    >>> content_coding("br, gzip;q=0.5"), content_coding("gzip;q=0, *"), content_coding("")
-    ('gzip', 'identity', 'identity')
-    """
-    members = [found for part in accepted.split(",") if (found := _CODING.fullmatch(part))]
-    weights = {found[1].lower(): float(found[2] or 1) for found in members}
-    rest = weights.get("*")
-    packed = weights.get(GZIP, weights.get("x-gzip", rest or 0))
-    plain = weights.get(IDENTITY, rest)
-    if packed > 0 and packed >= (plain or 0):
-        return GZIP
-    if plain == 0:
-        raise NotAcceptable("The docs come as they are or in gzip; accept one of the two.")
-    return IDENTITY
 
 
 @cache

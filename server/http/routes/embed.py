@@ -11,6 +11,7 @@ from starlette.responses import Response
 from models.pooling import OTHER_NAMES
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import (
+    AnyCase,
     AtLeast1,
     Body,
     DirectedTruncation,
@@ -69,11 +70,11 @@ class VectorOptions(Body):
     """Which prompt texts get, and in which numbers vectors are written."""
 
     prompt_name: str | None = Field(None, description="a prompt of the model to put in front")
-    input_type: InputType | None = Field(
+    input_type: Annotated[InputType, AnyCase] | None = Field(
         None,
         description="what the texts are, which chooses the model's prompt for it, if it has one",
     )
-    output_dtype: Dtype | None = Field(
+    output_dtype: Annotated[Dtype, AnyCase] | None = Field(
         None, description="numbers of a vector, those of `binary` and `ubinary` eight bits each"
     )
 
@@ -104,7 +105,7 @@ class EmbedBody(VectorOptions, DirectedTruncation):
     dimensions: AtLeast1 | None = Field(
         None, description="keep the first so many numbers, then normalise"
     )
-    pooling: Pooling | None = Field(
+    pooling: Annotated[Pooling, AnyCase] | None = Field(
         None,
         description="how rows become one vector, where it differs from the model's own; none: a "
         "vector for each token",

@@ -15,7 +15,20 @@ from starlette.responses import Response
 
 from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, AtLeast1, Body, Items, Texts, Whole, shape_error, tag
+from server.http.schemas import (
+    CUT,
+    Answer,
+    AnyCase,
+    AtLeast1,
+    Body,
+    Items,
+    Part,
+    Texts,
+    TruncateEnd,
+    Whole,
+    shape_error,
+    tag,
+)
 from server.inference.pipeline import Answered
 from server.inference.tasks.fill_mask import FILL_MASK, Filled, Filling, FillMaskOptions
 from server.inference.tasks.joint_filling import (
@@ -48,7 +61,7 @@ Targets = Annotated[
 ]
 
 
-class FillMaskParameters(Body):
+class FillMaskParameters(Part):
     """How to fill; null stands for the default."""
 
     top_k: AtLeast1 | None = Field(
@@ -62,13 +75,11 @@ class FillMaskParameters(Body):
     normalize_targets: bool | None = Field(
         default=False, description="make the scores of a mask's targets sum to 1"
     )
-    truncate: bool | None = Field(
-        default=False, description="cut what is too long, unless that would cut a mask off"
-    )
+    truncate: TruncateEnd = Field(None, description=f"{CUT}; never a mask")
     joint: bool | None = Field(
         default=False, description="fill all masks of a text together; then top_k fillings a text"
     )
-    order: Order | None = Field(
+    order: Annotated[Order, AnyCase] | None = Field(
         None,
         description="which mask a joint filling fills next: the first, left_to_right, if absent; "
         "or the one of which the model is surest, confidence",

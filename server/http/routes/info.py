@@ -11,24 +11,71 @@ from pydantic import Field
 from starlette.responses import Response
 
 import server
+from models.heads import SEQUENCE
+from models.manifest import GRAPH_FILE, SHORTEST_TEXT, ModelManifest
 from server.http.routing import Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer
+from server.inference.options import batch_tokens
+from server.inference.pipeline import Pipeline
 from server.inference.tasks import TASKS
 from server.inference.tasks.task import supports
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN
-from server.settings import Limits
+from server.settings import Limits, Settings
 
 router = APIRouter(route_class=TaskRoute, tags=["server"])
 
 # One of the first two: the package for GPUs replaces the other.
 _PACKAGES: Final = ("onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy", "fastapi", "uvicorn")
 
+_DTYPES: Final = {"fp32": "float32", "fp16": "float16"}
 
-class InfoAnswer(Answer):
+
+class EmbeddingModel(Answer):
+    """A model that makes vectors, as text-embeddings-inference (TEI) tells of it."""
+
+    pooling: str
+
+
+class ClassifierModel(Answer):
+    """A model that scores labels, as TEI tells of it."""
+
+    id2label: dict[str, str]
+    label2id: dict[str, int]
+
+
+class ModelType(Answer):
+    """One of the three, by what the model was made for; a reranker has one label."""
+
+    embedding: EmbeddingModel | None = None
+    classifier: ClassifierModel | None = None
+    reranker: ClassifierModel | None = None
+
+
+class TeiInfo(Answer):
+    """What TEI answers to the same question, for clients that ask before they send."""
+
+    model_id: str = Field(description="what the weights are from")
+    model_sha: str | None = Field(description="SHA-256 of the model's graph")
+    model_dtype: str = Field(description="float32, float16 or int8")
+    model_type: ModelType
+    max_concurrent_requests: int = Field(description="short texts that may wait at a time")
+    max_input_length: int = Field(description="tokens of the longest text")
+    max_batch_tokens: int = Field(description="that one worker takes at a time")
+    max_batch_requests: int | None = Field(description="null: bounded by tokens alone")
+    max_client_batch_size: int = Field(description="texts in one request")
+    auto_truncate: bool = Field(description="whether texts are cut that are too long")
+    tokenization_workers: int
+    version: str = Field(description="of Cloze")
+    sha: str | None
+    docker_label: str | None
+
+
+class InfoAnswer(TeiInfo):
     """One model, the limits on requests, and the versions in use."""
 
     model: str
     models: list[str] = Field(description="all loaded models")
+    aliases: dict[str, str] = Field(description="other names of models, each with the model's own")
     source: str
     license: str
     heads: list[str] = Field(description="what the checkpoint can be asked for")
@@ -72,8 +119,10 @@ async def info(call: Call) -> Response:
     service = call.context.service
     return json_response(
         {
+            **_as_tei(pipeline, service.settings),
             "model": call.context.model,
             "models": list(service.registry.pipelines),
+            "aliases": dict(service.registry.aliases),
             "source": manifest.source,
             "license": manifest.license,
             "heads": manifest.heads,
@@ -108,6 +157,39 @@ async def info(call: Call) -> Response:
             "versions": versions(),
         }
     )
+
+
+def _as_tei(pipeline: Pipeline, settings: Settings) -> dict[str, object]:
+    manifest = pipeline.manifest
+    return {
+        "model_id": manifest.source,
+        "model_sha": manifest.files[GRAPH_FILE].sha256,
+        "model_dtype": _DTYPES.get(manifest.precision, manifest.precision),
+        "model_type": _model_type(manifest),
+        "max_concurrent_requests": settings.queue_tokens // SHORTEST_TEXT,
+        "max_input_length": manifest.max_tokens,
+        "max_batch_tokens": batch_tokens(settings, pipeline.device),
+        "max_batch_requests": None,
+        "max_client_batch_size": settings.max_inputs,
+        "auto_truncate": settings.auto_truncate,
+        "tokenization_workers": pipeline.offload.threads,
+        "version": server.__version__,
+        "sha": None,
+        "docker_label": None,
+    }
+
+
+def _model_type(manifest: ModelManifest) -> dict[str, object]:
+    if SEQUENCE.name not in manifest.heads:
+        return {"embedding": {"pooling": manifest.pooling.mode}}
+    labels = {str(index): label for index, label in enumerate(manifest.labels)}
+    kind = "reranker" if len(labels) == 1 else "classifier"
+    return {
+        kind: {
+            "id2label": labels,
+            "label2id": {label: int(index) for index, label in labels.items()},
+        }
+    }
 
 
 @cache

@@ -10,10 +10,19 @@ from pydantic import Discriminator, Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, Body, Items, Pair, Text, shape_error, tag
+from server.http.schemas import (
+    CUT,
+    Answer,
+    Items,
+    Pair,
+    Text,
+    Truncate,
+    Truncation,
+    shape_error,
+    tag,
+)
 from server.inference.pipeline import Answered
 from server.inference.tasks.nsp import NEXT_SENTENCE
-from server.inference.tasks.pairs import Cut
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
@@ -44,13 +53,13 @@ Pairs = Annotated[
 ]
 
 
-class NspBody(Body):
+class NspBody(Truncation):
     """One pair, or a list of pairs."""
 
     inputs: Pairs = Field(
         examples=[{"text": "The dog ran out.", "text_pair": "It came back at noon."}]
     )
-    truncate: bool | None = Field(default=False, description="cut the longer text of a long pair")
+    truncate: Truncate = Field(None, description=f"{CUT}; the longer text of a pair")
 
 
 class NspAnswer(Answer):
@@ -79,7 +88,7 @@ async def nsp(body: NspBody, call: Call) -> Response:
         ]
         return answers if many else answers[0]
 
-    return await call.run(NEXT_SENTENCE, pairs, Cut(bool(body.truncate)), shape, many=many)
+    return await call.run(NEXT_SENTENCE, pairs, body.cut, shape, many=many)
 
 
 def _as_list(

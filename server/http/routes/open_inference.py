@@ -24,7 +24,7 @@ from server.http.routing import (
     errors,
     json_response,
 )
-from server.http.schemas import Answer, AtLeast0, Body, Items
+from server.http.schemas import Answer, AtLeast0, Body, Items, Part
 from server.http.tensor_tasks import (
     InferParameters,
     Spec,
@@ -53,14 +53,14 @@ class TensorRoute(TaskRoute):
 router = APIRouter(route_class=TensorRoute, tags=["Open Inference Protocol"])
 
 
-class InputParameters(Body):
+class InputParameters(Part):
     """Where an input's data is, if it is not in the JSON."""
 
     binary_data_size: AtLeast0 | None = Field(None, description="bytes of it behind the JSON")
     binary_data: bool | None = Field(None, description="accepted and ignored")
 
 
-class InputTensor(Body):
+class InputTensor(Part):
     """Texts by name; those of one request all have as many."""
 
     name: str = Field(description="such as text; the model's description lists them")
@@ -72,13 +72,13 @@ class InputTensor(Body):
     )
 
 
-class OutputParameters(Body):
+class OutputParameters(Part):
     """How to send an output."""
 
     binary_data: bool | None = Field(None, description="as bytes behind the JSON")
 
 
-class RequestedOutput(Body):
+class RequestedOutput(Part):
     """An output that is wanted."""
 
     name: str
@@ -105,7 +105,6 @@ class InferBody(Body):
     )
     id: str | None = Field(None, description="given back")
     parameters: InferParameters | None = None
-    model_name: str | None = Field(None, description="accepted and ignored: the path names it")
 
 
 class TensorMetadata(Answer):

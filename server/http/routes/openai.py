@@ -4,8 +4,7 @@ Token ids are refused unless the server was told to accept them: clients make th
 model's tokenizer, and embedding them would answer nonsense.
 """
 
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -13,11 +12,11 @@ from starlette.responses import Response
 
 from server.errors import InvalidParameter, WrongType
 from server.http.routes.embed import TextsOrIds, VectorOptions, as_list, encode
-from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
-from server.http.schemas import Answer, AtLeast1
+from server.http.routes.models import ModelList, listing
+from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
+from server.http.schemas import Answer, AnyCase, AtLeast0, Truncation
 from server.inference.pipeline import Answered
 from server.inference.tasks.embed import EMBED, EmbedOptions, Vectors
-from server.inference.tasks.pairs import Cut
 from server.inference.tasks.quantised import Dtype
 
 router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
@@ -26,21 +25,19 @@ router = APIRouter(route_class=TaskRoute, tags=["OpenAI"])
 Format = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
 
 
-class EmbeddingsBody(VectorOptions):
+class EmbeddingsBody(VectorOptions, Truncation):
     """Texts and how to embed them; vectors have length 1 if the model makes them so."""
 
     input: TextsOrIds = Field(examples=["A river runs through it."])
-    model: str | None = Field(None, description="name of a loaded model; the default one if absent")
-    encoding_format: Format | None = Field(
+    encoding_format: Annotated[Format, AnyCase] | None = Field(
         "float", description="base64: the bytes of the numbers; others are those of `output_dtype`"
     )
-    dimensions: AtLeast1 | None = Field(
-        None, description="keep the first so many numbers, then normalise"
+    dimensions: AtLeast0 | None = Field(
+        None,
+        description="keep the first so many numbers, then normalise; all if 0, as Infinity's "
+        "clients send it",
     )
     user: str | None = Field(None, description="accepted and ignored")
-    truncate: bool | None = Field(
-        default=False, description="cut what is too long; an extension of OpenAI's shape"
-    )
 
 
 class Embedding(Answer):
@@ -67,22 +64,6 @@ class EmbeddingsAnswer(Answer):
     usage: TokenUsage
 
 
-class ModelCard(Answer):
-    """A loaded model."""
-
-    id: str
-    object: Literal["model"]
-    created: int = Field(description="when it was exported, in Unix seconds")
-    owned_by: str
-
-
-class ModelList(Answer):
-    """All loaded models, the default one first."""
-
-    object: Literal["list"]
-    data: list[ModelCard]
-
-
 @router.post(
     "/v1/embeddings",
     summary="Embed texts",
@@ -92,7 +73,7 @@ class ModelList(Answer):
 )
 async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
     """Embeds each text with `model`; `x-truncated` lists the indices of texts that were cut."""
-    call.pipeline(body.model)
+    call.pipeline(EMBED)
     texts, many = as_list(body.input)
     if not isinstance(texts[0], str) and not call.context.service.settings.allow_token_ids:
         raise WrongType(
@@ -102,8 +83,8 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
             param="input",
         )
     options = EmbedOptions(
-        Cut(bool(body.truncate)),
-        dimensions=body.dimensions,
+        body.cut,
+        dimensions=body.dimensions or None,
         prompt_name=body.prompt_name,
         input_type=body.kind,
     )
@@ -122,7 +103,7 @@ async def embeddings(body: EmbeddingsBody, call: Call) -> Response:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
-    return await call.run(EMBED, texts, options, shape, many=many, field="input", model=body.model)
+    return await call.run(EMBED, texts, options, shape, many=many, field="input")
 
 
 def _dtype(body: EmbeddingsBody) -> Dtype:
@@ -143,39 +124,4 @@ def _dtype(body: EmbeddingsBody) -> Dtype:
 )
 async def models(call: Call) -> Response:
     """Lists the loaded models."""
-    call.pipeline()
-    registry = call.context.service.registry
-    names = sorted(registry.pipelines, key=lambda name: name != registry.default)
-    return json_response({"object": "list", "data": [_card(call, name) for name in names]})
-
-
-@router.get(
-    "/v1/models/{model}",
-    summary="Describe a model",
-    response_model=ModelCard,
-    responses=errors(404, 500, 503),
-    dependencies=[NAMED],
-)
-async def model(call: Call) -> Response:
-    """Describes one loaded model."""
-    call.pipeline()
-    return json_response(_card(call, call.context.model))
-
-
-def _card(call: Call, name: str) -> dict[str, object]:
-    manifest = call.context.service.registry.pipeline(name).manifest
-    return {
-        "id": name,
-        "object": "model",
-        "created": _unix_seconds(manifest.created),
-        "owned_by": manifest.source,
-    }
-
-
-def _unix_seconds(created: str) -> int:
-    """Reads a manifest's time.
-
-    >>> _unix_seconds("2018-10-11T00:50:01Z")
-    1539219001
-    """
-    return int(datetime.fromisoformat(created).timestamp())
+    return json_response(listing(call))

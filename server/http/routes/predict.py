@@ -16,13 +16,16 @@ from starlette.responses import Response
 from server.errors import InvalidParameter
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import (
+    CUT,
     Answer,
+    AnyCase,
     AtLeast1,
-    Body,
     DirectedTruncation,
     Items,
     Pair,
+    Part,
     Text,
+    Truncate,
     shape_error,
     tag,
 )
@@ -41,7 +44,7 @@ router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 def _one_or_two(texts: list[str]) -> list[str]:
     if len(texts) > 2:
         raise PydanticCustomError(
-            "too_long",
+            "out_of_range",
             'should be one text or one pair; several are a list of lists: [["a"], ["b"]]',
         )
     return texts
@@ -80,11 +83,11 @@ Inputs = Annotated[
 ]
 
 
-class PredictParameters(Body):
+class PredictParameters(Part):
     """What Hugging Face's clients may ask; null stands for the default."""
 
     top_k: AtLeast1 | None = Field(None, description="labels per text; all if absent")
-    function_to_apply: Function | None = Field(
+    function_to_apply: Annotated[Function, AnyCase] | None = Field(
         None, description="logits to scores; what the model was trained for if absent"
     )
 
@@ -94,9 +97,7 @@ class PredictBody(DirectedTruncation):
 
     inputs: Inputs = Field(examples=["What a wonderful film!"])
     raw_scores: bool | None = Field(default=False, description="logits instead of probabilities")
-    truncate: bool | None = Field(
-        default=False, description="cut what is too long, of a pair the longer text"
-    )
+    truncate: Truncate = Field(None, description=f"{CUT}; of a pair the longer text")
     parameters: PredictParameters | None = Field(
         None, description="if present, the answer is a list of lists also for one text"
     )

@@ -11,7 +11,17 @@ from pydantic import Discriminator, Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, AtLeast0, AtLeast1, Body, Items, Text, shape_error, tag
+from server.http.schemas import (
+    Answer,
+    AtLeast0,
+    AtLeast1,
+    Body,
+    Items,
+    Part,
+    Text,
+    shape_error,
+    tag,
+)
 from server.inference.pipeline import Answered
 from server.inference.tasks.question_answering import (
     QUESTION_ANSWERING,
@@ -26,7 +36,7 @@ from server.inference.tasks.question_answering import (
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
 
-class QuestionInContext(Body):
+class QuestionInContext(Part):
     """A question, and the text in which its answer stands."""
 
     question: Text
@@ -46,7 +56,7 @@ Questions = Annotated[
 ]
 
 
-class QuestionAnsweringParameters(Body):
+class QuestionAnsweringParameters(Part):
     """How to answer; null stands for the default."""
 
     top_k: AtLeast1 | None = Field(1, description="answers per question")

@@ -16,6 +16,7 @@ from server.errors import WrongType
 from server.http.routes.openai import TokenUsage
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
 from server.http.schemas import (
+    CUT,
     MAX_FIELDS,
     Answer,
     AtLeast1,
@@ -23,6 +24,7 @@ from server.http.schemas import (
     DirectedTruncation,
     Items,
     Text,
+    Truncate,
     Whole,
     shape_error,
     tag,
@@ -70,7 +72,6 @@ QUERY: Final = Field(examples=["Where does Clara live?"])
 class Ranking(Body):
     """What Cohere's, Jina's and Infinity's clients ask besides the documents."""
 
-    model: str | None = Field(None, description="name of a loaded model; the default one if absent")
     top_n: AtLeast1 | None = Field(None, description="documents that are answered; all if absent")
     return_documents: bool | None = Field(default=False, description="repeat each document")
     rank_fields: Items[str] | None = Field(
@@ -95,9 +96,7 @@ class RerankBody(Ranking, DirectedTruncation):
     documents: Documents | None = Field(
         None, description="documents as Cohere has them: strings or objects"
     )
-    truncate: bool | None = Field(
-        default=False, description="cut what is too long, of a pair the longer text"
-    )
+    truncate: Truncate = Field(None, description=f"{CUT}, of a pair the longer text")
     return_text: bool | None = Field(default=False, description="repeat each text")
 
 
@@ -114,7 +113,11 @@ class RankedDocument(Answer):
 
     index: int = Field(description="its place among `documents`")
     relevance_score: float = Field(description="from 0 to 1; the logit for raw_scores")
-    document: dict[str, Value] | None = Field(None, description="if `return_documents` is true")
+    document: Document | None = Field(
+        None,
+        description="if `return_documents` is true: an object, but a string that was sent to "
+        "`/rerank`",
+    )
 
 
 class RankedDocuments(Answer):
@@ -140,7 +143,7 @@ async def rerank(body: RerankBody, call: Call) -> Response:
     returned = bool(body.return_text or body.return_documents)
     if body.documents is not None:
         return await answer_documents(
-            call, body.query, body.documents, body, body.cut, returned=returned
+            call, body.query, body.documents, body, body.cut, returned=returned, as_sent=True
         )
     texts = body.texts or []
     options = RerankOptions(
@@ -161,7 +164,7 @@ async def rerank(body: RerankBody, call: Call) -> Response:
             for rank in ranked.value
         ]
 
-    return await call.run(RERANK, texts, options, shape, many=True, field="texts", model=body.model)
+    return await call.run(RERANK, texts, options, shape, many=True, field="texts")
 
 
 async def answer_documents(
@@ -172,8 +175,12 @@ async def answer_documents(
     cut: Cut,
     *,
     returned: bool,
+    as_sent: bool = False,
 ) -> Response:
-    """Orders documents and answers as Cohere's, Jina's and Infinity's clients read it."""
+    """Orders documents and answers as Cohere's, Jina's and Infinity's clients read it.
+
+    Those of Cohere and Jina read documents as objects, those of Infinity as they sent them.
+    """
     texts = [_text(one, asked.rank_fields, index) for index, one in enumerate(documents)]
     options = RerankOptions(
         query,
@@ -187,8 +194,10 @@ async def answer_documents(
     )
 
     def document(rank: Rank) -> dict[str, object]:
+        if not returned:
+            return {}
         one = documents[rank.place]
-        return {"document": {TEXT: one} if isinstance(one, str) else one} if returned else {}
+        return {"document": {TEXT: one} if isinstance(one, str) and not as_sent else one}
 
     def shape(ranked: Answered[list[Rank]]) -> object:
         tokens = ranked.usage.tokens
@@ -207,9 +216,7 @@ async def answer_documents(
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
-    return await call.run(
-        RERANK, texts, options, shape, many=True, field="documents", model=asked.model
-    )
+    return await call.run(RERANK, texts, options, shape, many=True, field="documents")
 
 
 def _text(document: Document, fields: Sequence[str] | None, index: int) -> str:

@@ -1,28 +1,28 @@
 """`POST /score`: texts in, how likely the model finds each of them out, token by token."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, Body, Texts
+from server.http.schemas import CUT, Answer, AnyCase, Body, Part, Texts, TruncateEnd
 from server.inference.pipeline import Answered
 from server.inference.tasks.score import SCORE, Score, ScoreOptions
 
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
 
-class ScoreParameters(Body):
+class ScoreParameters(Part):
     """How to score; null stands for the default."""
 
-    pll_metric: Literal["original", "within_word_l2r"] | None = Field(
+    pll_metric: Annotated[Literal["original", "within_word_l2r"], AnyCase] | None = Field(
         "original",
         description="what is hidden from a token: itself, or also the pieces of its word behind it",
     )
     return_tokens: bool | None = Field(default=True, description="list every token's part of it")
-    truncate: bool | None = Field(default=False, description="score the beginning of a long text")
+    truncate: TruncateEnd = Field(None, description=f"{CUT}: its beginning is scored")
 
 
 _DEFAULTS: Final = ScoreParameters()

@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Answer, AtLeast0, Body, Texts
+from server.http.schemas import CUT, Answer, AnyCase, AtLeast0, Body, Part, Texts, TruncateEnd
 from server.inference.pipeline import Answered
 from server.inference.tasks.entities import Entity, Strategy
 from server.inference.tasks.token_classification import (
@@ -23,10 +23,10 @@ from server.inference.tasks.token_classification import (
 router = APIRouter(route_class=TaskRoute, tags=["tasks"], dependencies=[TIMED])
 
 
-class TokenClassificationParameters(Body):
+class TokenClassificationParameters(Part):
     """How tokens become entities; null stands for the default."""
 
-    aggregation_strategy: Strategy | None = Field(
+    aggregation_strategy: Annotated[Strategy, AnyCase] | None = Field(
         "simple",
         description="none: tokens; simple: neighbours of one group together; first, average, max: "
         "so too, with one label per word",
@@ -37,7 +37,7 @@ class TokenClassificationParameters(Body):
     stride: AtLeast0 | None = Field(
         None, description="read a long text in parts that share so many tokens"
     )
-    truncate: bool | None = Field(default=False, description="cut what is too long")
+    truncate: TruncateEnd = Field(None, description=CUT)
 
 
 class TokenClassificationBody(Body):

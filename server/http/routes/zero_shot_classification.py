@@ -12,7 +12,16 @@ from starlette.responses import Response
 
 from server.http.routes.predict import Prediction
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute
-from server.http.schemas import Body, DirectedTruncation, Items, Texts, shape_error, tag
+from server.http.schemas import (
+    CUT,
+    DirectedTruncation,
+    Items,
+    Part,
+    Texts,
+    Truncate,
+    shape_error,
+    tag,
+)
 from server.inference.pipeline import Answered
 from server.inference.tasks.text_classification import LabelsByText
 from server.inference.tasks.zero_shot import HYPOTHESIS, ZERO_SHOT, ZeroShotOptions
@@ -32,7 +41,7 @@ CandidateLabels = Annotated[
 ]
 
 
-class ZeroShotParameters(Body):
+class ZeroShotParameters(Part):
     """The labels, and what is asked about each."""
 
     candidate_labels: CandidateLabels = Field(
@@ -51,9 +60,7 @@ class ZeroShotBody(DirectedTruncation):
 
     inputs: Texts = Field(examples=["The actor was charming."])
     parameters: ZeroShotParameters
-    truncate: bool | None = Field(
-        default=False, description="cut a text that is too long, never the sentence about it"
-    )
+    truncate: Truncate = Field(None, description=f"{CUT}, never the sentence about a text")
 
 
 @router.post(

@@ -68,10 +68,10 @@ class Price(NamedTuple):
                 "or shorter inputs.",
                 param="inputs",
             )
-        if self.tokens > limits.queue_tokens:
+        if self.tokens > limits.max_request_tokens:
             raise TooManyTokens(
-                f"The request needs {self.tokens} tokens or more, and {limits.queue_tokens} are "
-                "allowed; split it.",
+                f"The request needs {self.tokens} tokens or more, and {limits.max_request_tokens} "
+                "are allowed; split it.",
                 param="inputs",
             )
 
@@ -81,7 +81,7 @@ class Price(NamedTuple):
         A text of blanks is long and has few tokens.
         """
         characters, tokens, answer_bytes = self
-        most_tokens, most_bytes = limits.queue_tokens, limits.max_answer_bytes
+        most_tokens, most_bytes = limits.max_request_tokens, limits.max_answer_bytes
         if tokens <= most_tokens and answer_bytes <= most_bytes:
             return self
         return Price(characters, min(tokens, most_tokens), min(answer_bytes, most_bytes))
@@ -162,7 +162,7 @@ def read_each(
         _, more_tokens, more_bytes = price(one)
         tokens += more_tokens
         answer_bytes += more_bytes
-        if tokens > limits.queue_tokens or answer_bytes > limits.max_answer_bytes:
+        if tokens > limits.max_request_tokens or answer_bytes > limits.max_answer_bytes:
             Price(0, tokens, answer_bytes).require(limits)
     return found, Price(0, tokens, answer_bytes)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +27,14 @@ TEI = Path(__file__).with_name("tei.json")
 
 def generated(document: Path, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes a client of a document into a folder, and makes it importable as `name`."""
-    generator = Path(sys.executable).with_name("openapi-python-client")
+    programs = Path(sys.executable).parent
+    generator = programs / "openapi-python-client"
+    with_formatter = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     done = subprocess.run(
         [generator, "generate", "--path", document, "--output-path", folder / name, "--meta",
          "none", "--fail-on-warning"],
         capture_output=True, text=True, check=False, timeout=300,
+        env=with_formatter,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     monkeypatch.syspath_prepend(folder)

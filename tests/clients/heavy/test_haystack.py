@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from haystack import Document
@@ -14,10 +16,17 @@ from haystack_integrations.components.embedders.huggingface_api import (
 from haystack_integrations.components.rankers.huggingface_api import HuggingFaceTEIRanker
 
 from tests.clients.heavy.conftest import DOCUMENTS, QUERY, TEXTS
+from tests.conftest import Serve
 from tests.running_server import RunningServer
 
 CLIENT = "Haystack's embedders and TEI ranker"
 PACKAGES = ("haystack-ai", "huggingface-api-haystack")
+
+
+@pytest.fixture(scope="module")
+def reranking(serve: Serve, classifiers: Path) -> RunningServer:
+    """A server whose root reranks: the client asks its address at `/rerank`, whatever its path."""
+    return serve(classifiers / "models", default_model="matches")
 
 
 def test_openai_embedders(everything: RunningServer, vectors: list[list[float]]) -> None:
@@ -38,11 +47,12 @@ def test_openai_embedders(everything: RunningServer, vectors: list[list[float]])
 def test_hugging_face_embedders(
     everything: RunningServer, vectors: list[list[float]], api_type: str
 ) -> None:
-    """`HuggingFaceAPIDocumentEmbedder(api_params={"url": ".../embed"})`, the same for a text"""
+    """`HuggingFaceAPIDocumentEmbedder(api_params={"url": ".../embed"}, …)`, and of a text"""
     options = {
         "api_type": api_type,
         "api_params": {"url": f"{everything.url}/embed"},
         "token": None,
+        "normalize": True,
     }
     documents = [Document(content=text) for text in TEXTS]
     found = HuggingFaceAPIDocumentEmbedder(**options).run(documents)["documents"]
@@ -51,9 +61,9 @@ def test_hugging_face_embedders(
     np.testing.assert_allclose(one, vectors[1], atol=1e-5)
 
 
-def test_the_ranker(everything: RunningServer, order: list[int]) -> None:
-    """`HuggingFaceTEIRanker(url=…, top_k=2).run(query=…, documents=…)`"""
-    ranker = HuggingFaceTEIRanker(url=f"{everything.url}/models/matches", top_k=2, token=None)
+def test_the_ranker(reranking: RunningServer, order: list[int]) -> None:
+    """`HuggingFaceTEIRanker(url=…, top_k=2).run(query=…, documents=…)`: the root reranks"""
+    ranker = HuggingFaceTEIRanker(url=reranking.url, top_k=2, token=None)
     documents = [Document(content=text) for text in DOCUMENTS]
     found = ranker.run(query=QUERY, documents=documents)["documents"]
     assert [one.content for one in found] == [DOCUMENTS[index] for index in order[:2]]

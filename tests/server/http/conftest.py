@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,17 @@ def loaded(all_models: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def build(loaded: Registry) -> Build:
-    """Builds applications of `create_app`: `build(queue_tokens=1000)`.
+    """Builds applications of `create_app`: `build(queue_tokens=1000)`; `only=` some of the models.
 
     They differ from the server's own only in that they find their models loaded.
     """
 
-    def built(**settings: Any) -> FastAPI:
+    def built(*, only: Collection[str] | None = None, **settings: Any) -> FastAPI:
         service = Service.of(Settings(**settings))
-        service.registry.default = loaded.default
-        service.registry._pipelines = dict(loaded.pipelines)
+        names = loaded.pipelines if only is None else only
+        pipelines = {name: loaded.pipelines[name] for name in names}
+        default = loaded.default if only is None else service.settings.default_model
+        service.registry.serve(pipelines, default, service.settings.aliases)
         service.registry.phase = Phase.READY
         return create_app(service, lambda _app: nullcontext())
 

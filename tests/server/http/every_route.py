@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from fastapi import FastAPI
 
-from server.http.routes.docs import document
+from server.http.families import (
+    ErrorAnswer,
+    InferenceErrorAnswer,
+    OpenAIErrorAnswer,
+    family_of,
+)
+from server.http.openapi import document
 from tests.running_server import Served
 
 # By the last part of a task's path: a model that answers it, and a body.
@@ -57,6 +63,8 @@ ANSWERED: dict[str, tuple[str, Any]] = {
         },
     ),
 }
+# A request that names no task, at the root and at a model.
+ANSWERED["{model}"] = ANSWERED[""] = ANSWERED["fill-mask"]
 UNDOCUMENTED = ("/", "/docs", "/docs/start.js", "/openapi.json")
 
 
@@ -73,6 +81,28 @@ class Ask:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         url = served.url + self.path
         return served.client.request(self.method, url, json=self.body, headers=named)
+
+
+class Told(NamedTuple):
+    """An error as it was answered, whatever the shape."""
+
+    status: int
+    message: str
+    kind: str | None = None
+    code: str | None = None
+    param: str | None = None
+
+
+def read_error(answer: httpx.Response) -> Told:
+    """Reads the error of an answer, in the shape of its path's family and no other."""
+    match family_of(answer.request.url.path).answer.model_validate_json(answer.content):
+        case OpenAIErrorAnswer(error=error):
+            return Told(answer.status_code, error.message, error.type, error.code, error.param)
+        case InferenceErrorAnswer(error=message):
+            return Told(answer.status_code, message)
+        case ErrorAnswer() as own:
+            return Told(answer.status_code, own.error, own.error_type, own.code, own.param)
+    raise AssertionError(answer.text)
 
 
 def every_route(app: FastAPI) -> list[Ask]:

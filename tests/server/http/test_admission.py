@@ -31,6 +31,7 @@ def small(serve: Serve, default_model: Path) -> RunningServer:
         max_body_bytes=BODY_BYTES,
         pending_body_bytes=PENDING_BYTES,
         queue_tokens=TOKENS,
+        max_request_tokens=TOKENS,
         max_answer_bytes=ANSWER_BYTES,
         pending_answer_bytes=2 * ANSWER_BYTES,
     )
@@ -72,7 +73,7 @@ def begun(server: RunningServer, size: int, sent: int) -> socket.socket:
 def test_bodies_beyond_the_room_are_refused_until_others_end(small: RunningServer) -> None:
     with begun(small, 90_000, 80_000) as connection:
         refused = small.post_raw("/embed", padded(90_000))
-        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
         assert int(refused.headers["retry-after"]) >= 1
         assert small.post_raw("/embed", padded(60_000)).status_code == 200
         assert small.metric("cloze_pending_body_bytes") == 80_000
@@ -121,10 +122,10 @@ def test_a_departed_client_frees_what_waits(small: RunningServer) -> None:
 def test_an_answer_that_would_be_too_large_is_refused_beforehand(small: RunningServer) -> None:
     started = time.monotonic()
     refused = small.post("/fill-mask", {"inputs": "a [MASK] " * 50, "parameters": {"top_k": 200}})
-    error = refused.json()["error"]
+    error = refused.json()
     assert (refused.status_code, error["code"]) == (422, "answer_too_large")
-    assert "1000000 are allowed" in error["message"]
-    assert "ask for fewer candidates" in error["message"]
+    assert "1000000 are allowed" in error["error"]
+    assert "ask for fewer candidates" in error["error"]
     assert time.monotonic() - started < 1
 
 
@@ -136,7 +137,7 @@ def test_many_targets_for_many_masks_are_refused_beforehand(small: RunningServer
         body = {"inputs": "[MASK] " * masks, "parameters": {"targets": words}}
         started = time.monotonic()
         refused = small.post("/fill-mask", body)
-        assert (refused.status_code, refused.json()["error"]["code"]) == (422, code)
+        assert (refused.status_code, refused.json()["code"]) == (422, code)
         assert time.monotonic() - started < 1
 
 
@@ -145,9 +146,9 @@ def test_words_of_many_pieces_are_priced_before_their_items_are_made(small: Runn
     words = [f"antidisestablishment{n}" for n in range(20)]
     body = {"inputs": "[MASK] " * 5, "parameters": {"targets": words}}
     refused = small.post("/fill-mask", body)
-    error = refused.json()["error"]
+    error = refused.json()
     assert (refused.status_code, error["code"]) == (422, "too_many_tokens")
-    assert f"and {TOKENS} are allowed" in error["message"]
+    assert f"and {TOKENS} are allowed" in error["error"]
 
 
 @pytest.mark.usefixtures("uncomputed")
@@ -156,9 +157,9 @@ def test_more_tokens_than_may_ever_wait_are_refused_for_good(
     small: RunningServer, text: str
 ) -> None:
     refused = small.post("/embed", {"inputs": [text] * 7})
-    error = refused.json()["error"]
+    error = refused.json()
     assert (refused.status_code, error["code"]) == (422, "too_many_tokens")
-    assert f"and {TOKENS} are allowed" in error["message"]
+    assert f"and {TOKENS} are allowed" in error["error"]
     assert "retry-after" not in refused.headers
 
 
@@ -187,15 +188,15 @@ def test_targets_are_counted_over_all_lists(server: RunningServer) -> None:
     for each in (2, 120):
         parameters = {"targets": [[""] * each] * 512}
         refused = server.post("/fill-mask", {"inputs": inputs, "parameters": parameters})
-        error = refused.json()["error"]
+        error = refused.json()
         assert (refused.status_code, error["code"]) == (422, "invalid_parameter")
         assert error["param"] == "parameters.targets"
-        assert "1000 targets" in error["message"]
+        assert "1000 targets" in error["error"]
     # So many are not even read.
     refused = server.post(
         "/fill-mask", {"inputs": inputs, "parameters": {"targets": [[""] * 1000] * 512}}
     )
-    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "too_many_inputs")
+    assert (refused.status_code, refused.json()["code"]) == (422, "too_many_inputs")
     assert time.monotonic() - started < 2
     few = {"inputs": ["a [MASK]"] * 50, "parameters": {"targets": [["cat"] * 20] * 50}}
     assert server.post("/fill-mask", few).status_code == 200
@@ -212,6 +213,6 @@ def test_others_are_answered_while_a_list_is_read(server: RunningServer) -> None
                 begun = time.perf_counter()
                 assert server.get("/livez").is_success
                 waits.append(time.perf_counter() - begun)
-        assert asked.result().json()["error"]["code"] == "too_many_tokens"
+        assert asked.result().json()["code"] == "too_many_tokens"
         longest.append(max(waits))
     assert min(longest) < 0.04

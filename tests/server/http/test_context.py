@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import socket
 import time
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ def test_an_undeclared_length_is_counted_while_it_streams_in(server: RunningServ
     response = server.client.post(
         f"{server.url}/fill-mask", content=chunks(), headers={"content-type": "application/json"}
     )
-    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
+    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
 
 def test_a_body_of_just_the_limit_is_read(server: RunningServer) -> None:
@@ -53,11 +52,10 @@ def test_a_large_body_is_refused_and_the_connection_lives_on(server: RunningServ
     assert server.post_raw("/fill-mask", BODY).status_code == 200
 
 
-def test_a_compressed_body_is_refused(server: RunningServer) -> None:
-    packed = gzip.compress(BODY)
-    response = server.post_raw("/fill-mask", packed, content_encoding="gzip")
+def test_a_body_in_an_unknown_coding_is_refused(server: RunningServer) -> None:
+    response = server.post_raw("/fill-mask", BODY, content_encoding="zstd")
     assert response.status_code == 415
-    assert response.json()["error"]["code"] == "unsupported_media_type"
+    assert response.json()["code"] == "unsupported_media_type"
     assert server.post_raw("/fill-mask", BODY, content_encoding="identity").is_success
 
 
@@ -72,7 +70,7 @@ def test_a_compressed_body_is_refused(server: RunningServer) -> None:
 )
 def test_a_body_that_is_not_declared_as_json_is_refused(server: RunningServer, kind: str) -> None:
     response = server.post_raw("/fill-mask", BODY, content_type=kind)
-    assert (response.status_code, response.json()["error"]["code"]) == (
+    assert (response.status_code, response.json()["code"]) == (
         415,
         "unsupported_media_type",
     )
@@ -94,4 +92,4 @@ def test_a_body_without_a_declared_type_is_read(server: RunningServer) -> None:
 
 def test_an_unknown_route_is_not_found_whatever_its_body(server: RunningServer) -> None:
     response = server.post_raw("/nope", b"{", content_type="text/plain")
-    assert (response.status_code, response.json()["error"]["code"]) == (404, "route_not_found")
+    assert (response.status_code, response.json()["code"]) == (404, "route_not_found")

@@ -58,7 +58,7 @@ def test_what_nothing_caught_becomes_an_internal_error(caplog: pytest.LogCapture
     with caplog.at_level(logging.ERROR):
         response = asyncio.run(ask(RequestMiddleware(broken, service=service())))
     assert response.status_code == 500
-    assert response.json()["error"]["code"] == "internal_error"
+    assert response.json()["code"] == "internal_error"
     assert "Zanzibar" not in response.text
     (record,) = caplog.records
     assert record.__dict__["request_id"] == response.headers["x-request-id"]
@@ -69,7 +69,7 @@ def test_a_request_that_the_server_cancels_is_told_to_come_again() -> None:
         raise asyncio.CancelledError
 
     response = asyncio.run(ask(RequestMiddleware(cancelled, service=service())))
-    assert (response.status_code, response.json()["error"]["code"]) == (503, "draining")
+    assert (response.status_code, response.json()["code"]) == (503, "draining")
 
 
 async def empty(_scope: Scope, _receive: Receive, send: Send) -> None:

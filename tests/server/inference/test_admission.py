@@ -17,6 +17,7 @@ from server.settings import Limits
 
 LIMITS = Limits(
     queue_tokens=100,
+    max_request_tokens=100,
     max_answer_bytes=600,
     pending_answer_bytes=1000,
     max_body_bytes=50,

@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 
 from models.manifest import ManifestError
-from server.errors import Draining, ModelNotFound, NotReady
-from server.inference.model_registry import Phase, Registry, model_folders
+from server.errors import Draining, MissingHead, ModelNotFound, ModelRequired, NotReady
+from server.inference.model_registry import SHIPPED, Phase, Registry, model_folders
+from server.inference.pipeline import Pipeline
 from server.inference.tasks.embed import EMBED, EmbedOptions
+from server.inference.tasks.fill_mask import FILL_MASK
+from server.inference.tasks.question_answering import QUESTION_ANSWERING
+from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
+from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION
 from tests.server.inference.conftest import resources
 
 
-async def loaded(folder: Path, default: str | None = None) -> Registry:
+async def loaded(folder: Path, default: str | None = None, **aliases: str) -> Registry:
     registry = Registry()
-    await registry.load(folder, default, lambda: resources(threads=1))
+    await registry.load(folder, default, lambda: resources(threads=1), aliases)
     return registry
 
 
@@ -49,25 +54,70 @@ def test_before_models_are_loaded_nothing_is_ready() -> None:
     registry = Registry()
     assert registry.phase is Phase.LOADING
     with pytest.raises(NotReady):
-        registry.pipeline(None)
+        registry.find()
 
 
-def test_loaded_models_answer_by_name_and_the_first_one_without(classifiers: Path) -> None:
+def test_models_answer_by_name_by_alias_or_by_what_is_asked(classifiers: Path) -> None:
     async def work() -> None:
-        registry = await loaded(classifiers / "models")
+        registry = await loaded(classifiers / "models", None, ner="names", stars_v2="stars")
         assert registry.phase is Phase.READY
         assert list(registry.pipelines) == sorted(registry.pipelines)
-        assert registry.pipeline(None) is registry.pipeline("answers")
-        assert registry.pipeline("names") is registry.pipelines["names"]
-        with pytest.raises(ModelNotFound) as error:
-            registry.pipeline("absent")
-        assert error.value.param == "model"
+        for asked, own in (("names", "names"), ("ner", "names"), ("stars_v2", "stars")):
+            assert registry.find(asked, EMBED) == (own, registry.pipelines[own])
+        for task, only in ((QUESTION_ANSWERING, "answers"), (TOKEN_CLASSIFICATION, "names")):
+            assert registry.find(None, task)[0] == only
+        with pytest.raises(ModelNotFound) as absent:
+            registry.find("absent")
+        assert absent.value.param == "model"
+        assert all(name in absent.value.message for name in registry.pipelines)
+        for task in (None, EMBED, TEXT_CLASSIFICATION):
+            with pytest.raises(ModelRequired, match="reviews, stars, topics") as several:
+                registry.find(None, task)
+            assert ("answers" in several.value.message) == (task is not TEXT_CLASSIFICATION)
+        for name in ("reviews", "ner"):
+            with pytest.raises(MissingHead, match="models that have one: answers"):
+                registry.find(name, QUESTION_ANSWERING)
+        assert registry.find(None, FILL_MASK)[0] == "reviews"
+        few = Registry()
+        few.serve({name: registry.pipelines[name] for name in ("names", "topics")}, None, {})
+        for name in (None, "topics"):
+            with pytest.raises(MissingHead, match="no loaded model has one"):
+                few.find(name, FILL_MASK)
         await registry.drain()
-        named = await loaded(classifiers / "models", "topics")
-        assert named.pipeline(None) is named.pipeline("topics")
+        named = await loaded(classifiers / "models", "subject", subject="topics")
+        assert named.find()[0] == named.find(None, EMBED)[0] == named.default == "topics"
+        assert named.find(None, QUESTION_ANSWERING)[0] == "answers"
         await named.drain()
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("names", "default", "expected"),
+    [
+        (["only"], None, "only"),
+        (["a", "b"], None, ""),
+        (["a", SHIPPED, "z"], None, SHIPPED),
+        (["a", SHIPPED], "a", "a"),
+    ],
+)
+def test_of_several_models_the_first_by_name_is_no_default(
+    names: list[str], default: str | None, expected: str, cloze: Pipeline
+) -> None:
+    registry = Registry()
+    registry.serve(dict.fromkeys(names, cloze), default, {})
+    assert registry.default == expected
+
+
+@pytest.mark.parametrize(
+    ("aliases", "told"),
+    [({"ada": "absent"}, "'absent'"), ({"names": "stars"}, "'names'"), ({"a/b": "x/y"}, "'x/y'")],
+)
+def test_an_alias_of_nothing_or_in_place_of_a_model_is_refused_before_loading(
+    classifiers: Path, aliases: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ManifestError, match=told):
+        asyncio.run(loaded(classifiers / "models", None, **aliases))
 
 
 def test_a_default_that_is_not_there_is_refused_before_loading(classifiers: Path) -> None:

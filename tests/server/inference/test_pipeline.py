@@ -334,8 +334,8 @@ def test_lists_of_none_and_of_too_many_are_refused(load: Load) -> None:
                 value_of(pipeline, task, [None] * 4, None)  # nobody has looked at one of them
 
 
-def test_a_request_beyond_the_whole_queue_is_refused_for_good(load: Load) -> None:
-    pipeline = load(queue_tokens=50)
+def test_a_request_beyond_the_most_of_one_is_refused_for_good(load: Load) -> None:
+    pipeline = load(queue_tokens=50, max_request_tokens=50)
     pipeline.start()
     with pytest.raises(TooManyTokens):
         value_of(pipeline, EMBED, HELLO * 20, EmbedOptions())
@@ -348,7 +348,7 @@ def test_a_request_beyond_the_whole_queue_is_refused_for_good(load: Load) -> Non
 
 def test_an_estimate_refuses_nothing_for_good(load: Load) -> None:
     """Blanks are long and have no tokens: only the exact price tells."""
-    pipeline = load(queue_tokens=1000, max_answer_bytes=400_000)
+    pipeline = load(queue_tokens=1000, max_request_tokens=1000, max_answer_bytes=400_000)
     pipeline.start()
     blanks = " " * 4000
     many = run_task(pipeline, EMBED, [f"hello{blanks}world"] * 40, EmbedOptions())

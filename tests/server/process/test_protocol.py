@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import socket
 import time
 import urllib.error
@@ -99,7 +100,7 @@ def refused(connection: socket.socket) -> tuple[int, str]:
     assert b"x-request-id" in answered
     assert b"connection: close" in answered
     assert rest(connection) == b""
-    return status_of(answered), json.loads(content)["error"]["code"]
+    return status_of(answered), json.loads(content)["code"]
 
 
 def test_a_client_that_waits_is_told_to_go_on(connection: socket.socket) -> None:
@@ -165,7 +166,7 @@ def test_no_byte_of_a_body_is_a_request_whatever_upgrade_is_asked_for(
         time.sleep(0.01)
     answered, content = read_answer(connection)
     assert status_of(answered) == 400, "the body is no JSON"
-    assert json.loads(content)["error"]["code"] == "invalid_json"
+    assert json.loads(content)["code"] == "invalid_json"
     assert rest(connection).endswith(b'{"status":"ok"}')
 
 
@@ -338,6 +339,41 @@ def test_http_1_0_needs_no_host(connection: socket.socket) -> None:
     assert rest(connection).endswith(b'{"status":"ok"}')
 
 
+@pytest.mark.parametrize("asks", ["GET /livez", "GET /v1/nothing", "HEAD /livez"])
+@pytest.mark.parametrize("field", ["Connection: keep-alive", "connection: Keep-Alive"])
+def test_http_1_0_is_kept_for_who_asks_for_it(
+    connection: socket.socket, asks: str, field: str
+) -> None:
+    for _ in range(3):
+        connection.sendall(f"{asks} HTTP/1.0\r\n{field}\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += connection.recv(1)
+        assert received.lower().count(b"connection: keep-alive\r\n") == 1
+        assert b"connection: close" not in received.lower()
+        if not asks.startswith("HEAD"):
+            length = re.search(rb"content-length: (\d+)", received)
+            assert length
+            assert len(connection.recv(int(length[1]), socket.MSG_WAITALL)) == int(length[1])
+    connection.sendall(f"{asks} HTTP/1.0\r\n\r\n".encode())
+    assert b"connection: close" in rest(connection)
+
+
+def test_http_1_0_is_kept_with_a_body_and_until_it_is_refused(connection: socket.socket) -> None:
+    kept = "Connection: keep-alive"
+    one = head(len(QUESTION), kept).replace(b"HTTP/1.1", b"HTTP/1.0")
+    for _ in range(2):
+        connection.sendall(one + QUESTION)
+        answered, content = read_answer(connection)
+        assert status_of(answered) == 200
+        assert b"connection: keep-alive" in answered
+        assert len(json.loads(content)) == 5
+    connection.sendall(head(10_000_000, kept).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    answered, _ = read_answer(connection)
+    assert status_of(answered) == 413
+    assert b"connection: keep-alive" not in answered
+
+
 def test_answers_before_a_mistake_are_sent_and_then_the_refusal(connection: socket.socket) -> None:
     connection.sendall((head(len(QUESTION)) + QUESTION) * 3 + b"nonsense\r\n\r\n")
     for _ in range(3):
@@ -455,7 +491,7 @@ def test_a_client_reads_why_its_body_is_refused_while_it_sends(
     with pytest.raises(urllib.error.HTTPError) as answered:
         urllib.request.urlopen(asked)  # noqa: S310
     assert answered.value.code == 413
-    assert json.loads(answered.value.read())["error"]["code"] == "body_too_large"
+    assert json.loads(answered.value.read())["code"] == "body_too_large"
 
 
 def test_what_is_sent_after_a_refusal_is_read_to_a_bound(connection: socket.socket) -> None:

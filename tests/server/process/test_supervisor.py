@@ -216,7 +216,7 @@ def test_a_process_that_cannot_count_says_so_and_is_replaced(
     assert "sitecustomize.py" in line["exception"]
     assert line["exception"].endswith("KeyError")
     answers = [httpx.get(f"{server.url}/livez") for _ in range(20)]
-    (message,) = {one.json()["error"]["message"] for one in answers if one.status_code == 503}
+    (message,) = {one.json()["error"] for one in answers if one.status_code == 503}
     assert message == "The background task 'statistics' has failed; restart the server."
     wait_for(lambda: ill not in serving(server) and len(serving(server)) == 2)
     server.wait_until_ready()

@@ -22,7 +22,7 @@ const refused = await openai.embeddings
 const at = (path) => new InferenceClient(undefined, { endpointUrl: `${url}${path}` });
 const filled = await at("/fill-mask").fillMask({ inputs: text });
 const features = await at("/embed").featureExtraction({ inputs: texts });
-const labels = await at("/models/reviews/predict").textClassification({ inputs: text });
+const labels = await at("/models/reviews/text-classification").textClassification({ inputs: text });
 const entities = await at("/models/names/token-classification").tokenClassification({
   inputs: "Clara lives in Berkeley.",
 });

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.http.families import family_of
 from server.http.routes import docs
 from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
@@ -111,7 +112,7 @@ def test_files_come_in_the_coding_that_the_client_prefers(
     answer = asset(server, accept)
     if expected is None:
         assert answer.status_code == 406
-        assert answer.json()["error"]["code"] == "not_acceptable"
+        assert answer.json()["code"] == "not_acceptable"
         return
     assert answer.status_code == 200
     assert answer.content == expected
@@ -185,7 +186,7 @@ def test_no_other_file_is_served(server: RunningServer, name: str) -> None:
 def test_docs_can_be_switched_off(serve: Serve, default_model: Path) -> None:
     server = serve(default_model, docs="false")
     for path in ("/docs", "/docs/start.js", "/openapi.json", "/"):
-        assert server.get(path).json()["error"]["code"] == "route_not_found"
+        assert server.get(path).json()["code"] == "route_not_found"
 
 
 def test_every_task_is_documented_at_the_root_and_under_models(openapi: dict[str, Any]) -> None:
@@ -219,10 +220,12 @@ def test_paths_document_their_parameters(openapi: dict[str, Any]) -> None:
             assert documented == set(re.findall(r"{(\w+)}", path)), path
 
 
-def test_every_error_has_the_one_shape(openapi: dict[str, Any]) -> None:
-    for methods in openapi["paths"].values():
+def test_every_error_has_the_shape_of_its_family(openapi: dict[str, Any]) -> None:
+    for path, methods in openapi["paths"].items():
+        name = family_of(path).answer.__name__
+        assert name in openapi["components"]["schemas"]
         for operation in methods.values():
             for status, response in operation["responses"].items():
                 if status != "200":
                     schema = response["content"]["application/json"]["schema"]
-                    assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}
+                    assert schema == {"$ref": f"#/components/schemas/{name}"}

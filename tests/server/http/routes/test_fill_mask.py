@@ -26,7 +26,7 @@ def fill(server: RunningServer, inputs: object, **parameters: object) -> Any:
 
 def refusal(server: RunningServer, body: object) -> tuple[int, str, str | None]:
     response = server.post("/fill-mask", body)
-    error = response.json()["error"]
+    error = response.json()
     return response.status_code, error["code"], error["param"]
 
 

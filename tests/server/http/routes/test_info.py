@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
-from server.http.routes.info import InfoAnswer
+from server import __version__ as server_version
+from server.http.routes.info import InfoAnswer, TeiInfo
 from tests.running_server import RunningServer
+from tests.server.http.conftest import Build
 
 
 def test_info_repeats_the_manifest(server: RunningServer, default_model: Path) -> None:
@@ -18,6 +21,42 @@ def test_info_repeats_the_manifest(server: RunningServer, default_model: Path) -
     assert (info.precision, info.device) == (manifest["precision"], "cpu")
     assert info.parameters == manifest["parameters"]
     assert info.max_tokens == manifest["max_tokens"]
+
+
+def test_info_tells_what_text_embeddings_inference_does(build: Build) -> None:
+    client = TestClient(build(auto_truncate=True, max_inputs=77))
+    told = {
+        name: TeiInfo.model_validate(
+            {
+                field: value
+                for field, value in client.get(f"/models/{name}/info").json().items()
+                if field in TeiInfo.model_fields
+            }
+        )
+        for name in ("cloze-small-en", "reviews", "stars", "names")
+    }
+    own = told["cloze-small-en"]
+    assert (own.model_id, own.model_dtype, own.max_input_length) == ("cloze-small-en", "int8", 512)
+    assert (own.auto_truncate, own.max_client_batch_size) == (True, 77)
+    assert own.max_batch_tokens == 512
+    assert own.version == server_version
+    assert len(own.model_sha or "") == 64
+    kinds = {
+        name: [kind for kind, value in info.model_type if value is not None]
+        for name, info in told.items()
+    }
+    assert kinds == {
+        "cloze-small-en": ["embedding"],
+        "names": ["embedding"],
+        "reviews": ["classifier"],
+        "stars": ["reranker"],
+    }
+    classifier = told["reviews"].model_type.classifier
+    assert classifier
+    assert classifier.id2label == {"0": "negative", "1": "neutral", "2": "positive"}
+    assert classifier.label2id == {"negative": 0, "neutral": 1, "positive": 2}
+    # One key, as TEI writes it: its clients look which one is there.
+    assert list(client.get("/models/stars/info").json()["model_type"]) == ["reranker"]
 
 
 def test_info_tells_limits_and_versions(server: RunningServer) -> None:
@@ -78,7 +117,7 @@ def test_info_tells_labels_and_what_their_scores_are(classifier_server: RunningS
 def test_an_unknown_model_is_not_found(two_model_server: RunningServer, task: str) -> None:
     body = {"inputs": ["a [MASK]", "b"]}
     response = two_model_server.post(f"/models/nope/{task}", body)
-    assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
+    assert (response.status_code, response.json()["code"]) == (404, "model_not_found")
 
 
 @pytest.mark.parametrize(("task", "inputs"), [("fill-mask", "a [MASK]"), ("nsp", ["a", "b"])])
@@ -86,4 +125,4 @@ def test_a_head_that_the_model_lacks_is_refused(
     two_model_server: RunningServer, task: str, inputs: object
 ) -> None:
     response = two_model_server.post(f"/models/minilm/{task}", {"inputs": inputs})
-    assert (response.status_code, response.json()["error"]["code"]) == (422, "missing_head")
+    assert (response.status_code, response.json()["code"]) == (422, "missing_head")

@@ -93,9 +93,9 @@ def test_parameters_make_the_answer_that_huggingface_reads(
 
 def test_with_parameters_two_strings_could_be_either(classifier_server: RunningServer) -> None:
     response = classifier_server.post("/predict", {"inputs": ["a", "b"], "parameters": {}})
-    error = response.json()["error"]
+    error = response.json()
     assert (response.status_code, error["param"]) == (422, "inputs")
-    assert '[["a"], ["b"]]' in error["message"]
+    assert '[["a"], ["b"]]' in error["error"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_is_no_text_or_pair_is_refused_by_name(
     classifier_server: RunningServer, inputs: object, code: str, param: str
 ) -> None:
     response = classifier_server.post("/predict", {"inputs": inputs})
-    error = response.json()["error"]
+    error = response.json()
     assert (response.status_code, error["code"], error["param"]) == (422, code, param)
 
 
@@ -128,7 +128,7 @@ def test_three_strings_are_told_how_to_send_several_texts(
     classifier_server: RunningServer,
 ) -> None:
     response = classifier_server.post("/predict", {"inputs": ["a", "b", "c"]})
-    assert '[["a"], ["b"]]' in response.json()["error"]["message"]
+    assert '[["a"], ["b"]]' in response.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -139,19 +139,18 @@ def test_three_strings_are_told_how_to_send_several_texts(
         {"parameters": {"top_k": 0}},
         {"parameters": {"function_to_apply": "relu"}},
         {"parameters": {"labels": []}},
-        {"labels": []},
     ],
 )
 def test_unknown_options_are_refused(
     classifier_server: RunningServer, fields: dict[str, object]
 ) -> None:
     response = classifier_server.post("/predict", {"inputs": "a", **fields})
-    assert (response.status_code, response.json()["error"]["type"]) == (422, "validation_error")
+    assert (response.status_code, response.json()["error_type"]) == (422, "Validation")
 
 
 def test_a_long_text_is_refused_or_cut_and_named(classifier_server: RunningServer) -> None:
     refused = classifier_server.post("/predict", {"inputs": [["a"], [LONG]]})
-    error = refused.json()["error"]
+    error = refused.json()
     assert (refused.status_code, error["code"], error["param"]) == (422, "too_long", "inputs[1]")
     body = {"inputs": [["a"], [LONG]], "truncate": True, "truncation_direction": "Left"}
     cut = classifier_server.post("/predict", body)
@@ -162,12 +161,12 @@ def test_a_long_text_is_refused_or_cut_and_named(classifier_server: RunningServe
 
 def test_a_model_without_the_head_refuses(classifier_server: RunningServer) -> None:
     response = classifier_server.post("/models/names/predict", {"inputs": "a"})
-    assert (response.status_code, response.json()["error"]["code"]) == (422, "missing_head")
+    assert (response.status_code, response.json()["code"]) == (422, "missing_head")
 
 
 def test_an_unknown_model_is_not_found(classifier_server: RunningServer) -> None:
     response = classifier_server.post("/models/nope/predict", {"inputs": "a"})
-    assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
+    assert (response.status_code, response.json()["code"]) == (404, "model_not_found")
 
 
 def test_requests_are_counted_by_route_and_model(classifier_server: RunningServer) -> None:

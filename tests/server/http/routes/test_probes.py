@@ -64,4 +64,4 @@ def test_made_up_paths_models_and_ids_add_no_series(server: RunningServer) -> No
 def test_a_method_that_a_route_does_not_take_is_refused_with_allow(server: RunningServer) -> None:
     response = server.get("/embed")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
-    assert response.json()["error"]["code"] == "method_not_allowed"
+    assert response.json()["code"] == "method_not_allowed"

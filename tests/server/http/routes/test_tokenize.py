@@ -68,4 +68,4 @@ def test_a_list_may_mix_texts_and_pairs(server: RunningServer) -> None:
 )
 def test_what_is_not_text_is_refused(server: RunningServer, inputs: object, param: str) -> None:
     response = server.post("/tokenize", {"inputs": inputs})
-    assert (response.status_code, response.json()["error"]["param"]) == (422, param)
+    assert (response.status_code, response.json()["param"]) == (422, param)

@@ -494,7 +494,7 @@ def test_reading_ends_with_the_text_that_is_too_much(
     task = dict(zip(NAMES, TASKS, strict=True))[name]
     alone = task.plan([given], options, pipeline.model, proceed).price
     limits = Limits(
-        queue_tokens=10 * max(1, alone.tokens), max_answer_bytes=10 * alone.answer_bytes
+        max_request_tokens=10 * max(1, alone.tokens), max_answer_bytes=10 * alone.answer_bytes
     )
     model = dataclasses.replace(pipeline.model, limits=limits)
     read = []
