@@ -8,8 +8,15 @@ from fastapi import FastAPI
 from server.http.families import PLAIN, Family, family_of
 from server.inference.model_registry import AnyTask, Registry
 from server.inference.tasks import TASKS
+from server.inference.tasks.embed import EMBED
+from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
 
 Operation = dict[str, Any]
+# Routes that are not named as their task.
+_TASK_OF_ROUTE: Final = {
+    "text-classification": TEXT_CLASSIFICATION.name,
+    "embeddings": EMBED.name,
+}
 _REFERENCE: Final = "#/components/schemas/"
 
 
@@ -63,7 +70,8 @@ def _exemplify(
     schema = content["schema"]
     body = schemas[schema["$ref"].removeprefix(_REFERENCE)] if "$ref" in schema else schema
     fields = body.get("properties", {})
-    example = {
+    whole = body.get("examples", [{}])[0]
+    example = whole or {
         name: fields[name]["examples"][0]
         for name in body.get("required", [])
         if "examples" in fields[name]
@@ -75,6 +83,7 @@ def _exemplify(
 
 def _task_of(path: str) -> AnyTask | None:
     name = path.rpartition("/")[2]
+    name = _TASK_OF_ROUTE.get(name, name)
     return next((task for task in TASKS if task.name == name), None)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from fastapi import APIRouter
-from pydantic import BeforeValidator, Discriminator, Field
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
@@ -87,6 +87,16 @@ class Ranking(Body):
 class RerankBody(Ranking, DirectedTruncation):
     """A query, and either `texts` or `documents`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "query": "Where does Clara live?",
+                    "texts": ["Clara lives in Berkeley.", "Omar lives in Oslo."],
+                }
+            ]
+        }
+    )
     query: Text = QUERY
     texts: Items[Text] | None = Field(
         None,

@@ -33,7 +33,14 @@ class SimilarityParameters(Part):
 class SimilarityBody(Body):
     """A sentence and others."""
 
-    inputs: Sentences
+    inputs: Sentences = Field(
+        examples=[
+            {
+                "source_sentence": "A river runs through it.",
+                "sentences": ["A stream crosses the valley.", "Bread and butter."],
+            }
+        ]
+    )
     parameters: SimilarityParameters | None = None
 
 

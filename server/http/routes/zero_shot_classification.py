@@ -59,7 +59,9 @@ class ZeroShotBody(DirectedTruncation):
     """Texts, and labels that the model never learnt."""
 
     inputs: Texts = Field(examples=["The actor was charming."])
-    parameters: ZeroShotParameters
+    parameters: ZeroShotParameters = Field(
+        examples=[{"candidate_labels": ["film", "food", "travel"]}]
+    )
     truncate: Truncate = Field(None, description=f"{CUT}, never the sentence about a text")
 
 

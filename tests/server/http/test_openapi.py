@@ -13,14 +13,16 @@ from tests.server.http.conftest import Build
 
 # A model for each task, and of each but one: an example names its model where it has to.
 MODELS = [
-    ["cloze-small-en", "reviews", "names", "answers"],
-    ["answers", "names", "reviews", "topics", "cloze-small-en"],
+    ["cloze-small-en", "reviews", "names", "answers", "matches", "inference"],
+    ["answers", "inference", "matches", "names", "reviews", "topics", "cloze-small-en"],
 ]
 
 
 def trials(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """What the button "Try it out" sends, for each operation: method, path and body."""
     for path, methods in document["paths"].items():
+        if path.endswith("/embed_sparse"):
+            continue  # of models that were exported for it, of which these are none
         for method, operation in methods.items():
             filled = path
             for parameter in operation.get("parameters", []):

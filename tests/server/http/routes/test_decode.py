@@ -62,5 +62,5 @@ def test_what_is_no_list_of_ids_is_refused_by_name(
     server: RunningServer, ids: object, code: str, param: str
 ) -> None:
     response = server.post("/decode", {"ids": ids})
-    error = response.json()["error"]
+    error = response.json()
     assert (response.status_code, error["code"], error["param"]) == (422, code, param)

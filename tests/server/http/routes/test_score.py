@@ -107,11 +107,11 @@ def test_what_cannot_be_scored_is_refused_by_name(
     server: RunningServer, body: object, code: str, param: str | None
 ) -> None:
     response = server.post("/score", body)
-    error = response.json()["error"]
+    error = response.json()
     assert (response.status_code, error["code"]) == (422, code)
     assert param is None or error["param"] == param
 
 
 def test_a_model_that_fills_no_masks_says_so(two_model_server: RunningServer) -> None:
     response = two_model_server.post("/models/minilm/score", {"inputs": TEXT})
-    assert response.json()["error"]["code"] == "missing_head"
+    assert response.json()["code"] == "missing_head"

@@ -66,5 +66,5 @@ def test_what_cannot_be_compared_is_refused_by_name(
     server: RunningServer, inputs: object, parameters: object, code: str, param: str
 ) -> None:
     response = server.post("/similarity", {"inputs": inputs, "parameters": parameters})
-    error = response.json()["error"]
+    error = response.json()
     assert (response.status_code, error["code"], error["param"]) == (422, code, param)
