@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from server.http.routes.openai import EmbeddingsAnswer, ModelList
+from server.http.routes.models import ModelList
+from server.http.routes.openai import EmbeddingsAnswer
 from tests.conftest import Serve
 from tests.running_server import RunningServer
 
