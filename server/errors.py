@@ -143,7 +143,7 @@ class ValidationError(ClozeError):
     """Well-formed, but not something that can be answered."""
 
     status = 422
-    error_type = "Validation"
+    error_type: ClassVar[ErrorType] = "Validation"
 
 
 class WrongType(ValidationError):

@@ -177,7 +177,7 @@ def post_list(served: Served, number: int, timeout_ms: int, words: int = 1400) -
 def test_lists_that_wait_for_a_thread_are_not_tokenised_after_their_deadline(
     served: Served, loaded: Registry, tokenised: list[tuple[str, float]]
 ) -> None:
-    offload = loaded.pipeline(None).offload._threads
+    offload = loaded.find()[1].offload._threads
     threads, go_on = offload._max_workers, threading.Event()
     held = [offload.submit(go_on.wait) for _ in range(threads)]
     with ThreadPoolExecutor(4) as clients:

@@ -127,8 +127,8 @@ def test_codes_are_distinct() -> None:
     assert len({kind.code for kind in kinds}) == len(kinds)
 
 
-def refused(**options: float) -> Response:
-    return failure(errors.QueueFull("Full.", **options), {"path": "/"})
+def refused(retry_after_s: float | None = None) -> Response:
+    return failure(errors.QueueFull("Full.", retry_after_s=retry_after_s), {"path": "/"})
 
 
 def test_retry_after_is_whole_seconds_and_at_least_one() -> None:

@@ -102,6 +102,7 @@ def saying(path: str, said: object) -> dict[str, Any]:
 @pytest.mark.parametrize("path", CUTTING)
 def test_truncate_is_understood_as_clients_say_it(build: Build, path: str) -> None:
     client = TestClient(build())
+    said: object
     for said in (True, "END", "end", "START", "Start"):
         answered = client.post(path, json=saying(path, said))
         if "parameters" in CUTTING[path] and str(said).upper() == "START":

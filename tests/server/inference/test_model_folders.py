@@ -18,7 +18,7 @@ import pytest
 
 from models.manifest import ManifestError
 from server.errors import ClozeError
-from server.http.routes.openai import _unix_seconds
+from server.http.routes.models import _unix_seconds
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.embed import EMBED, EmbedOptions
 from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions

@@ -9,7 +9,7 @@ import pytest
 
 from models.manifest import ManifestError
 from server.errors import Draining, MissingHead, ModelNotFound, ModelRequired, NotReady
-from server.inference.model_registry import SHIPPED, Phase, Registry, model_folders
+from server.inference.model_registry import SHIPPED, AnyTask, Phase, Registry, model_folders
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.embed import EMBED, EmbedOptions
 from server.inference.tasks.fill_mask import FILL_MASK
@@ -64,13 +64,14 @@ def test_models_answer_by_name_by_alias_or_by_what_is_asked(classifiers: Path) -
         assert list(registry.pipelines) == sorted(registry.pipelines)
         for asked, own in (("names", "names"), ("ner", "names"), ("stars_v2", "stars")):
             assert registry.find(asked, EMBED) == (own, registry.pipelines[own])
-        for task, only in ((QUESTION_ANSWERING, "answers"), (TOKEN_CLASSIFICATION, "names")):
-            assert registry.find(None, task)[0] == only
+        assert registry.find(None, QUESTION_ANSWERING)[0] == "answers"
+        assert registry.find(None, TOKEN_CLASSIFICATION)[0] == "names"
         with pytest.raises(ModelNotFound) as absent:
             registry.find("absent")
         assert absent.value.param == "model"
         assert all(name in absent.value.message for name in registry.pipelines)
-        for task in (None, EMBED, TEXT_CLASSIFICATION):
+        tasks: tuple[AnyTask | None, ...] = (None, EMBED, TEXT_CLASSIFICATION)
+        for task in tasks:
             with pytest.raises(ModelRequired, match="reviews, stars, topics") as several:
                 registry.find(None, task)
             assert ("answers" in several.value.message) == (task is not TEXT_CLASSIFICATION)
@@ -80,9 +81,9 @@ def test_models_answer_by_name_by_alias_or_by_what_is_asked(classifiers: Path) -
         assert registry.find(None, FILL_MASK)[0] == "reviews"
         few = Registry()
         few.serve({name: registry.pipelines[name] for name in ("names", "topics")}, None, {})
-        for name in (None, "topics"):
+        for asked_of in (None, "topics"):
             with pytest.raises(MissingHead, match="no loaded model has one"):
-                few.find(name, FILL_MASK)
+                few.find(asked_of, FILL_MASK)
         await registry.drain()
         named = await loaded(classifiers / "models", "subject", subject="topics")
         assert named.find()[0] == named.find(None, EMBED)[0] == named.default == "topics"

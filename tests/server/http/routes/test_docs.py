@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.http.compression import IDENTITY
 from server.http.families import family_of
 from server.http.routes import docs
 from tests.conftest import Serve
@@ -174,7 +175,7 @@ def test_the_largest_file_is_inflated_once(monkeypatch: pytest.MonkeyPatch) -> N
         return inflate(content)
 
     monkeypatch.setattr(gzip, "decompress", counted)
-    copies = {docs._copy("swagger-ui-bundle.js", docs.IDENTITY) for _ in range(3)}
+    copies = {docs._copy("swagger-ui-bundle.js", IDENTITY) for _ in range(3)}
     assert len(copies) == len(calls) == 1
 
 

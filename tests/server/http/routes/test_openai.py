@@ -12,7 +12,8 @@ import pytest
 from pydantic import TypeAdapter
 from sentence_transformers.util import quantize_embeddings
 
-from server.http.routes.openai import EmbeddingsAnswer, ModelList
+from server.http.routes.models import ModelList
+from server.http.routes.openai import EmbeddingsAnswer
 from tests.conftest import Serve
 from tests.running_server import RunningServer
 
