@@ -184,18 +184,22 @@ class Pipeline:
     async def _compute(
         self, plan: Plan[Out], until: float, reservation: Reservation, begun: float
     ) -> tuple[Out, Usage]:
-        """Run an admitted plan, round by round; the answer, and what it cost since `begun`."""
+        """Run an admitted plan, round by round; the answer, and what it cost since `begun`.
+
+        Where all rounds together are more than the queue holds, each of them is fed in parts.
+        """
         price, flow = plan.price, Flow(plan.price.tokens)
+        submit = partial(self._batcher.submit, flow=flow)
         in_parts = price.tokens > self._resources.limits.queue_tokens
         value: Out | Plan[Out] = plan
         tokens, tokenise_s, queue_s, compute_s = 0, 0.0, 0.0, 0.0
         while isinstance(value, Plan):
             items = await self._do(value.items, until, aside=price.tokens > SMALL.tokens)
             tokenise_s += time.perf_counter() - begun
-            if in_parts:
-                completed = await fed(self._batcher.submit, items, until, reservation)
+            if in_parts and items:
+                completed = await fed(submit, items, until, reservation)
             else:
-                completed = await self._batcher.submit(items, until, reservation.computed, flow)
+                completed = await submit(items, until, reservation.computed)
             begun = time.perf_counter()
             tokens += completed.tokens
             queue_s += completed.queue_s

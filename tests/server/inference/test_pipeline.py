@@ -244,11 +244,33 @@ def test_a_task_in_rounds_holds_what_they_all_cost_until_they_are_computed(load:
 
 
 def test_a_task_in_rounds_is_refused_by_all_of_them_together(load: Load) -> None:
-    pipeline = load(queue_tokens=40)
+    pipeline = load(max_request_tokens=40)
     pipeline.start()
     assert run_task(pipeline, InRounds(), [3], lambda _: None).value == [3] * 3
     with pytest.raises(TooManyTokens):
         run_task(pipeline, InRounds(), [4], lambda _: None)
+
+
+@pytest.mark.parametrize(("queue", "rounds"), [(40, 4), (12, 2), (8, 5)])
+def test_rounds_of_more_tokens_than_the_queue_holds_are_fed_in_parts(
+    load: Load, queue: int, rounds: int
+) -> None:
+    pipeline = load(queue_tokens=queue)
+    admission, most = admission_of(pipeline), list[int]()
+    pipeline.start()
+    answered = run_task(pipeline, InRounds(), [rounds], lambda _: most.append(admission.tokens))
+    assert answered.value == [3] * rounds
+    assert answered.usage.tokens == 12 * rounds > queue
+    assert max(most) <= queue
+    assert is_empty(admission)
+
+
+def test_a_round_of_nothing_is_over_at_once_also_where_the_others_are_fed(load: Load) -> None:
+    pipeline = load(queue_tokens=40)
+    pipeline.start()
+    places = run_task(pipeline, Places(), [Price(1, 41, 1)], None)
+    assert (len(places.value), places.usage.tokens) == (3, 0)
+    assert is_empty(admission_of(pipeline))
 
 
 @pytest.mark.parametrize("rounds", [2, 5])
