@@ -182,6 +182,8 @@ def shape_error(expected: str) -> dict[str, Any]:
     return {"custom_error_type": "shape", "custom_error_message": f"should be {expected}"}
 
 
+AnyItems = Annotated[list[T], Field(fail_fast=True)]
+"""A list, also of nothing; its first mistake ends the check."""
 Items = Annotated[list[T], Field(min_length=1, fail_fast=True)]
 """A list that has something in it; its first mistake ends the check."""
 

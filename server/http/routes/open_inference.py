@@ -24,7 +24,7 @@ from server.http.routing import (
     errors,
     json_response,
 )
-from server.http.schemas import Answer, AtLeast0, Body, Items, Part
+from server.http.schemas import Answer, AnyItems, AtLeast0, Body, Items, Part
 from server.http.tensor_tasks import (
     InferParameters,
     Spec,
@@ -64,10 +64,10 @@ class InputTensor(Part):
     """Texts by name; those of one request all have as many."""
 
     name: str = Field(description="such as text; the model's description lists them")
-    shape: list[AtLeast0] = Field(description="sizes, whose product is the number of texts")
+    shape: AnyItems[AtLeast0] = Field(description="sizes, whose product is the number of texts")
     datatype: str = Field(description="BYTES")
     parameters: InputParameters | None = None
-    data: list[Any] | SkipJsonSchema[bytes] | None = Field(
+    data: AnyItems[Any] | SkipJsonSchema[bytes] | None = Field(
         None, description="the texts, in lists within lists or in one; absent if they follow"
     )
 
@@ -100,7 +100,7 @@ class InferBody(Body):
             ]
         ]
     )
-    outputs: list[RequestedOutput] | None = Field(
+    outputs: AnyItems[RequestedOutput] | None = Field(
         None, description="all of the model's own task if absent"
     )
     id: str | None = Field(None, description="given back")

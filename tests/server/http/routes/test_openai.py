@@ -78,7 +78,7 @@ def test_two_types_of_numbers_contradict_each_other(server: RunningServer) -> No
     response = server.post("/v1/embeddings", body)
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (
-        422,
+        400,
         "invalid_parameter",
         "output_dtype",
     )
@@ -88,7 +88,7 @@ def test_two_types_of_numbers_contradict_each_other(server: RunningServer) -> No
 def test_unknown_choices_are_refused_by_name(server: RunningServer, name: str) -> None:
     response = server.post("/v1/embeddings", {"input": "a", name: "int4"})
     error = response.json()["error"]
-    assert (response.status_code, error["code"], error["param"]) == (422, "invalid_parameter", name)
+    assert (response.status_code, error["code"], error["param"]) == (400, "invalid_parameter", name)
 
 
 def test_a_prompt_is_chosen_by_its_name_or_by_what_the_texts_are(
