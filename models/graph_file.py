@@ -163,7 +163,7 @@ def _read_graph(
 
 
 def _read_node(data: bytes, graph: GraphFile) -> None:
-    operator, options = b"", {}
+    operator, options = b"", dict[bytes, Any]()
     for number, value in _fields(data):
         if number == 7:
             _require_domain(value.decode())

@@ -70,7 +70,12 @@ def link_at(name: str) -> Spoil:
 
 def missing(*names: str) -> Spoil:
     """Without these files, where they are there."""
-    return lambda folder: [(folder / name).unlink(missing_ok=True) for name in names]
+
+    def spoil(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+
+    return spoil
 
 
 def instead(*names: str, data: bytes = b"\x08\x00binary") -> Spoil:

@@ -75,7 +75,7 @@ def taken(
 ) -> int:
     """What a process took for one run more than for a short one of its kind, in bytes."""
     options = [mode, masks, top_k, *lengths]
-    command = [sys.executable, "-c", MEASURE, graph / "model.onnx", *map(str, options)]
+    command = [sys.executable, "-c", MEASURE, str(graph / "model.onnx"), *map(str, options)]
     printed = subprocess.run(
         command, cwd=REPOSITORY, check=True, capture_output=True, text=True
     ).stdout
