@@ -164,7 +164,7 @@ def _read_graph(
 
 
 def _read_node(data: bytes, graph: GraphFile) -> None:
-    operator, options = b"", {}  # whole numbers by name, 0 for what is none
+    operator, options = b"", dict[bytes, Any]()
     for number, value in _fields(data):
         if number == 7:
             _require_domain(value.decode())
@@ -172,7 +172,7 @@ def _read_node(data: bytes, graph: GraphFile) -> None:
             operator = value
         elif number == 5:
             attribute = dict(_fields(value, _ATTRIBUTE_FIELDS))
-            options[attribute[1]] = attribute.get(3, 0)
+            options[attribute[1]] = attribute.get(3)
     if operator == b"Attention":
         graph.attentions.append(options[b"q_num_heads"])
 

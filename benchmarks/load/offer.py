@@ -48,6 +48,8 @@ class Offered:
     streams: Mapping[str, LatencySummary]
     busy: float
     """Of one core, from 0 to 1."""
+    began: float
+    """When the warm-up did, in `time.perf_counter()` seconds."""
 
 
 def offer(url: str, streams: Mapping[str, Stream], *, warm_s: float, seconds: float) -> Offered:
@@ -68,7 +70,7 @@ def offer(url: str, streams: Mapping[str, Stream], *, warm_s: float, seconds: fl
     for name, stream in summaries.items():
         if stream.failed:
             raise RuntimeError(f"{name}: {stream.failed} requests to {url} failed")
-    return Offered(summaries, answer["busy"])
+    return Offered(summaries, answer["busy"], answer["began"])
 
 
 async def measure(plan: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +89,7 @@ async def measure(plan: dict[str, Any]) -> dict[str, Any]:
     await asyncio.gather(*(loop.run(host, port) for loop in loops.values()))
     busy = (time.process_time() - cpu_begun) / (time.perf_counter() - begun)
     streams = {name: asdict(loop.recorder.summary()) for name, loop in loops.items()}
-    return {"busy": busy, "streams": streams}
+    return {"busy": busy, "began": window.starts, "streams": streams}
 
 
 if __name__ == "__main__":

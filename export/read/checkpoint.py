@@ -20,7 +20,7 @@ from export.read.card import read_license
 from export.read.config import EncoderConfig
 from export.read.cross_encoder import read_activation
 from export.read.documents import Fields
-from export.read.files import called, is_there
+from export.read.files import called, check_file, is_there
 from export.read.foreign import ADAPTER, lacking, names_in
 from export.read.fused import Separated
 from export.read.head_files import unread_heads, with_head_files
@@ -185,5 +185,8 @@ def _open(folder: Path, *, allow_pickle: bool, what: str = "The checkpoint") -> 
     if stored is None and allow_pickle:
         stored = pickled.open_pickles(folder)
     if stored is None:
+        for pattern in pickled.PICKLES:
+            for path in sorted(folder.glob(pattern)):
+                check_file(path)  # an option that reads pickles would not help
         raise ExportError(lacking(names_in(folder), allow_pickle=allow_pickle, what=what))
     return stored

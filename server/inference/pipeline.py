@@ -276,12 +276,13 @@ class Pipeline:
     def _warming_tokens(self, outputs: Sequence[OutputSpec], most: int) -> int:
         """Tokens of one run of all outputs, `most` or as many as it may have; 0 if none may."""
         texts, masks = len(outputs), sum([output.masks for output in outputs])
-        tokens = min(most, texts * self.manifest.max_tokens)
-        while not self.memory.allows(texts, tokens // texts, tokens, masks):
+        tokens = most
+        while tokens >= 2 * texts:
+            longest = min(tokens // texts, self.readable)
+            if self.memory.allows(texts, longest, texts * longest, masks):
+                return tokens
             tokens //= 2
-            if tokens < 2 * texts:
-                return 0
-        return tokens
+        return 0
 
     def _read_everything(self, outputs: Sequence[OutputSpec]) -> None:
         """Run the last word of the vocabulary once for all that can be read of a text."""

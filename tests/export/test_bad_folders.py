@@ -242,6 +242,18 @@ BAD: dict[str, tuple[Spoil, str]] = {
         instead("pytorch_model.bin"),
         "pickled weights (pytorch_model.bin); pickled weights are read only with --allow-pickle.",
     ),
+    "a pickle's pointer": (
+        instead("pytorch_model.bin", data=POINTER.encode()),
+        f"pytorch_model.bin {PULL}",
+    ),
+    "pointers of a pickle's shards": (
+        instead("pytorch_model-00002-of-00002.bin", data=POINTER.encode()),
+        f"pytorch_model-00002-of-00002.bin {PULL}",
+    ),
+    "a page in the place of a pickle": (
+        instead("pytorch_model.bin", data=b"<!DOCTYPE html><html>"),
+        "pytorch_model.bin is a web page, as a download that failed leaves it: fetch it again.",
+    ),
     "another name": (instead("bert.safetensors"), "safetensors of another name (bert.safetensors)"),
     "shards without index": (
         instead("model-00001-of-00002.safetensors"),

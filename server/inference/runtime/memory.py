@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from models.heads import MLM, Reads, products_of
 from models.manifest import MANIFEST_FILE, ManifestError, ModelManifest
+from models.pooling import modes_of
 from server.inference.runtime.packing import Item
 
 _NUMBER: Final = 4  # bytes of a float32
@@ -38,7 +39,7 @@ class RunMemory:
     pair: int
     """Of one pair of positions, in all heads."""
     slot: int
-    """Of one position, be it a token's or padding."""
+    """Of one position, be it a token's or padding, pooled in the model's own way."""
     token: int
     """What heads of tokens make of it included, whether or not somebody asks for it."""
     text: int
@@ -63,10 +64,11 @@ class RunMemory:
             for reads in (Reads.TOKENS, Reads.POOLED)
         }
         logits = _LOGITS[manifest.precision] * words + _RANKED * hidden
+        more = len(modes_of(manifest.pooling.mode)) - 1  # rows are picked anew for each mode
         candidates = _CANDIDATE * min(max_top_k, words)
         return cls(
             pair=manifest.pair_bytes or _NUMBER * sizes.num_attention_heads,
-            slot=_NUMBER * _PADDED * hidden,
+            slot=_NUMBER * (_PADDED + more) * hidden,
             token=_NUMBER * (_PACKED * hidden + _INNER * inner + numbers[Reads.TOKENS]),
             text=_NUMBER * numbers[Reads.POOLED],
             mask=(_NUMBER * logits + candidates) if MLM.name in manifest.heads else 0,

@@ -103,10 +103,10 @@ def test_wrong_number_in_any_tensor_of_any_family_is_found(tmp_path: Path, name:
         return not all(difference.explained("fp32") for difference in differences)
 
     assert not found(checkpoint.weights)
-    # What is multiplied by a unit that is 0 for all texts, as ReLU makes it, counts for nothing.
     missed = [
         each
         for each in checkpoint.weights
+        # One of two: a number may meet a unit that ReLU shuts for all texts, and changes nothing.
         if not any(
             found(with_wrong_number(checkpoint, each, WRONG, column).weights) for column in (-1, 0)
         )
