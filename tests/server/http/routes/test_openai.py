@@ -68,7 +68,7 @@ def test_numbers_of_each_type_are_the_same_however_they_are_asked_for(
     body = {"inputs": TEXTS[:1], "dimensions": 20, "output_dtype": dtype}
     assert server.post("/embed", body).json() == [listed]
     if dtype.endswith("binary"):
-        wanted = quantize_embeddings(exact, precision=dtype)  # type: ignore[arg-type]
+        wanted = quantize_embeddings(exact, precision=dtype)
         assert listed == wanted[0].tolist()
 
 
@@ -100,7 +100,7 @@ def test_a_prompt_is_chosen_by_its_name_or_by_what_the_texts_are(
         "longer than any text": model.encode(TEXTS[0], prompt_name="longer than any text"),
     }
     asked: dict[str, list[dict[str, object]]] = {
-        "query": [{}, *({"input_type": kind} for kind in ("query", "search_query"))],
+        "query": [{}, {"input_type": "query"}, {"input_type": "search_query"}],
         "passage": [{"input_type": kind} for kind in ("passage", "document", "search_document")],
         "longer than any text": [
             {"prompt_name": "longer than any text"},

@@ -46,7 +46,8 @@ def sparse(folder: Path) -> Iterator[Pipeline]:
 def weights(pipeline: Pipeline, texts: list[str]) -> np.ndarray:
     """float32 (texts, V)."""
     dense = np.zeros((len(texts), 30522), np.float32)
-    for line, found in zip(dense, value_of(pipeline, EMBED_SPARSE, texts, ALL), strict=True):
+    answer: list[WordResult] = value_of(pipeline, EMBED_SPARSE, texts, ALL)
+    for line, found in zip(dense, answer, strict=True):
         line[found.words] = found.weights
     return dense
 
@@ -70,9 +71,10 @@ def test_the_heaviest_words_of_parts_are_those_of_the_whole(
     sparse: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ALL._replace(max_active_dims=9)
-    whole = value_of(sparse, EMBED_SPARSE, TEXTS, few)
+    whole: list[WordResult] = value_of(sparse, EMBED_SPARSE, TEXTS, few)
     monkeypatch.setattr(embed_sparse, "word_rows", lambda _vocabulary: 5)
-    for one, other in zip(whole, value_of(sparse, EMBED_SPARSE, TEXTS, few), strict=True):
+    parts: list[WordResult] = value_of(sparse, EMBED_SPARSE, TEXTS, few)
+    for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one.words, other.words)
         assert len(one.words) == 9 < one.found
 
