@@ -37,7 +37,8 @@ def test_pairs_are_sent_by_name(classifier_server: RunningServer) -> None:
     pair = {"text": TEXT, "text_pair": OTHER}
     wanted = predict(classifier_server, [TEXT, OTHER])
     assert classify(classifier_server, pair) == [wanted]
-    assert classify(classifier_server, [OTHER, pair])[1] == pytest.approx(wanted)
+    assert classify(classifier_server, [pair, pair]) == [wanted, wanted]
+    assert classify(classifier_server, TEXT) != [wanted]
 
 
 def test_hugging_faces_client_reads_the_answer(classifier_server: RunningServer) -> None:
