@@ -36,7 +36,12 @@ def stack_of(app: FastAPI) -> Shortcut:
 
 
 def test_all_tasks_at_the_root_have_it_and_nothing_else(build: Build) -> None:
-    assert set(plain_handlers(build())) == {*TASK_PATHS, "/v1/embeddings"}
+    assert set(plain_handlers(build())) == {
+        *TASK_PATHS,
+        "/v1/embeddings",
+        "/v1/rerank",
+        "/v2/rerank",
+    }
 
 
 def test_a_dependency_of_one_application_is_not_lost_by_another_that_has_none(

@@ -224,7 +224,7 @@ def test_pairs_are_tokenised_with_segments(cloze: Pipeline) -> None:
 
 def test_a_model_without_a_head_refuses_its_task(minilm: Pipeline) -> None:
     lacking = [task for task in TASKS if task.head is not None]
-    assert len(lacking) == 5
+    assert len(lacking) == 7
     for task in lacking:
         with pytest.raises(MissingHead, match=task.title):
             value_of(minilm, task, ["a [MASK]"], None)
@@ -491,12 +491,13 @@ def test_warming_runs_every_task_that_the_model_can_do(
     for pipeline in pipelines:
         pipeline.warm()
     kinds = [[type(output).__name__ for output in outputs] for outputs in warmed]
+    embedded = ["SentenceVector", "TokenVectors", "SentenceVector"]
     assert kinds == [
-        ["SentenceVector", "MaskScores", "PooledLogits"],
-        ["SentenceVector"],
-        ["SentenceVector", "MaskScores", "PooledLogits", "PooledLogits"],
-        ["SentenceVector", "TokenLogits"],
-        ["SentenceVector", "TokenLogits"],
+        [*embedded, "MaskScores", "PooledLogits"],
+        embedded,
+        [*embedded, "MaskScores", "PooledLogits", "PooledLogits"],
+        [*embedded, "TokenLogits"],
+        [*embedded, "TokenLogits"],
     ]
 
 
