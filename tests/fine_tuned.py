@@ -158,6 +158,9 @@ class Lesson:
     targets: Targets
     labels: Sequence[str] = ()
     problem_type: str | None = None
+    steps: int = STEPS
+    rate: float = 5e-3
+    """Of learning, the highest of all steps."""
 
 
 def classes(batch: Sequence[Example], _encoded: Any) -> dict[str, Any]:
@@ -194,7 +197,7 @@ SEQUENCE: Final = "BertForSequenceClassification"
 MULTI_LABEL: Final = "multi_label_classification"
 LESSONS: Final = {
     "answers": Lesson("BertForQuestionAnswering", questions, places),
-    "inference": Lesson(SEQUENCE, inference, classes, INFERENCE),
+    "inference": Lesson(SEQUENCE, inference, classes, INFERENCE, None, 4 * STEPS, 2e-3),
     "matches": Lesson(SEQUENCE, matches, classes, ["match"], MULTI_LABEL),
     "names": Lesson("BertForTokenClassification", names, tags, TAGS),
     "reviews": Lesson(SEQUENCE, opinions, classes, OPINIONS),
@@ -212,9 +215,11 @@ def train(name: str, folder: Path) -> None:
     torch.manual_seed(SEED)
     model = getattr(transformers, lesson.architecture)(_config(lesson))
     optimizer = torch.optim.AdamW(model.parameters())
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=STEPS, pct_start=0.2)
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lesson.rate, total_steps=lesson.steps, pct_start=0.2
+    )
     pool, draw = list(lesson.examples()), random.Random(SEED)  # noqa: S311 - to be repeatable
-    for _ in range(STEPS):
+    for _ in range(lesson.steps):
         batch = draw.sample(pool, BATCH)
         encoded = tokenizer(
             [example.text for example in batch],

@@ -288,6 +288,7 @@ def fields() -> list[str]:
         "activation",
         "truncation_side",
         "pair_bytes",
+        "sparse",
         "tokenizer",
     }
     return [name for name in ModelManifest.__dataclass_fields__ if name not in optional]

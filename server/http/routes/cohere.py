@@ -29,13 +29,6 @@ class RerankDocumentsBody(Ranking):
 
 
 @router.post(
-    "/v2/rerank",
-    name="rerank_v2",
-    summary="Rerank documents",
-    response_model=RankedDocuments,
-    responses=TASK_ERRORS,
-)
-@router.post(
     "/v1/rerank",
     summary="Rerank documents",
     response_model=RankedDocuments,
@@ -43,6 +36,21 @@ class RerankDocumentsBody(Ranking):
 )
 async def rerank_documents(body: RerankDocumentsBody, call: Call) -> Response:
     """Orders documents by their relevance to a query; `x-truncated` lists those that were cut."""
+    return await _ranked(body, call)
+
+
+@router.post(
+    "/v2/rerank",
+    summary="Rerank documents",
+    response_model=RankedDocuments,
+    responses=TASK_ERRORS,
+)
+async def rerank_documents_v2(body: RerankDocumentsBody, call: Call) -> Response:
+    """Orders documents by their relevance to a query; `x-truncated` lists those that were cut."""
+    return await _ranked(body, call)
+
+
+async def _ranked(body: RerankDocumentsBody, call: Call) -> Response:
     cut = Cut(truncate=body.truncate is None or bool(body.truncate))
     returned = bool(body.return_documents)
     return await answer_documents(call, body.query, body.documents, body, cut, returned=returned)

@@ -30,7 +30,8 @@ OLD = "sentence_transformers.models."
     [
         (("Transformer", "Pooling", "Asym"), "lists Transformer, Pooling, Asym"),
         (("Transformer", "WordWeights", "Pooling"), "lists Transformer, WordWeights, Pooling"),
-        (("MLMTransformer", "SpladePooling"), "lists MLMTransformer, SpladePooling"),
+        (("MLMTransformer", "Pooling"), "lists MLMTransformer, Pooling"),
+        (("Transformer", "SpladePooling", "Normalize"), "lists Transformer, SpladePooling, Norm"),
         (("Transformer", "WeightedLayerPooling"), "lists Transformer, WeightedLayerPooling"),
         (("Transformer", "Normalize", "Pooling"), "lists Transformer, Normalize, Pooling"),
         (("Pooling",), "lists Pooling"),

@@ -6,12 +6,15 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import transformers
 
+from export.read.checkpoint import read_checkpoint
+from export.write.model_folder import export_model
 from models.manifest import TOKENIZER_FILE, load_manifest
 from server.inference.pipeline import Answered, Pipeline, Resources
 from server.inference.runtime.session import Session, SessionOptions
@@ -92,6 +95,15 @@ def pretraining_model(
 
 
 @pytest.fixture(scope="session")
+def sparse_model(pretraining_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, exported for sparse vectors."""
+    folder = tmp_path_factory.mktemp("models") / "sparse"
+    checkpoint = replace(read_checkpoint(pretraining_checkpoint), sparse=True)
+    export_model(checkpoint, folder, precision="fp32", progress=lambda _line: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def minilm_half_model(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder made from MiniLM, in float16."""
     folder = tmp_path_factory.mktemp("models") / "minilm-half"
@@ -131,6 +143,12 @@ def minilm(minilm_model: Path) -> Iterator[Pipeline]:
 def pretraining(pretraining_model: Path) -> Iterator[Pipeline]:
     """The random model with both pretraining heads in float32, with its workers running."""
     yield from run_pipeline(pretraining_model)
+
+
+@pytest.fixture(scope="session")
+def sparse(sparse_model: Path) -> Iterator[Pipeline]:
+    """The random model that gives sparse vectors, with its workers running."""
+    yield from run_pipeline(sparse_model)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ def post(server: RunningServer, path: str, **body: object) -> Any:
     return response.json()
 
 
-def rows(model: Any, texts: list[str], prompt: str) -> list[np.ndarray]:
+def rows_of(model: Any, texts: list[str], prompt: str) -> list[np.ndarray]:
     """The rows of each text's tokens, as the library has them."""
     found = model.encode(texts, output_value="token_embeddings", prompt_name=prompt)
     return [one.numpy() for one in found]
@@ -32,7 +32,7 @@ def rows(model: Any, texts: list[str], prompt: str) -> list[np.ndarray]:
 def test_rows_are_those_of_sentence_transformers(
     library_server: RunningServer, library: Callable[[str], Any], name: str, prompt: str
 ) -> None:
-    texts, wanted = list(TEXTS), rows(library(name), list(TEXTS), prompt)
+    texts, wanted = list(TEXTS), rows_of(library(name), list(TEXTS), prompt)
     body = {"inputs": texts, "truncate": True, "prompt_name": prompt}
     found = post(library_server, f"/models/{name}/embed_all", **body)
     assert [len(one) for one in found] == [len(one) for one in wanted]
@@ -57,12 +57,13 @@ def test_poolings_of_bert_as_service_have_its_names(library_server: RunningServe
     body = {"inputs": list(TEXTS), "truncate": True, "prompt_name": "none"}
     path = "/models/weighted/embed"
     tokens = post(library_server, "/models/weighted/embed_all", **body)
-    made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "mean_max": lambda rows: np.concatenate([rows.mean(axis=0), rows.max(axis=0)]),
-        "sqrt": lambda rows: rows.sum(axis=0) / np.sqrt(len(rows)),
+    rows = [np.array(one) for one in tokens]
+    made = {
+        "mean_max": [np.concatenate([one.mean(axis=0), one.max(axis=0)]) for one in rows],
+        "sqrt": [one.sum(axis=0) / np.sqrt(len(one)) for one in rows],
     }
-    for pooling, make in made.items():
-        wanted = np.stack([make(np.array(one)) for one in tokens])
+    for pooling, vectors in made.items():
+        wanted = np.stack(vectors)
         found = post(library_server, path, **body, pooling=pooling, normalize=False)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=PARITY)
     few = post(library_server, path, **body, pooling="mean_max", dimensions=2 * HIDDEN - 1)

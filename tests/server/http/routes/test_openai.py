@@ -100,8 +100,8 @@ def test_a_prompt_is_chosen_by_its_name_or_by_what_the_texts_are(
         "passage": model.encode(TEXTS[0], prompt_name="passage"),
         "longer than any text": model.encode(TEXTS[0], prompt_name="longer than any text"),
     }
-    asked: dict[str, list[dict[str, str]]] = {
-        "query": [{}, *({"input_type": kind} for kind in ("query", "search_query"))],
+    asked: dict[str, list[dict[str, object]]] = {
+        "query": [{}, {"input_type": "query"}, {"input_type": "search_query"}],
         "passage": [{"input_type": kind} for kind in ("passage", "document", "search_document")],
         "longer than any text": [
             {"prompt_name": "longer than any text"},

@@ -19,6 +19,7 @@ from server.inference.runtime.packing import (
     Result,
     SentenceVector,
     TokenLogits,
+    WordResult,
 )
 from server.inference.runtime.session import Session, SessionOptions
 from tests.fine_tuned import LONGEST as LONGEST_CLASSIFIED
@@ -40,6 +41,8 @@ def numbers(result: Result) -> NDArray[np.float32]:
     if isinstance(result, MaskResult):
         parts = (result.log_probabilities.ravel(), result.target_log_probabilities)
         return np.concatenate(parts)
+    if isinstance(result, WordResult):
+        return result.weights
     assert isinstance(result, np.ndarray)
     return result
 

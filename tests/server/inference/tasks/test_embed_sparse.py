@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from export.read.checkpoint import read_checkpoint
-from export.write.model_folder import export_model
+from models.graph_file import require_graph
 from models.manifest import ManifestError, load_manifest, write_manifest
 from server.errors import AnswerTooLarge
 from server.inference.pipeline import Pipeline
@@ -19,34 +18,17 @@ from server.inference.runtime.packing import WordResult, WordWeights
 from server.inference.tasks.embed import EmbedOptions
 from server.inference.tasks.embed_sparse import EMBED_SPARSE, SparseOptions
 from server.inference.tasks.pairs import Cut
-from tests.server.inference.conftest import proceed, resources, value_of
+from tests.server.inference.conftest import proceed, value_of
 
 SAME = 1e-5
 TEXTS = ["the river runs", "a", "word and number " * 30, "one two three four five six seven"]
 ALL = SparseOptions(EmbedOptions(Cut(truncate=True)), max_active_dims=30522)
 
 
-@pytest.fixture(scope="module")
-def folder(pretraining_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The random model with both pretraining heads, exported for sparse vectors."""
-    folder = tmp_path_factory.mktemp("sparse") / "model"
-    checkpoint = replace(read_checkpoint(pretraining_checkpoint), sparse=True)
-    export_model(checkpoint, folder, precision="fp32", progress=lambda _line: None)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def sparse(folder: Path) -> Iterator[Pipeline]:
-    pipeline = Pipeline(folder, resources(threads=1, max_answer_bytes=10**9))
-    pipeline.start()
-    yield pipeline
-    pipeline.close()
-
-
 def weights(pipeline: Pipeline, texts: list[str]) -> np.ndarray:
     """float32 (texts, V)."""
     dense = np.zeros((len(texts), 30522), np.float32)
-    results = value_of(pipeline, EMBED_SPARSE, texts, ALL)
+    results: list[WordResult] = value_of(pipeline, EMBED_SPARSE, texts, ALL)
     for line, found in zip(dense, results, strict=True):
         line[found.words] = found.weights
     return dense
@@ -71,9 +53,9 @@ def test_the_heaviest_words_of_parts_are_those_of_the_whole(
     sparse: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ALL._replace(max_active_dims=9)
-    whole = value_of(sparse, EMBED_SPARSE, TEXTS, few)
+    whole: list[WordResult] = value_of(sparse, EMBED_SPARSE, TEXTS, few)
     monkeypatch.setattr(RunMemory, "masks", lambda _memory, _tokens: 5)
-    parts = value_of(sparse, EMBED_SPARSE, TEXTS, few)
+    parts: list[WordResult] = value_of(sparse, EMBED_SPARSE, TEXTS, few)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one.words, other.words)
         assert len(one.words) == 9 < one.found
@@ -93,19 +75,19 @@ def test_a_result_holds_no_more_words_than_were_asked_for(sparse: Pipeline) -> N
     assert len(result.words) == 3 < result.found
 
 
-def test_parity_with_the_reference_is_measured(folder: Path) -> None:
-    manifest = load_manifest(folder)
+def test_parity_with_the_reference_is_measured(sparse_model: Path) -> None:
+    manifest = load_manifest(sparse_model)
     assert manifest.sparse
     assert 0 < manifest.parity["mlm_maxima"] < 1e-4
-    assert "embed_sparse" in (folder / "README.md").read_text()
+    assert "embed_sparse" in (sparse_model / "README.md").read_text()
 
 
-def test_a_folder_must_say_what_its_graph_gives(folder: Path) -> None:
+def test_a_folder_must_say_what_its_graph_gives(sparse_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sparse_model, tmp_path / "sparse"))
     manifest = load_manifest(folder)
     write_manifest(folder, replace(manifest, sparse=False))
     with pytest.raises(ManifestError, match="sparse"):
-        Pipeline(folder, resources(threads=1))
+        require_graph(folder, load_manifest(folder))
     write_manifest(folder, replace(manifest, heads=("nsp", "pooler")))
     with pytest.raises(ManifestError, match="sparse must be false without the head mlm"):
         load_manifest(folder)
-    write_manifest(folder, manifest)
