@@ -90,8 +90,8 @@ def test_a_long_text_is_refused_cut_or_read_in_parts(classifier_server: RunningS
             "invalid_parameter",
             "parameters.stride",
         ),
-        ({"inputs": "a " * 700, "parameters": {"stride": 37}}, "too_many_inputs", "inputs"),
-        ({"inputs": "a", "top_k": 3}, "wrong_type", "top_k"),
+        ({"inputs": "a " * 2200, "parameters": {"stride": 37}}, "too_many_inputs", "inputs"),
+        ({"inputs": "a", "parameters": {"top_k": 3}}, "wrong_type", "parameters.top_k"),
     ],
 )
 def test_mistakes_are_named(
