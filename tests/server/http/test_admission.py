@@ -204,7 +204,7 @@ def test_targets_are_counted_over_all_lists(server: RunningServer) -> None:
 
 def test_others_are_answered_while_a_list_is_read(server: RunningServer) -> None:
     """The thread that reads gives the interpreter up as soon as the event loop wants it."""
-    body = json.dumps({"inputs": [["?" * 120, "(" * 20]] * 500}).encode()
+    body = json.dumps({"inputs": [["?" * 480, "(" * 20]] * 1100}).encode()
     longest = []
     for _ in range(3):  # other programs only ever add to it
         with ThreadPoolExecutor(1) as client:

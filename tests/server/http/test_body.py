@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import math
@@ -26,7 +27,7 @@ REFUSED = {
     b'{"inputs": 1e999}': (400, "invalid_json"),
     b'{"inputs": 123456789012345678901234567890}': (400, "invalid_json"),
     b'{"inputs": "a"} trailing': (400, "invalid_json"),
-    b'\xef\xbb\xbf{"inputs": "a"}': (400, "invalid_json"),
+    b'\xef\xbb\xbf\xef\xbb\xbf{"inputs": "a"}': (400, "invalid_json"),
     b'{"inputs": "raw \x01 control"}': (400, "invalid_json"),
     b'{"inputs": "\xff"}': (400, "invalid_encoding"),
     b'{"inputs": "\xed\xa0\x80"}': (400, "invalid_encoding"),
@@ -179,3 +180,14 @@ def test_the_worst_bodies_are_refused_quickly(server: RunningServer, body: bytes
     assert 400 <= response.status_code < 500
     assert len(response.content) <= 4096
     assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("body", [b'{"inputs": "a"}', b" [1]", b'"\xef\xbb\xbf"', b"{}"])
+def test_a_byte_order_mark_before_json_is_passed_over(body: bytes) -> None:
+    assert parse_json(codecs.BOM_UTF8 + body) == parse_json(body)
+
+
+def test_a_byte_order_mark_alone_is_no_json() -> None:
+    for marks in (1, 2, 3000):
+        with pytest.raises(InvalidJson):
+            parse_json(codecs.BOM_UTF8 * marks)

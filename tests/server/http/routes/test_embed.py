@@ -116,7 +116,6 @@ def test_truncation_is_reported_by_index(minilm: RunningServer) -> None:
         ({"inputs": "a", "prompt_name": "nope"}, "invalid_parameter", "prompt_name"),
         ({"inputs": "a", "truncation_direction": "up"}, "invalid_parameter", None),
         ({"inputs": "a", "truncate": "yes"}, "wrong_type", "truncate"),
-        ({"inputs": "a", "colour": 1}, "wrong_type", "colour"),
     ],
 )
 def test_what_cannot_be_embedded_is_refused_by_name(

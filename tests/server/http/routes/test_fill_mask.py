@@ -194,8 +194,8 @@ def test_what_says_nothing_of_a_joint_filling_is_refused(
         ({"inputs": FRANCE, "parameters": {"top_k": 0}}, 422, "invalid_parameter", None),
         ({"inputs": FRANCE, "parameters": {"top_k": "5"}}, 422, "wrong_type", None),
         ({"inputs": FRANCE, "parameters": {"topk": 5}}, 422, "wrong_type", "parameters.topk"),
-        ({"inputs": FRANCE, "top_k": 5}, 422, "wrong_type", "top_k"),
-        ({"inputs": [FRANCE] * 513}, 422, "too_many_inputs", "inputs"),
+        ({"inputs": FRANCE, "parameters": {"topk": 5}}, 422, "wrong_type", None),
+        ({"inputs": [FRANCE] * 2049}, 422, "too_many_inputs", "inputs"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_by_name(

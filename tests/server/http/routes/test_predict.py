@@ -113,7 +113,7 @@ def test_with_parameters_two_strings_could_be_either(classifier_server: RunningS
         ("", "empty_text", "inputs"),
         (["a", " "], "empty_text", "inputs"),
         ([["a"], ["a", ""]], "empty_text", "inputs[1]"),
-        ([["a"]] * 513, "too_many_inputs", "inputs"),
+        ([["a"]] * 2049, "too_many_inputs", "inputs"),
     ],
 )
 def test_what_is_no_text_or_pair_is_refused_by_name(

@@ -102,7 +102,7 @@ def test_a_question_that_was_cut_is_told(classifier_server: RunningServer) -> No
             "parameters.doc_stride",
         ),
         (
-            {"inputs": CLARA | {"context": "a " * 700}, "parameters": {"doc_stride": 30}},
+            {"inputs": CLARA | {"context": "a " * 2200}, "parameters": {"doc_stride": 30}},
             "too_many_inputs",
             "inputs",
         ),
