@@ -24,14 +24,14 @@ from server.http.context import CONTEXT, RequestContext
 from server.http.families import family_of
 from server.http.fields import IGNORED_HEADER, ignored_header
 from server.http.mistakes import refusal
-from server.http.paths import route_path
+from server.http.paths import ASKED, route_path
 
 INTERNAL: Final = "The server failed on this request; its log names the cause by x-request-id."
 
 
 def failure(error: ClozeError, scope: Scope, status: int | None = None) -> Response:
     """Builds the answer for `error`, with its family's status unless another one is given."""
-    family = family_of(route_path(scope))
+    family = family_of(scope.get(ASKED) or route_path(scope))
     answered = family.status(error.status if status is None else status)
     body = orjson.dumps(family.body(error, answered))
     response = Response(body, answered, media_type="application/json")

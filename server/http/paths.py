@@ -5,6 +5,8 @@ from typing import Final
 
 from starlette.types import Scope
 
+ASKED: Final = "cloze.asked"
+"""In a scope that one route hands on to another: the path that the client asked for."""
 _BEFORE_MODEL: Final = ("/models/", "/v1/models/", "/v2/models/")
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.errors import WrongType
+from server.http.paths import ASKED, route_path
 from server.http.routing import NAMED, TASK_ERRORS, TIMED, Call, TaskRoute
 from server.inference.model_registry import AnyTask
 from server.inference.pipeline import Pipeline
@@ -149,5 +150,6 @@ class _Forwarded(Response):
             return {"type": "http.request", "body": body, "more_body": False}
 
         router: ASGIApp = self._call.app.router
-        inner = {**scope, "path": scope.get("root_path", "") + self._path}
+        path = scope.get("root_path", "") + self._path
+        inner = {**scope, "path": path, ASKED: route_path(scope)}
         await router(inner, again, send)

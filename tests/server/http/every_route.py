@@ -64,7 +64,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
     ),
 }
 # A request that names no task, at the root and at a model.
-ANSWERED["{model}"] = ANSWERED[""] = ANSWERED["fill-mask"]
+ANSWERED["{model}"] = ANSWERED["invocations"] = ANSWERED[""] = ANSWERED["fill-mask"]
 UNDOCUMENTED = ("/", "/docs", "/docs/start.js", "/openapi.json")
 
 

@@ -50,6 +50,20 @@ def test_the_body_and_the_model_tell_which_route_answers(
     assert (at_root.status_code, at_root.content) == (expected.status_code, expected.content)
 
 
+@pytest.mark.parametrize("path", ["/", "/invocations", "/models/cloze-small-en"])
+@pytest.mark.parametrize("body", [{"input": ["A river.", 5]}, {"input": ""}, {"input": {}}])
+def test_an_error_is_told_as_the_path_that_was_asked_tells_it(
+    build: Build, path: str, body: dict[str, Any]
+) -> None:
+    client = TestClient(build())
+    answered = client.post(path, json=body)
+    assert answered.status_code == 422
+    assert set(answered.json()) == {"error", "error_type", "code", "param"}
+    of_openai = client.post("/v1/embeddings", json=body)
+    assert of_openai.status_code == 400
+    assert answered.json()["error"] == of_openai.json()["error"]["message"]
+
+
 def test_a_route_counts_what_it_answers_and_no_other(build: Build) -> None:
     client = TestClient(build())
     client.post("/", json=FILL).raise_for_status()
