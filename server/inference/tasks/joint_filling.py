@@ -213,7 +213,7 @@ def _read(
 ) -> MaskedText:
     """Tokenise and find the masks, if there are not too many of them for the search."""
     masked = read_masked(text, model, truncate=options.truncate, param=param)
-    tokens, most = _tokens(masked, width), model.limits.queue_tokens
+    tokens, most = _tokens(masked, width), model.limits.max_request_tokens
     if tokens > most:
         masks, length = len(masked.masks), len(masked.ids) + TEXT_SPECIALS
         raise TooManyTokens(

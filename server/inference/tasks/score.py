@@ -175,11 +175,11 @@ def _read(options: ScoreOptions, model: ServedModel, text: str, param: str) -> _
         raise EmptyText("The text has special tokens only: nothing is left to score.", param=param)
     shown = tokenizer.spelled_bytes(ids)
     read = _Text(ids, pieces.spans[:room], pieces.words[:room], scored, pieces.cut or over, shown)
-    if read.tokens > model.limits.queue_tokens:
+    if read.tokens > model.limits.max_request_tokens:
         raise TooManyTokens(
             f"To score this text takes {len(scored)} copies of {len(ids) + TEXT_SPECIALS} tokens, "
-            f"{read.tokens} together, and {model.limits.queue_tokens} are allowed; score parts of "
-            "it by themselves.",
+            f"{read.tokens} together, and {model.limits.max_request_tokens} are allowed; score "
+            "parts of it by themselves.",
             param=param,
         )
     return read

@@ -155,8 +155,9 @@ def test_the_price_is_a_copy_of_the_text_for_each_token(cloze: Pipeline) -> None
 def test_a_text_of_too_many_copies_is_refused_with_their_number(
     cloze: Pipeline, words: int
 ) -> None:
+    few = replace(cloze.model, limits=Limits(max_request_tokens=65_536))
     with pytest.raises(TooManyTokens) as error:
-        score(cloze, "fine", "word " * words)
+        SCORE.plan(["fine", "word " * words], ScoreOptions(), few, proceed)
     assert error.value.param == "inputs[1]"
     told = f"{words} copies of {words + 2} tokens, {words * (words + 2)} together, and 65536 are"
     assert told in error.value.message
@@ -169,15 +170,18 @@ def test_the_longest_text_that_may_be_scored_is_planned(cloze: Pipeline) -> None
 
 
 def test_texts_together_are_refused_as_each_alone_would_not_be(cloze: Pipeline) -> None:
+    model = replace(cloze.model, limits=Limits(max_request_tokens=70_000))
+    text = "word " * 200
+    SCORE.plan([text], ScoreOptions(), model, proceed)
     with pytest.raises(TooManyTokens, match="split it"):
-        score(cloze, *["word " * 200] * 2)
+        SCORE.plan([text] * 2, ScoreOptions(), model, proceed)
 
 
 @pytest.mark.parametrize("text", ["word " * 600, "x" * (MOST * CHARACTERS_PER_TOKEN + 1)])
 def test_a_text_that_is_too_long_to_read_is_refused_or_cut(cloze: Pipeline, text: str) -> None:
     with pytest.raises(TooLong):
         score(cloze, text)
-    model = replace(cloze.model, limits=Limits(queue_tokens=10**6))
+    model = replace(cloze.model, limits=Limits(max_request_tokens=10**6))
     plan = SCORE.plan([text], ScoreOptions(truncate=True), model, proceed)
     assert plan.truncated == (True,)
     assert plan.price.tokens in {510 * 512, 1 * 3}  # of the second all is one unknown word

@@ -170,7 +170,7 @@ def test_what_parts_share_counts_for_each_of_them(
     names: Pipeline, stride: int, refused: bool
 ) -> None:
     text = "a " * 64
-    few = replace(names.model, limits=Limits(queue_tokens=1000))  # the 27 parts have 1,080
+    few = replace(names.model, limits=Limits(max_request_tokens=1000))  # the 27 parts have 1,080
     with pytest.raises(TooManyTokens) if refused else nullcontext():
         TOKEN_CLASSIFICATION.plan([text], EntityOptions(stride=stride), few, proceed)
 
@@ -178,8 +178,7 @@ def test_what_parts_share_counts_for_each_of_them(
 def test_a_long_text_is_given_up_between_its_stretches(names: Pipeline) -> None:
     heard = []
     text = "a " * (2 * STRETCH)  # four of them
+    few = replace(names.model, limits=Limits(max_inputs=512))
     with pytest.raises(TooManyInputs):
-        TOKEN_CLASSIFICATION.plan(
-            [text], EntityOptions(stride=0), names.model, lambda: heard.append(1)
-        )
+        TOKEN_CLASSIFICATION.plan([text], EntityOptions(stride=0), few, lambda: heard.append(1))
     assert len(heard) == 4  # before each stretch
