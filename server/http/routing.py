@@ -267,29 +267,29 @@ class TaskRoute(APIRoute):
 
         fields = Fields(schema)
 
-        def checked(call: Call, raw: bytes) -> object:
-            value = fields.prepare(self.values(call, raw), call.context)
-            return None if adapter is None else validated(adapter, value)
+        async def handle(request: Request) -> Response:
+            call = Call(request.scope, request.receive)
+            context = call.context
+            context.route = template
 
-        async def answer(call: Call) -> Response:
+            def checked(raw: bytes) -> object:
+                value = fields.prepare(self.values(call, raw), context)
+                return None if adapter is None else validated(adapter, value)
+
             # The application's own dict, which tests put another one in place of.
             if not is_plain or getattr(provider, "dependency_overrides", None):
                 if adapter is not None:  # now, since FastAPI would make another error of ours
                     value = await call.keep_json(partial(self.values, call), self.media_types)
-                    fields.prepare(value, call.context)
-                return await whole_way(call)
-            arguments: dict[str, object] = {"call": call}
-            if adapter is not None:
-                arguments["body"] = await call.read(partial(checked, call), self.media_types)
-            response: Response = await endpoint(**arguments)
-            return response
-
-        async def handle(request: Request) -> Response:
-            call = Call(request.scope, request.receive)
-            call.context.route = template
-            response = await answer(call)
-            if call.context.ignored:
-                response.headers[IGNORED_HEADER] = ignored_header(call.context.ignored)
+                    fields.prepare(value, context)
+                response = await whole_way(call)
+            elif adapter is None:
+                response = await endpoint(call=call)
+            else:
+                response = await endpoint(
+                    call=call, body=await call.read(checked, self.media_types)
+                )
+            if context.ignored:
+                response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
             if len(getattr(response, "body", b"")) >= WORTH_PACKING:
                 await call.pack(response)
             return response

@@ -189,28 +189,33 @@ class Pipeline:
         Where all rounds together are more than the queue holds, each of them is fed in parts.
         """
         price, flow = plan.price, Flow(plan.price.tokens)
-        submit = partial(self._batcher.submit, flow=flow)
         in_parts = price.tokens > self._resources.limits.queue_tokens
         value: Out | Plan[Out] = plan
         tokens, tokenise_s, queue_s, compute_s = 0, 0.0, 0.0, 0.0
         while isinstance(value, Plan):
-            items = await self._do(value.items, until, aside=price.tokens > SMALL.tokens)
+            if price.tokens <= SMALL.tokens:
+                items = value.items()
+            else:
+                items = await self._aside(value.items, until)
             tokenise_s += time.perf_counter() - begun
             if in_parts and items:
+                submit = partial(self._batcher.submit, flow=flow)
                 completed = await fed(submit, items, until, reservation)
             else:
-                completed = await submit(items, until, reservation.computed)
+                completed = await self._batcher.submit(items, until, reservation.computed, flow)
             begun = time.perf_counter()
             tokens += completed.tokens
             queue_s += completed.queue_s
             compute_s += completed.compute_s
-            answer = partial(value.answer, completed.results)
-            value = await self._do(answer, until, aside=price.answer_bytes > SMALL.answer_bytes)
+            if price.answer_bytes <= SMALL.answer_bytes:
+                value = value.answer(completed.results)
+            else:
+                value = await self._aside(partial(value.answer, completed.results), until)
         return value, Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s)
 
-    async def _do(self, work: Callable[[], T], until: float, *, aside: bool) -> T:
-        """Do `work`, beside the event loop if it takes long."""
-        return await self.offload.run(lambda _: work(), until) if aside else work()
+    async def _aside(self, work: Callable[[], T], until: float) -> T:
+        """Do what takes long beside the event loop."""
+        return await self.offload.run(lambda _: work(), until)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -10,9 +10,8 @@ pieces is given, not predicted, so a word of several pieces is compared on those
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
@@ -71,23 +70,24 @@ class FillMaskOptions(NamedTuple):
         return index if len(self.targets) > 1 else 0
 
 
-@dataclass(frozen=True)
-class _Text:
+class _Text(NamedTuple):
     """One tokenised text and what it is to be filled with."""
 
     masked: MaskedText
-    targets: tuple[Word, ...]
+    targets: Sequence[Word] = ()
     """As they were given; empty without any."""
+    single: Sequence[Word] = ()
+    """Its targets of one piece."""
+    several: Sequence[Word] = ()
+    """Its targets of several pieces."""
 
-    @cached_property
-    def single(self) -> tuple[Word, ...]:
-        """Its targets of one piece."""
-        return tuple([word for word in self.targets if len(word) == 1])
-
-    @cached_property
-    def several(self) -> tuple[Word, ...]:
-        """Its targets of several pieces."""
-        return tuple([word for word in self.targets if len(word) > 1])
+    @classmethod
+    def of(cls, masked: MaskedText, targets: Sequence[Word]) -> Self:
+        """With these targets, if there are any."""
+        if not targets:
+            return cls(masked)
+        single = [word for word in targets if len(word) == 1]
+        return cls(masked, targets, single, [word for word in targets if len(word) > 1])
 
 
 Filled = list[list[list[Filling]]]
@@ -200,7 +200,7 @@ def _answer_bytes_of(text: _Text, options: FillMaskOptions) -> int:
 def _item_count(text: _Text) -> int:
     """Items of one text.
 
-    >>> _item_count(_Text(MaskedText([7, 8], [0, 1], False, 9), ((5, 6), (5, 6, 7))))
+    >>> _item_count(_Text.of(MaskedText([7, 8], [0, 1], False, 9), ((5, 6), (5, 6, 7))))
     11
     """
     return 1 + len(text.masked.masks) * sum([len(word) for word in text.several])
@@ -209,7 +209,7 @@ def _item_count(text: _Text) -> int:
 def _token_count(text: _Text) -> int:
     """Tokens of all its items, which are not made yet: a mask becomes as many as a word has pieces.
 
-    >>> _token_count(_Text(MaskedText([7, 8], [0, 1], False, 9), ((5, 6), (5, 6, 7))))
+    >>> _token_count(_Text.of(MaskedText([7, 8], [0, 1], False, 9), ((5, 6), (5, 6, 7))))
     60
     """
     alone = len(text.masked.ids) + TEXT_SPECIALS
@@ -258,7 +258,7 @@ def _read(
     text, targets = given
     longest = max([len(word) for word in targets], default=1)
     masked = read_masked(text, model, truncate=options.truncate, param=param, pieces_a_mask=longest)
-    return _Text(masked, targets)
+    return _Text.of(masked, targets)
 
 
 def _items(text: _Text, options: FillMaskOptions, tokenizer: Tokenizer) -> list[Item]:
