@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from training.data.read import read_examples
+from training.data.record import Record, is_text
 from training.errors import TrainingError
 from training.evaluate.figures import Figure, shares
 from training.evaluate.inference import Ids, Subject, evaluating, finite, hidden_rows
-from training.json_lines import Record, is_text, read_lines
 from training.masking import pad
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
@@ -37,7 +38,7 @@ def read_prompts(path: Path) -> list[Prompt]:
 
     Raises `TrainingError`, with the line but never the text, for one that is not like that.
     """
-    return read_lines(path, _prompt)
+    return read_examples(path, _prompt)
 
 
 def _prompt(record: Record) -> Prompt:

@@ -10,7 +10,7 @@ import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 
@@ -19,18 +19,12 @@ from training.config import BertConfig, read_config
 from training.device import add_device_flags, chosen_device, device_named, versions
 from training.errors import TrainingError
 from training.finetune.inputs import WordPieces
-from training.finetune.labels import prepare_sequences, prepare_tokens
 from training.finetune.loop import History, fit
-from training.finetune.questions import prepare_questions
+from training.finetune.source import EXAMPLES, DataOptions, Part, read_data
 from training.finetune.task import BertHead, Options, Split
 from training.options import add_flags, given_flags
 from training.stored_corpus import sha256_of
 
-TASKS: dict[str, Any] = {
-    "sequence": prepare_sequences,
-    "token": prepare_tokens,
-    "question": prepare_questions,
-}
 MAX_TOKENS = {"sequence": 128, "token": 128, "question": 384}
 REPORT_FILE = "report.json"
 FEWEST_TOKENS = 8  # [CLS], [SEP] twice, and room for something between
@@ -46,9 +40,9 @@ class DataFile:
     inputs: int  # more than the examples where some are long
 
     @classmethod
-    def of(cls, path: Path, split: Split) -> Self:
-        """Describe `path`, which was read as `split`."""
-        return cls(path.name, sha256_of(path), split.examples, len(split.inputs))
+    def of(cls, path: Path, part: Part, split: Split) -> Self:
+        """Describe `path`, which was read as `part` and made into `split`."""
+        return cls(part.name, sha256_of(path), split.examples, len(split.inputs))
 
 
 @dataclass(frozen=True)
@@ -104,11 +98,12 @@ class Report:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
-    add("task", choices=TASKS, help="a label per text, a label per word, or an answer's span")
+    add("task", choices=EXAMPLES, help="a label per text, a label per word, or an answer's span")
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="folder of the BERT to start from")
     add("out", type=Path, metavar="OUT", help="the folder to create")
-    add("--train", type=Path, required=True, metavar="FILE", help="JSON lines to learn from")
-    add("--dev", type=Path, metavar="FILE", help="JSON lines to choose the best epoch by")
+    add("--train", type=Path, required=True, metavar="FILE", help="examples to learn from")
+    add("--dev", type=Path, metavar="FILE", help="examples to choose the best epoch by")
+    add_flags(parser, DataOptions)
     add_flags(parser, Options)
     add_device_flags(parser)
 
@@ -121,6 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.out,
         train=arguments.train,
         dev=arguments.dev,
+        data=DataOptions(**given_flags(arguments, DataOptions)),
         options=Options(**given_flags(arguments, Options)),
         device=chosen_device(arguments),
     )
@@ -134,17 +130,19 @@ def finetune(
     *,
     train: Path,
     dev: Path | None = None,
+    data: DataOptions | None = None,
     options: Options | None = None,
     device: torch.device | None = None,
 ) -> Report:
     """Fine-tune the encoder of `checkpoint` and write the folder `out`, with report.json in it.
 
     Args:
-        kind: one of `TASKS`.
+        kind: one of `EXAMPLES`.
         checkpoint: any BERT in Hugging Face's format; its own heads are passed over.
         out: must not exist, or be empty.
-        train: JSON lines to learn from.
-        dev: JSON lines by which the best epoch is chosen; without, the last epoch is kept.
+        train: a file or folder to learn from, in any form that `training.data` reads.
+        dev: one by which the best epoch is chosen; without, the last epoch is kept.
+        data: how they are read; the defaults when None.
         options: how it is learnt; the defaults when None.
         device: where it is learnt; a GPU where there is one when None.
 
@@ -159,8 +157,8 @@ def finetune(
     longest = longest_input(kind, config, options.max_tokens)
     options = replace(options, max_tokens=longest)
     pieces = WordPieces(checkpoint, max_tokens=longest, vocab_size=config.vocab_size)
-    more = {"overlap": options.overlap} if kind == "question" else {}
-    task = TASKS[kind](train, dev, pieces, **more)
+    source = read_data(kind, train, dev, data or DataOptions())
+    task = source.task(pieces, overlap=options.overlap)
     torch.manual_seed(options.seed)
     encoder = load_encoder(checkpoint, dropout=options.dropout)
     model = BertHead(encoder, task.head, len(task.labels)).to(device)
@@ -169,8 +167,8 @@ def finetune(
         task=kind,
         checkpoint=checkpoint.resolve().name,
         labels=task.labels,
-        train=DataFile.of(train, task.train),
-        dev=DataFile.of(dev, task.dev) if dev and task.dev else None,
+        train=DataFile.of(train, source.train, task.train),
+        dev=DataFile.of(dev, source.dev, task.dev) if dev and source.dev and task.dev else None,
         options=options,
         device=device.type,
         watched=task.watched,

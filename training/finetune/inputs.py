@@ -17,6 +17,7 @@ from training.masking import pad
 from training.vocabulary import read_model_tokenizer
 
 Int64 = NDArray[np.int64]
+Targets = NDArray[np.int64] | NDArray[np.float64]  # numbers of labels, or a regression's numbers
 CHUNK = 1024  # texts tokenised at once: an Encoding is far larger than the ids kept of it
 # Batches are filled from this many at a time, sorted by length: little padding, still a random mix.
 WINDOW_BATCHES = 32
@@ -32,7 +33,7 @@ class Input:
     ids: Int64  # (tokens,)
     second: int  # the first token of the second segment; `len(ids)` where there is none
     rows: Int64  # (rows,): numbers of the tokens that the head reads
-    targets: Int64  # (targets,): what a task's loss compares the rows' logits with
+    targets: Targets  # (targets,): what a task's loss compares the rows' logits with
 
 
 class WordPieces:
@@ -59,7 +60,7 @@ class WordPieces:
         second: Sequence[int] | None = None,
         *,
         rows: Sequence[int] = (0,),
-        targets: Sequence[int],
+        targets: Sequence[float],
     ) -> Input:
         """Join one segment or two; row 0 is [CLS]."""
         ids = [self._vocabulary.cls, *first, self._vocabulary.sep]
@@ -68,8 +69,8 @@ class WordPieces:
             ids += [*second, self._vocabulary.sep]
         if len(ids) > self.max_tokens:
             raise ValueError(f"expected at most {self.max_tokens} tokens, found {len(ids)}")
-        tokens, read, wanted = (np.array(values, np.int64) for values in (ids, rows, targets))
-        return Input(tokens, boundary, read, wanted)
+        tokens, read = (np.array(values, np.int64) for values in (ids, rows))
+        return Input(tokens, boundary, read, np.array(targets))
 
 
 def shared_room(first: int, second: int, room: int) -> tuple[int, int]:
@@ -93,7 +94,7 @@ class InputBatch:
     lengths: Tensor  # int64 (batch,)
     rows: Tensor  # int64 (rows,): those that the head reads, input by input
     counts: Tensor  # int64 (batch,): how many rows are read of each input
-    targets: Tensor  # int64 (targets,): those of all inputs, one after the other
+    targets: Tensor  # int64 or float64 (targets,): those of all inputs, one after the other
 
     def to(self, device: torch.device) -> "InputBatch":
         """The same batch on a device."""

@@ -1,15 +1,15 @@
 """Texts, pairs or words with labels in, the task of telling the labels apart out.
 
-A text, or a pair, has one label, which is read at [CLS]. A word's is read at its first piece, as in
-the paper's named-entity recognition (5.3). A sentence of words that is too long is cut between
-words into several inputs, so that no word is left out; only words of which the tokenizer keeps
-nothing are.
+The label of a text or of a pair, one, several or a number, is read at [CLS]. A word's is read at
+its first piece, as in the paper's named-entity recognition (5.3). A sentence of words that is too
+long is cut between words into several inputs, so that no word is left out; only words of which the
+tokenizer keeps nothing are.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from tokenizers import Encoding
@@ -20,28 +20,46 @@ from models.heads import SEQUENCE, TOKEN
 from training.errors import TrainingError
 from training.finetune.data import SequenceExample, TokenExample, label_ids, number_labels
 from training.finetune.inputs import Input, InputBatch, Int64, WordPieces, shared_room
-from training.finetune.measures import entity_measures, has_entities, label_measures
-from training.finetune.task import Float32, Measures, Split, Task
-from training.json_lines import read_lines
+from training.finetune.labelling import Problem
+from training.finetune.measures import (
+    entity_measures,
+    has_entities,
+    label_measures,
+    labels_measures,
+    number_measures,
+)
+from training.finetune.task import Float32, Loss, Measures, Split, Task
 
 
-def prepare_sequences(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
-    """A label per text or pair; the labels are those of `train`."""
-    examples = read_lines(train, SequenceExample.of)
-    labels = number_labels(example.label for example in examples)
-    split = partial(_sequences, labels=labels, pieces=pieces)
-    kept = split(read_lines(dev, SequenceExample.of)) if dev else None
-    return Task(SEQUENCE, label_loss, "accuracy", labels, split(examples), kept)
+def prepare_sequences(
+    train: Sequence[SequenceExample],
+    dev: Sequence[SequenceExample] | None,
+    pieces: WordPieces,
+    *,
+    problem: Problem = Problem.CLASSES,
+    number: str = "score",
+) -> Task:
+    """A label per text or pair, as `problem` says; the labels are those of `train`.
+
+    `number` is what a regression's number is called.
+    """
+    kind = _KINDS[problem]
+    labels = (number,) if problem is Problem.NUMBER else number_labels(
+        label for example in train for label in _names(example)
+    )  # fmt: skip
+    split = partial(_sequences, labels=labels, pieces=pieces, kind=kind)
+    kept = split(dev) if dev else None
+    return Task(SEQUENCE, kind.loss, kind.watched, labels, split(train), kept, problem.value)
 
 
-def prepare_tokens(train: Path, dev: Path | None, pieces: WordPieces) -> Task:
+def prepare_tokens(
+    train: Sequence[TokenExample], dev: Sequence[TokenExample] | None, pieces: WordPieces
+) -> Task:
     """A label per word; the labels are those of `train`."""
-    examples = read_lines(train, TokenExample.of)
-    labels = number_labels(label for example in examples for label in example.labels)
+    labels = number_labels(label for example in train for label in example.labels)
     split = partial(_tokens, labels=labels, pieces=pieces)
-    kept = split(read_lines(dev, TokenExample.of)) if dev else None
     watched = "entity_f1" if has_entities(labels) else "macro_f1"
-    return Task(TOKEN, label_loss, watched, labels, split(examples), kept)
+    return Task(TOKEN, label_loss, watched, labels, split(train), split(dev) if dev else None)
 
 
 def label_loss(logits: Tensor, batch: InputBatch) -> Tensor:
@@ -49,22 +67,88 @@ def label_loss(logits: Tensor, batch: InputBatch) -> Tensor:
     return functional.cross_entropy(logits.float(), batch.targets)
 
 
+def labels_loss(logits: Tensor, batch: InputBatch) -> Tensor:
+    """Cross-entropy of each label by itself: float (rows, labels) -> float (), the mean of all."""
+    wanted = batch.targets.view_as(logits).float()
+    return functional.binary_cross_entropy_with_logits(logits.float(), wanted)
+
+
+def number_loss(logits: Tensor, batch: InputBatch) -> Tensor:
+    """Squared error: float (rows, 1) -> float (), the mean over rows."""
+    return functional.mse_loss(logits.float().squeeze(1), batch.targets.float())
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of label is learnt and measured."""
+
+    loss: Loss
+    watched: str
+    targets: Callable[[Sequence[str], SequenceExample], Sequence[float]]
+    score: Callable[[Sequence[Input], Sequence[Float32]], Measures]
+
+
+def _names(example: SequenceExample) -> Sequence[str]:
+    """The classes of an example."""
+    return example.label if isinstance(example.label, tuple) else (str(example.label),)
+
+
+def _class_target(labels: Sequence[str], example: SequenceExample) -> Sequence[float]:
+    return label_ids(labels, _names(example), example.place)
+
+
+def _class_targets(labels: Sequence[str], example: SequenceExample) -> Sequence[float]:
+    """1 for each label that applies, 0 for the others."""
+    chosen = set(label_ids(labels, _names(example), example.place))
+    return [int(index in chosen) for index in range(len(labels))]
+
+
+def _number_target(_: Sequence[str], example: SequenceExample) -> Sequence[float]:
+    if not isinstance(example.label, float):
+        raise TypeError(f"expected a number as label, found {type(example.label).__name__}")
+    return [example.label]
+
+
+def _score_class(inputs: Sequence[Input], logits: Sequence[Float32]) -> Measures:
+    right = np.concatenate([part.targets for part in inputs]).astype(np.int64)
+    return label_measures(right, np.concatenate(logits).argmax(axis=1))
+
+
+def _score_classes(inputs: Sequence[Input], logits: Sequence[Float32]) -> Measures:
+    """A label counts as found where it is likelier than not."""
+    right = np.stack([part.targets for part in inputs]).astype(np.int64)
+    return labels_measures(right, (np.concatenate(logits) > 0).astype(np.int64))
+
+
+def _score_number(inputs: Sequence[Input], logits: Sequence[Float32]) -> Measures:
+    right = np.concatenate([part.targets for part in inputs]).astype(np.float64)
+    return number_measures(right, np.concatenate(logits)[:, 0].astype(np.float64))
+
+
+_KINDS = {
+    Problem.CLASSES: Kind(label_loss, "accuracy", _class_target, _score_class),
+    Problem.SEVERAL: Kind(labels_loss, "micro_f1", _class_targets, _score_classes),
+    Problem.NUMBER: Kind(number_loss, "spearman", _number_target, _score_number),
+}
+
+
 def _sequences(
-    examples: Sequence[SequenceExample], *, labels: Sequence[str], pieces: WordPieces
+    examples: Sequence[SequenceExample], *, labels: Sequence[str], pieces: WordPieces, kind: Kind
 ) -> Split:
     """One input per example; the longer text of a pair gives way first."""
     inputs = []
+    cut = 0
     firsts = pieces.of([example.text for example in examples])
     seconds = pieces.of([example.text_pair or "" for example in examples])
     for example, first, second in zip(examples, firsts, seconds, strict=True):
         paired = example.text_pair is not None
         room = pieces.max_tokens - (3 if paired else 2)
         kept, kept_second = shared_room(len(first), len(second), room)
+        cut += len(first) + (len(second) if paired else 0) > room
         ids = second.ids[:kept_second] if paired else None
-        wanted = label_ids(labels, [example.label], example.place)
+        wanted = kind.targets(labels, example)
         inputs.append(pieces.input(first.ids[:kept], ids, targets=wanted))
-    right = np.concatenate([part.targets for part in inputs])
-    return Split(len(examples), inputs, partial(_score, right))
+    return Split(len(examples), inputs, partial(kind.score, inputs), cut)
 
 
 def _tokens(
@@ -72,6 +156,7 @@ def _tokens(
 ) -> Split:
     inputs: list[Input] = []
     right: list[Int64] = []
+    cut = 0
     encodings = pieces.of([list(example.words) for example in examples], words=True)
     for example, encoding in zip(examples, encodings, strict=True):
         wanted = label_ids(labels, example.labels, example.place)
@@ -79,8 +164,9 @@ def _tokens(
         if not parts:
             raise TrainingError(f"{example.place}: the tokenizer keeps none of its words.")
         inputs += parts
-        right.append(np.concatenate([part.targets for part in parts]))
-    return Split(len(examples), inputs, partial(_score_words, labels, right))
+        cut += len(parts) > 1
+        right.append(np.concatenate([part.targets for part in parts]).astype(np.int64))
+    return Split(len(examples), inputs, partial(_score_words, labels, right), cut)
 
 
 def _word_inputs(encoding: Encoding, wanted: Sequence[int], pieces: WordPieces) -> Iterator[Input]:
@@ -117,16 +203,11 @@ def cut_between(starts: Sequence[int], total: int, room: int) -> list[tuple[int,
     return spans
 
 
-def _score(right: Int64, logits: Sequence[Float32]) -> Measures:
-    """The numbers of the right labels, and float32 (rows, labels) by input."""
-    return label_measures(right, np.concatenate(logits).argmax(axis=1))
-
-
 def _score_words(
     labels: Sequence[str], right: Sequence[Int64], logits: Sequence[Float32]
 ) -> Measures:
-    """As `_score`, with the right labels by sentence; also by entity where labels are BIO tags."""
-    measures = _score(np.concatenate(right), logits)
+    """Right labels by sentence, logits by input; also by entity where labels are BIO tags."""
+    measures = label_measures(np.concatenate(right), np.concatenate(logits).argmax(axis=1))
     if not has_entities(labels):
         return measures
     ends = np.cumsum([len(sentence) for sentence in right])[:-1]

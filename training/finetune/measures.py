@@ -1,8 +1,8 @@
-"""Labels or answers that were found and those that are right in, shares from 0 to 1 out.
+"""Labels, numbers or answers that were found and those that are right in, measures out.
 
-Knows nothing of models. Every measure is the one its field reports: macro F1 over classes, F1 of
-whole entities as in CoNLL 2003 (Tjong Kim Sang and De Meulder 2003), exact match and F1 of answers
-as in SQuAD (Rajpurkar et al. 2016).
+Shares from 0 to 1, and of numbers correlations and an error. Knows nothing of models. Every measure
+is the one its field reports: macro F1 over classes, F1 of whole entities as in CoNLL 2003 (Tjong
+Kim Sang and De Meulder 2003), exact match and F1 of answers as in SQuAD (Rajpurkar et al. 2016).
 """
 
 import re
@@ -12,9 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score
 
 Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
 Entity = tuple[str, int, int]  # kind, first word, word after the last
 OUTSIDE = "O"
 
@@ -27,6 +29,40 @@ def label_measures(right: Int64, found: Int64) -> dict[str, float]:
     """
     macro = f1_score(right, found, average="macro", zero_division=0)
     return {"accuracy": float(accuracy_score(right, found)), "macro_f1": float(macro)}
+
+
+def labels_measures(right: Int64, found: Int64) -> dict[str, float]:
+    """F1 of int64 (n, labels) of 0 and 1, over all labels and by label, and the rows that agree.
+
+    >>> labels_measures(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [1, 0]]))
+    {'micro_f1': 0.8, 'macro_f1': 0.5, 'exact_match': 0.5}
+    """
+    micro, macro = (
+        float(f1_score(right, found, average=average, zero_division=0))
+        for average in ("micro", "macro")
+    )
+    exact = float((right == found).all(axis=1).mean())
+    return {"micro_f1": micro, "macro_f1": macro, "exact_match": exact}
+
+
+def number_measures(right: Float64, found: Float64) -> dict[str, float]:
+    """Correlation of float64 (n,) numbers, by rank and by value, and the usual error.
+
+    A correlation is 0 where all numbers of one side are the same, which tells nothing of the other.
+
+    >>> number_measures(np.array([1.0, 2.0, 4.0]), np.array([2.0, 3.0, 5.0]))
+    {'spearman': 1.0, 'pearson': 1.0, 'rmse': 1.0}
+    """
+    constant = bool(np.ptp(right) == 0 or np.ptp(found) == 0)
+    rank, value = (
+        0.0 if constant else round(float(measure(right, found).statistic), 12)
+        for measure in (spearmanr, pearsonr)
+    )
+    return {
+        "spearman": rank,
+        "pearson": value,
+        "rmse": float(np.sqrt(((right - found) ** 2).mean())),
+    }
 
 
 def f1(*, agreed: int, right: int, found: int) -> float:

@@ -10,7 +10,6 @@ themselves.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,20 +26,23 @@ from training.finetune.data import Answer, QuestionExample
 from training.finetune.inputs import Input, InputBatch, WordPieces
 from training.finetune.measures import answer_f1, exact_match
 from training.finetune.task import Float32, Measures, Split, Task
-from training.json_lines import read_lines
 
 QUESTION_TOKENS = 64  # longer questions are cut, as in the paper's code
 NOT_HERE = (0, 0)
 LONGEST = 30  # tokens of an answer, as in the paper's code
 
 
-def prepare_questions(train: Path, dev: Path | None, pieces: WordPieces, *, overlap: int) -> Task:
-    """Read the files; "no answer" is an answer only where `train` has a question without one."""
-    examples = read_lines(train, QuestionExample.of)
-    abstain = any(not example.answers for example in examples)
+def prepare_questions(
+    train: Sequence[QuestionExample],
+    dev: Sequence[QuestionExample] | None,
+    pieces: WordPieces,
+    *,
+    overlap: int,
+) -> Task:
+    """A question may have no answer only where `train` has one that has none."""
+    abstain = any(not example.answers for example in train)
     split = partial(_split, pieces=pieces, overlap=overlap, abstain=abstain)
-    kept = split(read_lines(dev, QuestionExample.of)) if dev else None
-    return Task(QA, span_loss, "f1", (), split(examples), kept)
+    return Task(QA, span_loss, "f1", (), split(train), split(dev) if dev else None)
 
 
 def span_loss(logits: Tensor, batch: InputBatch) -> Tensor:
@@ -93,6 +95,7 @@ def _split(
 ) -> Split:
     inputs: list[Input] = []
     places: list[Window] = []
+    cut = 0
     longest = min(QUESTION_TOKENS, (pieces.max_tokens - 3) // 2)
     questions = pieces.of([example.question for example in examples])
     contexts = pieces.of([example.context for example in examples])
@@ -102,12 +105,14 @@ def _split(
             raise TrainingError(f"{example.place}: the tokenizer keeps nothing of its context.")
         answer = locate(context.offsets, example.answers[0]) if example.answers else None
         before = len(question) + 2  # [CLS] question [SEP]
-        for begin, end in windows(len(context), pieces.max_tokens - before - 1, overlap):
+        spans = windows(len(context), pieces.max_tokens - before - 1, overlap)
+        cut += len(spans) > 1
+        for begin, end in spans:
             rows = [0, *range(before, before + end - begin)]
             target = _target(answer, begin, end)
             inputs.append(pieces.input(question, context.ids[begin:end], rows=rows, targets=target))
             places.append(Window(number, tuple(context.offsets[begin:end])))
-    return Split(len(examples), inputs, partial(_score, examples, places, abstain))
+    return Split(len(examples), inputs, partial(_score, examples, places, abstain), cut)
 
 
 def _target(answer: tuple[int, int] | None, begin: int, end: int) -> tuple[int, int]:

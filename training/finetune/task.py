@@ -5,14 +5,14 @@ Letters: B batch, S sequence, H hidden, R rows that are read, K logits. Knows no
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.heads import SEQUENCE, Head, Reads
+from models.heads import Head, Reads
 from training.errors import TrainingError
 from training.finetune.inputs import Input, InputBatch
 from training.model import BertModel
@@ -31,7 +31,8 @@ class Split:
     examples: int
     inputs: Sequence[Input]
     score: Callable[[Sequence[Float32]], Measures]
-    """The logits of each input, float32 (rows, K) -> measures from 0 to 1."""
+    """Logits of each input, float32 (rows, K) -> measures; of the watched one more is better."""
+    cut: int = 0  # examples that are too long: cut, or in several inputs
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,16 @@ class Task:
     labels: tuple[str, ...]  # in the order of the logits; none for spans
     train: Split
     dev: Split | None
+    problem: str | None = None  # as config.json names what is learnt of a text's label
 
-    def config(self) -> dict[str, object]:
+    def config(self) -> dict[str, Any]:
         """What config.json says besides the encoder."""
-        said: dict[str, object] = {}
+        said: dict[str, Any] = {}
         if self.labels:
             said["id2label"] = {str(index): label for index, label in enumerate(self.labels)}
             said["label2id"] = {label: index for index, label in enumerate(self.labels)}
-        if self.head is SEQUENCE:
-            said["problem_type"] = "single_label_classification"
+        if self.problem:
+            said["problem_type"] = self.problem
         return said
 
 

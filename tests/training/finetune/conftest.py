@@ -10,8 +10,14 @@ import torch
 import transformers
 
 from tests.training.finetune.toy_tasks import PIECES
+from training.data.read import read_rows
 
 Write = Callable[[str, Sequence[Any]], Path]
+
+
+def read(path: Path, example: type[Any]) -> Any:
+    """The examples of a file, with their labels as the file has them."""
+    return [example.of(record) for record in read_rows(path, example.ROLES).records]
 
 
 @pytest.fixture(autouse=True, scope="session")

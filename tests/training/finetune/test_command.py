@@ -23,6 +23,7 @@ from tests.conftest import Serve
 from tests.running_server import RunningServer
 from tests.training.finetune import toy_tasks
 from tests.training.finetune.conftest import Write
+from tests.training.finetune.toy_tasks import MOODS
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
 from training.finetune.command import Report, add_arguments, finetune, longest_input, run
@@ -345,7 +346,9 @@ def test_longest_input_beyond_the_positions_is_refused(tiny: Path, asked: int) -
 
 def test_bad_line_leaves_nothing_behind(tiny: Path, tmp_path: Path, write: Write) -> None:
     train = write("train.jsonl", [*toy_tasks.moods(3, 1), {"text": "secret words"}])
-    with pytest.raises(TrainingError, match=r"^train\.jsonl, line 4: label must be") as caught:
+    with pytest.raises(
+        TrainingError, match=r"^train\.jsonl, line 4: it has no field label"
+    ) as caught:
         finetune("sequence", tiny, tmp_path / "out", train=train)
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -362,3 +365,63 @@ def test_one_label_is_nothing_to_learn(tiny: Path, tmp_path: Path, write: Write)
     train = write("train.jsonl", [{"text": "glad", "label": "x"}] * 3)
     with pytest.raises(TrainingError, match="one label only"):
         finetune("sequence", tiny, tmp_path / "out", train=train)
+
+
+def several_moods(count: int, seed: int) -> list[Example]:
+    """Texts with two mood words, and the set of their moods as label."""
+    return [
+        {
+            "text": f"{example['text']} {example['text_pair']}",
+            "label": sorted({MOODS[word] for part in ("text", "text_pair")
+                             for word in example[part].split() if word in MOODS}),
+        }
+        for example in toy_tasks.moods(count, seed)
+    ]  # fmt: skip
+
+
+def graded_moods(count: int, seed: int) -> list[Example]:
+    """Pairs and a number that the mood of the second text gives."""
+    grades = {"good": 1.5, "bad": -0.5, "neutral": 0.25}
+    return [example | {"label": grades[example["label"]]} for example in
+            toy_tasks.moods(count, seed)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("examples", "problem", "labels"),
+    [
+        (several_moods, "multi_label_classification", ("bad", "good", "neutral")),
+        (graded_moods, "regression", ("label",)),
+    ],
+)
+def test_several_labels_and_numbers_are_learnt_and_served(
+    tiny: Path,
+    tmp_path: Path,
+    write: Write,
+    serve: Serve,
+    examples: Callable[[int, int], list[Example]],
+    problem: str,
+    labels: tuple[str, ...],
+) -> None:
+    train, dev = write("train.jsonl", examples(300, 1)), write("dev.jsonl", examples(80, 2))
+    options = Options(epochs=8, rate=2e-3, batch_size=16)
+    report = finetune(
+        "sequence", tiny, tmp_path / "tuned", train=train, dev=dev, options=options,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert report.labels == labels
+    assert report.history.kept.measures[report.watched] >= 0.9
+    config = json.loads((tmp_path / "tuned" / "config.json").read_text())
+    assert config["problem_type"] == problem
+    checkpoint = read_checkpoint(tmp_path / "tuned")
+    export_model(checkpoint, tmp_path / "model", precision="fp32", progress=lambda _: None)
+    server = serve(tmp_path / "model")
+    for example in examples(30, 3):
+        pair = "text_pair" in example
+        body = {"inputs": [[example["text"], example["text_pair"]]] if pair else example["text"]}
+        answer = server.post("/predict", body).json()
+        found = answer[0] if pair else answer
+        scores = {entry["label"]: entry["score"] for entry in found}
+        if problem == "regression":
+            assert scores["label"] == pytest.approx(example["label"], abs=0.5)
+        else:
+            assert {name for name, score in scores.items() if score > 0.5} == set(example["label"])

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.finetune.conftest import Write
+from tests.training.finetune.conftest import Write, read
 from tests.training.finetune.toy_tasks import PIECES, Example
 from training.errors import TrainingError
+from training.finetune.data import SequenceExample, TokenExample
 from training.finetune.inputs import WordPieces
 from training.finetune.labels import cut_between, prepare_sequences, prepare_tokens
 from training.finetune.task import Task
@@ -21,8 +22,8 @@ def prepare(
     tiny: Path, write: Write, examples: list[Example], max_tokens: int = 30, name: str = "t.jsonl"
 ) -> Task:
     pieces = WordPieces(tiny, max_tokens=max_tokens, vocab_size=len(PIECES))
-    path = write(name, examples)
-    return prepare_tokens(path, path, pieces)
+    found = read(write(name, examples), TokenExample)
+    return prepare_tokens(found, found, pieces)
 
 
 def test_a_word_is_read_at_its_first_piece(tiny: Path, write: Write) -> None:
@@ -98,7 +99,9 @@ def test_long_texts_are_cut_at_their_end_and_the_longer_of_a_pair_first(
             {"text": "sad", "text_pair": "the a of we then", "label": 3},
         ],
     )
-    task = prepare_sequences(path, None, WordPieces(tiny, max_tokens=7, vocab_size=len(PIECES)))
+    task = prepare_sequences(
+        read(path, SequenceExample), None, WordPieces(tiny, max_tokens=7, vocab_size=len(PIECES))
+    )
     found = [" ".join(PIECES[index] for index in entry.ids) for entry in task.train.inputs]
     assert found == [
         "[CLS] the a of we then [SEP]",
@@ -113,7 +116,8 @@ def test_long_texts_are_cut_at_their_end_and_the_longer_of_a_pair_first(
 
 def test_scores_compare_the_largest_logit_with_the_label(tiny: Path, write: Write) -> None:
     path = write("s.jsonl", [{"text": "ben", "label": label} for label in ("x", "x", "y", "y")])
-    task = prepare_sequences(path, path, WordPieces(tiny, max_tokens=7, vocab_size=len(PIECES)))
+    found = read(path, SequenceExample)
+    task = prepare_sequences(found, found, WordPieces(tiny, max_tokens=7, vocab_size=len(PIECES)))
     assert task.dev is not None
     logits = [np.array([row], np.float32) for row in ((2, 1), (0, 1), (-3, -2), (0, 9))]
     assert task.dev.score(logits)["accuracy"] == 0.75

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.finetune.conftest import Write
+from tests.training.finetune.conftest import Write, read
 from tests.training.finetune.toy_tasks import PIECES, moods
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
+from training.finetune.data import SequenceExample
 from training.finetune.inputs import WordPieces
 from training.finetune.labels import prepare_sequences
 from training.finetune.loop import Training, fit, predict
@@ -24,7 +25,7 @@ Weights = dict[str, torch.Tensor]
 
 @pytest.fixture
 def task(tiny: Path, write: Write) -> Task:
-    train = write("train.jsonl", moods(21, 1))
+    train = read(write("train.jsonl", moods(21, 1)), SequenceExample)
     return prepare_sequences(train, train, WordPieces(tiny, max_tokens=30, vocab_size=len(PIECES)))
 
 

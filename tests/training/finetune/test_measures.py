@@ -13,6 +13,8 @@ from training.finetune.measures import (
     f1,
     has_entities,
     label_measures,
+    labels_measures,
+    number_measures,
 )
 
 
@@ -75,3 +77,25 @@ def test_the_nearest_right_answer_counts() -> None:
     assert answer_f1([], "x") == 0
     assert answer_f1([], "") == 1
     assert answer_f1(["b b c"], "b b b") == pytest.approx(2 / 3)  # a word counts as often as it is
+
+
+def test_measures_of_numbers_are_scipys_and_zero_where_nothing_varies() -> None:
+    rng = np.random.default_rng(3)
+    right, found = rng.normal(size=40), rng.normal(size=40)
+    measures = number_measures(right, found)
+    assert measures["pearson"] == pytest.approx(np.corrcoef(right, found)[0, 1])
+    ranks = [side.argsort().argsort() for side in (right, found)]
+    assert measures["spearman"] == pytest.approx(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    assert measures["rmse"] == pytest.approx(float(np.linalg.norm(right - found) / 40**0.5))
+    flat = number_measures(right, np.zeros(40))
+    assert (flat["spearman"], flat["pearson"]) == (0.0, 0.0)
+
+
+def test_labels_that_nobody_has_and_nobody_names_count_for_nothing() -> None:
+    right = np.array([[1, 0, 0], [0, 1, 0]])
+    assert labels_measures(right, np.zeros_like(right)) == {
+        "micro_f1": 0.0,
+        "macro_f1": 0.0,
+        "exact_match": 0.0,
+    }
+    assert labels_measures(right, right)["exact_match"] == 1.0

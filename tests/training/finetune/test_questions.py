@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.training.finetune.conftest import Write
+from tests.training.finetune.conftest import Write, read
 from tests.training.finetune.toy_tasks import PIECES, Example
 from training.errors import TrainingError
-from training.finetune.data import Answer
+from training.finetune.data import Answer, QuestionExample
 from training.finetune.inputs import WordPieces, collate
 from training.finetune.questions import (
     LONGEST,
@@ -41,8 +41,8 @@ def prepare(
     tiny: Path, write: Write, *examples: Example, max_tokens: int, overlap: int = 6
 ) -> Task:
     pieces = WordPieces(tiny, max_tokens=max_tokens, vocab_size=len(PIECES))
-    path = write("q.jsonl", examples)
-    return prepare_questions(path, path, pieces, overlap=overlap)
+    found = read(write("q.jsonl", examples), QuestionExample)
+    return prepare_questions(found, found, pieces, overlap=overlap)
 
 
 @pytest.mark.parametrize("max_tokens", [14, 15, 16, 17])  # windows that end at each of its pieces

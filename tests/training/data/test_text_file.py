@@ -1,0 +1,58 @@
+"""Encodings and byte-order marks, told apart from what a file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.data.text_file import read_text
+from training.errors import TrainingError
+
+TEXT = "text,label\nnaïve – “quoted”,1\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(TEXT.encode(encoding))
+    assert read_text(path) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("cp1252", "CP1252"), ("utf-16-le", "utf-16-le"), ("utf-8-sig", "UTF_8")]
+)
+def test_encoding_may_be_named(tmp_path: Path, encoding: str, said: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(TEXT.encode(encoding))
+    assert read_text(path, said) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "message"),
+    [
+        (
+            TEXT.encode("cp1252"),
+            None,
+            r"a\.csv, line 2: it is not text in UTF-8 \(byte 0xEF\); save",
+        ),
+        ("é".encode("cp1252"), "ascii", r"a\.csv, line 1: it is not text in ASCII \(byte 0xE9\)"),
+        (TEXT.encode("utf-8"), "utf-9", "--encoding: there is no encoding utf-9"),
+        ("a\nb\n".encode("utf-16-be"), None, r"a\.csv, line 1: it holds zero bytes"),
+        (b"text\n\x89PNG", None, r"a\.csv, line 2: it is not text in UTF-8 \(byte 0x89\)"),
+    ],
+)
+def test_other_encodings_are_told_apart_from_the_form(
+    tmp_path: Path, data: bytes, encoding: str | None, message: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match=rf"^{message}"):
+        read_text(path, encoding)
+
+
+def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"none\.csv cannot be read: No such file"):
+        read_text(tmp_path / "none.csv")
+    with pytest.raises(TrainingError, match="cannot be read: Is a directory"):
+        read_text(tmp_path)
