@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,7 @@ from training.device import add_device_flags, chosen_device, device_named, versi
 from training.errors import TrainingError
 from training.finetune.inputs import WordPieces
 from training.finetune.loop import History, fit
+from training.finetune.overview import overview
 from training.finetune.source import EXAMPLES, DataOptions, Part, read_data
 from training.finetune.task import BertHead, Options, Split
 from training.options import add_flags, given_flags
@@ -119,8 +121,13 @@ def run(arguments: argparse.Namespace) -> None:
         data=DataOptions(**given_flags(arguments, DataOptions)),
         options=Options(**given_flags(arguments, Options)),
         device=chosen_device(arguments),
+        say=print,
     )
     print(report.table())
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
 
 
 def finetune(
@@ -133,6 +140,7 @@ def finetune(
     data: DataOptions | None = None,
     options: Options | None = None,
     device: torch.device | None = None,
+    say: Callable[[str], object] = _silent,
 ) -> Report:
     """Fine-tune the encoder of `checkpoint` and write the folder `out`, with report.json in it.
 
@@ -145,6 +153,7 @@ def finetune(
         data: how they are read; the defaults when None.
         options: how it is learnt; the defaults when None.
         device: where it is learnt; a GPU where there is one when None.
+        say: is told what people should know before the training.
 
     Raises:
         TrainingError: an input cannot be used; nothing was written.
@@ -157,8 +166,9 @@ def finetune(
     longest = longest_input(kind, config, options.max_tokens)
     options = replace(options, max_tokens=longest)
     pieces = WordPieces(checkpoint, max_tokens=longest, vocab_size=config.vocab_size)
-    source = read_data(kind, train, dev, data or DataOptions())
+    source = read_data(kind, train, dev, data or DataOptions(), seed=options.seed)
     task = source.task(pieces, overlap=options.overlap)
+    say(overview(source, task, longest))
     torch.manual_seed(options.seed)
     encoder = load_encoder(checkpoint, dropout=options.dropout)
     model = BertHead(encoder, task.head, len(task.labels)).to(device)
@@ -168,7 +178,7 @@ def finetune(
         checkpoint=checkpoint.resolve().name,
         labels=task.labels,
         train=DataFile.of(train, source.train, task.train),
-        dev=DataFile.of(dev, source.dev, task.dev) if dev and source.dev and task.dev else None,
+        dev=DataFile.of(dev or train, source.dev, task.dev) if source.dev and task.dev else None,
         options=options,
         device=device.type,
         watched=task.watched,

@@ -137,18 +137,19 @@ def _sequences(
 ) -> Split:
     """One input per example; the longer text of a pair gives way first."""
     inputs = []
-    cut = 0
+    lengths = []
     firsts = pieces.of([example.text for example in examples])
     seconds = pieces.of([example.text_pair or "" for example in examples])
     for example, first, second in zip(examples, firsts, seconds, strict=True):
         paired = example.text_pair is not None
-        room = pieces.max_tokens - (3 if paired else 2)
+        special = 3 if paired else 2
+        room = pieces.max_tokens - special
         kept, kept_second = shared_room(len(first), len(second), room)
-        cut += len(first) + (len(second) if paired else 0) > room
+        lengths.append(len(first) + (len(second) if paired else 0) + special)
         ids = second.ids[:kept_second] if paired else None
         wanted = kind.targets(labels, example)
         inputs.append(pieces.input(first.ids[:kept], ids, targets=wanted))
-    return Split(len(examples), inputs, partial(kind.score, inputs), cut)
+    return Split(len(examples), inputs, partial(kind.score, inputs), lengths)
 
 
 def _tokens(
@@ -156,7 +157,7 @@ def _tokens(
 ) -> Split:
     inputs: list[Input] = []
     right: list[Int64] = []
-    cut = 0
+    lengths = []
     encodings = pieces.of([list(example.words) for example in examples], words=True)
     for example, encoding in zip(examples, encodings, strict=True):
         wanted = label_ids(labels, example.labels, example.place)
@@ -164,9 +165,9 @@ def _tokens(
         if not parts:
             raise TrainingError(f"{example.place}: the tokenizer keeps none of its words.")
         inputs += parts
-        cut += len(parts) > 1
+        lengths.append(len(encoding) + 2)
         right.append(np.concatenate([part.targets for part in parts]).astype(np.int64))
-    return Split(len(examples), inputs, partial(_score_words, labels, right), cut)
+    return Split(len(examples), inputs, partial(_score_words, labels, right), lengths)
 
 
 def _word_inputs(encoding: Encoding, wanted: Sequence[int], pieces: WordPieces) -> Iterator[Input]:

@@ -95,7 +95,7 @@ def _split(
 ) -> Split:
     inputs: list[Input] = []
     places: list[Window] = []
-    cut = 0
+    lengths = []
     longest = min(QUESTION_TOKENS, (pieces.max_tokens - 3) // 2)
     questions = pieces.of([example.question for example in examples])
     contexts = pieces.of([example.context for example in examples])
@@ -105,14 +105,13 @@ def _split(
             raise TrainingError(f"{example.place}: the tokenizer keeps nothing of its context.")
         answer = locate(context.offsets, example.answers[0]) if example.answers else None
         before = len(question) + 2  # [CLS] question [SEP]
-        spans = windows(len(context), pieces.max_tokens - before - 1, overlap)
-        cut += len(spans) > 1
-        for begin, end in spans:
+        lengths.append(before + len(context) + 1)
+        for begin, end in windows(len(context), pieces.max_tokens - before - 1, overlap):
             rows = [0, *range(before, before + end - begin)]
             target = _target(answer, begin, end)
             inputs.append(pieces.input(question, context.ids[begin:end], rows=rows, targets=target))
             places.append(Window(number, tuple(context.offsets[begin:end])))
-    return Split(len(examples), inputs, partial(_score, examples, places, abstain), cut)
+    return Split(len(examples), inputs, partial(_score, examples, places, abstain), lengths)
 
 
 def _target(answer: tuple[int, int] | None, begin: int, end: int) -> tuple[int, int]:

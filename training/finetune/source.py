@@ -22,6 +22,7 @@ from training.finetune.labelling import (
 )
 from training.finetune.labels import prepare_sequences, prepare_tokens
 from training.finetune.questions import prepare_questions
+from training.finetune.shares import set_aside
 from training.finetune.task import Task
 from training.options import option
 
@@ -46,8 +47,14 @@ class DataOptions:
         None, f"what a text's label is: {', '.join(PROBLEMS)}; default: as the labels are", kind=str
     )
 
+    dev_share: float = option(
+        0.0, "share of the training rows to measure by, where there is no --dev; 0 for none"
+    )
+
     def __post_init__(self) -> None:
         """Refuse what there is not."""
+        if not 0 <= self.dev_share < 1:
+            raise TrainingError("--dev-share must be at least 0 and below 1.")
         if self.problem is not None and self.problem not in PROBLEMS:
             raise TrainingError(f"--problem must be one of {', '.join(PROBLEMS)}.")
 
@@ -88,14 +95,22 @@ class Data:
         return prepare_sequences(train, dev, pieces, problem=self.problem, number=number)
 
 
-def read_data(kind: str, train: Path, dev: Path | None, options: DataOptions) -> Data:
+def read_data(
+    kind: str, train: Path, dev: Path | None, options: DataOptions, *, seed: int = 0
+) -> Data:
     """Read the files of a task; what is learnt of labels is told by `train`.
+
+    Without `dev`, `options` may set a share of `train` aside, by `seed`.
 
     Raises:
         TrainingError: a file cannot be used; the row is named and never shown.
     """
     if options.problem and kind != "sequence":
         raise TrainingError("--problem is what a text's label is: it belongs to `sequence`.")
+    if dev and options.dev_share:
+        raise TrainingError(
+            "--dev-share sets rows aside where there is no --dev; give one of them."
+        )
     parts = [_read(kind, path, options.form) for path in (train, dev) if path is not None]
     problem, settle = _settling(kind, parts[0].examples, options)
     notes: list[str] = []
@@ -104,7 +119,15 @@ def read_data(kind: str, train: Path, dev: Path | None, options: DataOptions) ->
         found = settle(part.examples)
         notes += [f"{part.name}: {note}" for note in found.notes]
         settled.append(Part(part.name, found.examples, part.columns))
-    return Data(kind, settled[0], settled[1] if dev else None, problem, tuple(notes))
+    if options.dev_share:
+        whole = settled.pop()
+        kept, aside = set_aside(whole.examples, options.dev_share, seed)
+        settled = [
+            Part(whole.name, kept, whole.columns),
+            Part(f"{options.dev_share:.3g} of {whole.name}", aside, whole.columns),
+        ]
+    measured = settled[1] if len(settled) > 1 else None
+    return Data(kind, settled[0], measured, problem, tuple(notes))
 
 
 def _read(kind: str, path: Path, form: Form) -> Part:

@@ -32,7 +32,7 @@ class Split:
     inputs: Sequence[Input]
     score: Callable[[Sequence[Float32]], Measures]
     """Logits of each input, float32 (rows, K) -> measures; of the watched one more is better."""
-    cut: int = 0  # examples that are too long: cut, or in several inputs
+    lengths: Sequence[int] = ()  # tokens of each example as it is, cut or not
 
 
 @dataclass(frozen=True)

@@ -303,10 +303,24 @@ def test_command_prints_the_table_and_repeats_itself(
         tables.append(capsys.readouterr().out)
         weights.append((tmp_path / name / "model.safetensors").read_bytes())
     assert "* kept: the last, as there is no dev data" in tables[0]
+    assert "note: nothing is measured, as there is neither --dev nor --dev-share" in tables[0]
     assert tables[0] == tables[1] != tables[2]
     assert weights[0] == weights[1] != weights[2]
     config = json.loads((tmp_path / "a" / "config.json").read_text())
     assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.2
+
+
+def test_a_share_of_the_training_rows_is_measured_by(
+    tiny: Path, tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write("train.jsonl", toy_tasks.moods(40, 1))
+    flags = ("--dev-share", 0.25, "--epochs", 1, "--threads", 1, "--device", "cpu")
+    run(arguments("sequence", tiny, tmp_path / "out", "--train", train, *flags))
+    assert "* kept: the best accuracy on 0.25 of train.jsonl" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["train"]["examples"] + report["dev"]["examples"] == 40
+    assert report["dev"]["examples"] == pytest.approx(10, abs=1)
+    assert report["train"]["sha256"] == report["dev"]["sha256"]
 
 
 def test_dropout_of_the_encoder_can_be_another(tiny: Path) -> None:
