@@ -7,11 +7,13 @@ for are passed over. Knows nothing of data or training.
 import json
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,9 +25,10 @@ from models.heads import MLM, NSP, POOLER
 from training.config import read_config, read_shape, write_config
 from training.errors import TrainingError, refusing
 from training.model import BertForPreTraining, BertModel
+from training.tokenizer_settings import SETTINGS_FILE, write_settings
 from training.vocabulary import TOKENIZER_FILE
 
-TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+TOKENIZER_FILES = (TOKENIZER_FILE, SETTINGS_FILE, "special_tokens_map.json", "vocab.txt")
 EMBEDDING_FILES = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
 PRETRAINING = (MLM.name, NSP.name, POOLER.name)
 
@@ -85,9 +88,12 @@ def save_checkpoint(
     *,
     architecture: str = "BertForPreTraining",
     embeddings: bool = False,
+    files: Mapping[str, str] | None = None,
     **config: object,
 ) -> None:
     """Write `model` as the new folder `folder`, complete or not at all.
+
+    What was there before stays until the new one is complete, beside it.
 
     Args:
         folder: the folder to be; replaced when there.
@@ -96,10 +102,11 @@ def save_checkpoint(
         architecture: Hugging Face's class name.
         embeddings: also say how sentence vectors are pooled (the mean), in the files of
             sentence-transformers.
+        files: further files, by name, with their text.
         config: further values for config.json (labels, say).
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+    with _beside(folder) as scratch:
         new = Path(scratch) / "checkpoint"
         new.mkdir()
         tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
@@ -108,11 +115,27 @@ def save_checkpoint(
         (new / SINGLE).chmod(0o644)
         write_config(new, model.config, architecture, **config)  # type: ignore[arg-type]
         copy_tokenizer(source, new)
+        write_settings(new, model.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
         if embeddings:
             _write_embedding_files(new, int(model.config.hidden_size))  # type: ignore[union-attr, arg-type]
-        if folder.exists():
-            shutil.rmtree(folder)
+        for name, text in (files or {}).items():
+            (new / name).write_text(text, encoding="utf-8")
+        if folder.exists():  # removed with the scratch folder, after the new one has its place
+            folder.rename(new.with_name("before"))
         new.rename(folder)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[str]:
+    """A scratch folder for what will be `folder`; a `TrainingError` where there is no room."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            yield scratch
+    except (OSError, SafetensorError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise TrainingError(
+            f"{folder} cannot be written: {said}. What was there before is there still."
+        ) from None
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:

@@ -6,6 +6,7 @@ The format, and `Corpus.open`, are `training.stored_corpus`'s. Knows nothing of 
 import argparse
 import hashlib
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from training.stored_corpus import (
     sha256_of,
     token_dtype,
 )
-from training.text import Document, check_input, read_documents, split_sentences
+from training.text import Document, TextFile, find_files, read_documents, split_sentences
 from training.vocabulary import TOKENIZER_FILE, Vocabulary, read_tokenizer
 
 __all__ = ["Corpus", "add_arguments", "build_corpus", "run"]
@@ -38,7 +39,7 @@ _CHUNK = 1 << 20  # characters that are tokenised at a time; enough to keep all 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m training corpus`."""
-    parser.add_argument("inputs", nargs="+", type=Path, help=".txt, .txt.xz or .txt.gz files")
+    parser.add_argument("inputs", nargs="+", type=Path, help="files of text, or folders")
     parser.add_argument("out", type=Path, help="the folder to make")
     parser.add_argument(
         "--tokenizer", type=Path, required=True, help="a tokenizer.json, or a folder with one"
@@ -62,7 +63,8 @@ def build_corpus(
     """Tokenise text files into the folder `out`, which appears only once it is complete.
 
     Args:
-        inputs: .txt, .txt.xz or .txt.gz files; a blank line ends a document, a line is a paragraph.
+        inputs: .txt, .txt.xz or .txt.gz files, in which a blank line ends a document and a line is
+            a paragraph; .md files, and folders of any of them, in which each file is a document.
         tokenizer: a WordPiece tokenizer.json, or a folder with one.
         out: the folder to make.
         held_out: the share of documents that go to the held-out split.
@@ -75,8 +77,7 @@ def build_corpus(
     """
     tokenizer = tokenizer / TOKENIZER_FILE if tokenizer.is_dir() else tokenizer
     vocabulary = Vocabulary.of(read_tokenizer(tokenizer))
-    for path in inputs:
-        check_input(path)
+    files = find_files(inputs)
     if not 0 <= held_out < 1:
         raise TrainingError("The held-out share must be at least 0 and below 1.")
     if out.exists():
@@ -87,7 +88,7 @@ def build_corpus(
         folder.mkdir()
         shutil.copyfile(tokenizer, folder / TOKENIZER_FILE)
         dtype = token_dtype(vocabulary.size)
-        splits = _write_splits(inputs, tokenizer, folder, dtype, held_out)
+        splits = _write_splits(files, tokenizer, folder, dtype, held_out)
         description = {
             "version": VERSION,
             "vocabulary_size": vocabulary.size,
@@ -95,7 +96,7 @@ def build_corpus(
             "held_out": held_out,
             "splits": splits,
             "tokenizer_sha256": sha256_of(tokenizer),
-            "inputs": [{"name": path.name, "sha256": sha256_of(path)} for path in inputs],
+            "inputs": [{"name": file.name, "sha256": sha256_of(file.path)} for file in files],
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
         folder.rename(out)
@@ -103,7 +104,7 @@ def build_corpus(
 
 
 def _write_splits(
-    inputs: Sequence[Path], tokenizer: Path, folder: Path, dtype: np.dtype[Any], held_out: float
+    inputs: Sequence[TextFile], tokenizer: Path, folder: Path, dtype: np.dtype[Any], held_out: float
 ) -> dict[str, dict[str, int]]:
     """Write the arrays of both splits and count what is in them."""
     encoder = read_tokenizer(tokenizer, plain=True)
@@ -121,13 +122,25 @@ def _write_splits(
                     continue
                 measured.add(_digest(document))
             writers[split].add(ids)
-        if train.counts["documents"] == 0:
+        documents, kept_documents = train.counts["documents"], kept.counts["documents"]
+        if documents + kept_documents == 0:
             raise TrainingError("The inputs have no text to train on.")
+        if documents == 0:
+            raise TrainingError(
+                f"All {kept_documents} documents fell to the held-out part; give a smaller "
+                f"--held-out than {held_out:g}."
+            )
+        if held_out and kept_documents == 0:
+            raise TrainingError(
+                f"None of the {documents} documents fell to the held-out part; give a larger "
+                f"--held-out than {held_out:g}, such as {_enough(documents):g}, or --held-out 0 "
+                "and pretrain with --measure-batches 0."
+            )
         return {split: writer.counts for split, writer in writers.items()}
 
 
 def _tokenised(
-    inputs: Sequence[Path], encoder: Tokenizer
+    inputs: Sequence[TextFile], encoder: Tokenizer
 ) -> Iterator[tuple[Document, list[list[int]]]]:
     """Each document and the ids of each of its sentences."""
     for chunk in _chunks(inputs):
@@ -138,14 +151,14 @@ def _tokenised(
             yield document, [next(encodings).ids for _ in own]
 
 
-def _chunks(inputs: Sequence[Path]) -> Iterator[list[Document]]:
+def _chunks(inputs: Sequence[TextFile]) -> Iterator[list[Document]]:
     """The documents of all inputs, some `_CHUNK` characters at a time."""
     chunk: list[Document] = []
     characters = 0
-    total = sum(path.stat().st_size for path in inputs)
+    total = sum(file.path.stat().st_size for file in inputs)
     with tqdm(total=total, unit="B", unit_scale=True, desc="corpus", disable=None) as bar:
-        for path in inputs:
-            for document in read_documents(path, bar.update):
+        for file in inputs:
+            for document in read_documents(file.path, bar.update, whole=file.whole):
                 chunk.append(document)
                 characters += sum(map(len, document))
                 if characters >= _CHUNK:
@@ -153,6 +166,15 @@ def _chunks(inputs: Sequence[Path]) -> Iterator[list[Document]]:
                     chunk, characters = [], 0
     if chunk:
         yield chunk
+
+
+def _enough(documents: int) -> float:
+    """A share of documents by which some are as good as surely held out: five, or a half of few.
+
+    >>> _enough(60), _enough(4)
+    (0.09, 0.5)
+    """
+    return min(0.5, math.ceil(500 / documents) / 100)
 
 
 def split_of(document: Document, held_out: float) -> Split:

@@ -50,13 +50,17 @@ def fall_steps(steps: int, *, warm_up: float, decay: float | None = None) -> int
     return max(1, steps - max(1, round(warm_up * steps)) if decay is None else round(decay * steps))
 
 
-def descend(optimiser: torch.optim.Optimizer, model: nn.Module, rate: float) -> None:
-    """Take a step at `rate` down the gradients of `model`, cut to length `CLIP`; then drop them."""
+def descend(optimiser: torch.optim.Optimizer, model: nn.Module, rate: float) -> Tensor:
+    """Take a step at `rate` down the gradients of `model`, cut to length `CLIP`; then drop them.
+
+    Returns the length before, float (): where it is not finite, no weight is any more.
+    """
     for group in optimiser.param_groups:
         group["lr"] = rate
-    nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    length = nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimiser.step()
     optimiser.zero_grad()
+    return length
 
 
 class WeightAverage(AveragedModel):

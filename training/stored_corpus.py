@@ -57,7 +57,10 @@ class Corpus:
         description = _description(folder)
         counts = description["splits"][split]
         if counts["documents"] == 0:
-            raise TrainingError(f"The {split} split of {folder} has no documents.")
+            raise TrainingError(
+                f"The {split} split of {folder} has no documents; build it with a larger --held-out"
+                ", or do without measurements (--measure-batches 0)."
+            )
         tokenizer = folder / TOKENIZER_FILE
         if not tokenizer.is_file() or sha256_of(tokenizer) != description["tokenizer_sha256"]:
             raise TrainingError(f"{tokenizer} is not the tokenizer the corpus was built with.")

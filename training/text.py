@@ -1,6 +1,7 @@
 """Text files in, their documents and the sentences of these out; knows nothing of tokens.
 
-A document is the lines between two blank lines; each line is a paragraph. In a paragraph every
+A document is the lines between two blank lines; each line is a paragraph. Of a folder each file is
+a document, and so is a file of Markdown, where a blank line ends a paragraph. In a paragraph every
 place where a full stop, a question or an exclamation mark is followed by white space and what may
 open a sentence is a candidate; `_ends` then sorts out the stops that belong to an abbreviation or
 an initial. The rules are those of English; text in other alphabets is cut where they happen to
@@ -12,31 +13,63 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from training.errors import TrainingError
 
 Document = list[str]  # its paragraphs, none of them blank
+MARKDOWN = ".md"
+SUFFIXES = (".txt", ".txt.xz", ".txt.gz", MARKDOWN)
+_MARK = re.compile(r"(?:#+|[-*+>]|\d+[.)])(?:\s+|$)")  # of a heading, a list's entry, a quotation
 
 
-def check_input(path: Path) -> None:
-    """Refuse what `read_documents` could not read.
+@dataclass(frozen=True)
+class TextFile:
+    """A file of text."""
+
+    path: Path
+    name: str  # as a corpus's description has it: within its folder
+    whole: bool = False  # it is one document
+
+
+def is_text_file(path: Path) -> bool:
+    """Whether its name tells that it is text."""
+    return path.name.endswith(SUFFIXES) and path.is_file()
+
+
+def find_files(inputs: Iterable[Path]) -> list[TextFile]:
+    """The text files that are named, and those in folders that are, by name and at any depth.
 
     Raises:
-        TrainingError: it is no file, or its name does not tell that it is text.
+        TrainingError: there is no such file or folder, a folder holds no text, or a file's name
+            does not tell that it is text.
     """
-    if not path.is_file():
-        raise TrainingError(f"There is no file {path}.")
-    if not path.name.endswith((".txt", ".txt.xz", ".txt.gz")):
-        raise TrainingError(f"{path} is not a .txt, .txt.xz or .txt.gz file.")
+    found = []
+    for path in inputs:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if is_text_file(file))
+            if not inside:
+                raise TrainingError(f"{path} holds no files of {_either(SUFFIXES)}.")
+            found += [TextFile(file, str(file.relative_to(path)), whole=True) for file in inside]
+            continue
+        if not path.is_file():
+            raise TrainingError(f"There is no file {path}.")
+        if not path.name.endswith(SUFFIXES):
+            raise TrainingError(f"{path} is not a {_either(SUFFIXES)} file, nor a folder of them.")
+        found.append(TextFile(path, path.name, whole=path.suffix == MARKDOWN))
+    return found
 
 
-def read_documents(path: Path, advanced: Callable[[int], object]) -> Iterator[Document]:
+def read_documents(
+    path: Path, advanced: Callable[[int], object], *, whole: bool = False
+) -> Iterator[Document]:
     """The documents of a text file in UTF-8, in order.
 
     Args:
-        path: a .txt, .txt.xz or .txt.gz file.
+        path: a .txt, .txt.xz, .txt.gz or .md file.
+        whole: it is one document.
         advanced: is told how many bytes of the file, as it lies on disk, have been read since.
 
     Raises:
@@ -44,12 +77,15 @@ def read_documents(path: Path, advanced: Callable[[int], object]) -> Iterator[Do
     """
     document: Document = []
     position = 0
+    first, markdown = True, path.suffix == MARKDOWN
     with path.open("rb") as raw:
         try:
             for line in _decompressed(raw, path.suffix):
-                if paragraph := line.decode().strip():
-                    document.append(paragraph)
-                elif document:
+                text = line.decode("utf-8-sig" if first else "utf-8").strip()
+                first = False
+                if text or markdown:
+                    document.append(text)
+                elif document and not whole:
                     yield document
                     document = []
                     advanced(raw.tell() - position)
@@ -59,8 +95,38 @@ def read_documents(path: Path, advanced: Callable[[int], object]) -> Iterator[Do
         except (OSError, EOFError, lzma.LZMAError, zlib.error):
             raise TrainingError(f"{path} cannot be read: its data are damaged.") from None
         advanced(raw.tell() - position)
+    document = markdown_paragraphs(document) if markdown else document
     if document:
         yield document
+
+
+def markdown_paragraphs(lines: Iterable[str]) -> Document:
+    """The paragraphs of a file of Markdown: wrapped lines joined, without code and marks of lines.
+
+    >>> markdown_paragraphs(["# Rivers", "The Oder", "flows north.", "", "- One", "- Two"])
+    ['Rivers', 'The Oder flows north.', 'One', 'Two']
+    """
+    found: Document = []
+    goes_on = fenced = False
+    for line in lines:
+        if line.startswith(("```", "~~~")):
+            fenced, goes_on = not fenced, False
+        if fenced or not line or line.startswith(("```", "~~~")):
+            goes_on = False
+            continue
+        begun = _MARK.match(line)
+        text = line[begun.end() :] if begun else line
+        if begun or not goes_on:
+            found.append(text)
+        else:
+            found[-1] += f" {text}"
+        goes_on = not line.startswith("#")
+    return [paragraph for paragraph in found if paragraph]
+
+
+def _either(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
 
 
 def _decompressed(raw: BinaryIO, suffix: str) -> Iterable[bytes]:

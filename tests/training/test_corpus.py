@@ -200,6 +200,19 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path, tokenizer: Path) -> Non
         build_corpus([tmp_path / "empty.txt"], tokenizer, tmp_path / "out")
 
 
+def test_a_corpus_without_its_held_out_part_is_refused_where_it_is_made(
+    tmp_path: Path, tokenizer: Path
+) -> None:
+    text = write_text(tmp_path / "a.txt", [[f"A cat sat {'. A dog ran' * n}."] for n in range(7)])
+    expected = r"None of the 7 documents fell .* larger --held-out than 1e-09, such as 0\.5, or"
+    with pytest.raises(TrainingError, match=expected):
+        build_corpus([text], tokenizer, tmp_path / "out", held_out=1e-9)
+    with pytest.raises(TrainingError, match=r"All 7 documents fell .* smaller --held-out than"):
+        build_corpus([text], tokenizer, tmp_path / "out", held_out=1 - 1e-9)
+    assert not (tmp_path / "out").exists()
+    build_corpus([text], tokenizer, tmp_path / "out", held_out=0.5)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_held_out_share_must_leave_text_to_train_on(
     tmp_path: Path, tokenizer: Path, share: float

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.errors import TrainingError
-from training.text import check_input, read_documents, split_sentences
+from training.text import find_files, read_documents, split_sentences
 
 TEXT = "\n\n One.\nTwo. \n\n\n Ünï.\r\n \t\nLast, without an end of line"
 DOCUMENTS = [["One.", "Two."], ["Ünï."], ["Last, without an end of line"]]
@@ -65,10 +65,33 @@ def test_what_is_not_utf8_is_an_error(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_text("text")
-    with pytest.raises(TrainingError, match=r"not a \.txt"):
-        check_input(tmp_path / "a.pdf")
+    with pytest.raises(TrainingError, match=r"not a \.txt, \.txt\.xz, \.txt\.gz or \.md file, nor"):
+        find_files([tmp_path / "a.pdf"])
     with pytest.raises(TrainingError, match="no file"):
-        check_input(tmp_path / "none.txt")
+        find_files([tmp_path / "none.txt"])
+    with pytest.raises(TrainingError, match=r"holds no files of \.txt, \.txt\.xz, \.txt\.gz or"):
+        find_files([tmp_path])
+
+
+def test_files_of_a_folder_are_documents_in_the_order_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "b.md").write_text(
+        "\ufeff# Title #1\nOne\nline.\n\n```\ncode\n```\n> Said.\n1. A\n"
+    )
+    (tmp_path / "in" / "a.txt").write_text("\ufeffOne.\n\nTwo.\n")
+    (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b"Three."))
+    (tmp_path / "d.pdf").write_text("none")
+    files = find_files([tmp_path])
+    assert [file.name for file in files] == ["b.md", "c.txt.gz", "in/a.txt"]
+    found = [list(read_documents(file.path, lambda _: None, whole=file.whole)) for file in files]
+    assert found == [
+        [["Title #1", "One line.", "Said.", "A"]],
+        [["Three."]],
+        [["One.", "Two."]],
+    ]
+    (alone,) = find_files([tmp_path / "in" / "a.txt"])
+    assert not alone.whole
+    assert len(list(read_documents(alone.path, lambda _: None))) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,100 +1,43 @@
 """`python -m training finetune TASK CHECKPOINT OUT`: labelled examples in, a task's checkpoint out.
 
-files -> task -> encoder with a fresh head -> fit -> checkpoint, table and a report.json with what a
-repetition needs
+THE FLOW: files -> data -> its table -> task -> encoder with a fresh head -> fit -> checkpoint,
+table of epochs and a report.json with what a repetition needs. The best epoch so far is in OUT as
+soon as it is measured.
 """
 
 import argparse
-import json
 import os
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import torch
 
 from training.checkpoint import load_encoder, save_checkpoint
 from training.config import BertConfig, read_config
-from training.device import add_device_flags, chosen_device, device_named, versions
+from training.device import add_device_flags, chosen_device, device_named
 from training.errors import TrainingError
 from training.finetune.inputs import WordPieces
-from training.finetune.loop import History, fit
+from training.finetune.loop import Epoch, History, Keeping, Stopped, fit
+from training.finetune.next_steps import next_steps
 from training.finetune.overview import overview
-from training.finetune.source import EXAMPLES, DataOptions, Part, read_data
-from training.finetune.task import BertHead, Options, Split
+from training.finetune.report import REPORT_FILE, DataFile, Plan, Report, progress
+from training.finetune.source import EXAMPLES, Data, DataOptions, read_data
+from training.finetune.task import BertHead, Options, Task
+from training.finetune.unfinished import RUN_FILE, Unfinished, beside
+from training.interruption import INTERRUPTED, Interruption
 from training.options import add_flags, given_flags
-from training.stored_corpus import sha256_of
+from training.space import check_space, weight_bytes
 
 MAX_TOKENS = {"sequence": 128, "token": 128, "question": 384}
-REPORT_FILE = "report.json"
 FEWEST_TOKENS = 8  # [CLS], [SEP] twice, and room for something between
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file of examples: its name, never its text."""
-
-    name: str
-    sha256: str
-    examples: int
-    inputs: int  # more than the examples where some are long
-
-    @classmethod
-    def of(cls, path: Path, part: Part, split: Split) -> Self:
-        """Describe `path`, which was read as `part` and made into `split`."""
-        return cls(part.name, sha256_of(path), split.examples, len(split.inputs))
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was done and what came of it."""
-
-    task: str
-    checkpoint: str
-    labels: tuple[str, ...]
-    train: DataFile
-    dev: DataFile | None
-    options: Options
-    device: str
-    watched: str
-    history: History
-    seconds: float
-
-    def table(self) -> str:
-        """For people: an epoch per line, the kept one marked."""
-        names = list(self.history.kept.measures)
-        head = ["epoch", "loss", *(["dev_loss", *names] if self.dev else [])]
-        rows = [
-            [
-                f"{epoch.number}{'*' if epoch.number == self.history.kept.number else ' '}",
-                f"{epoch.loss:.4f}",
-                *([] if epoch.dev_loss is None else [f"{epoch.dev_loss:.4f}"]),
-                *(f"{epoch.measures[name]:.4f}" for name in names),
-            ]
-            for epoch in self.history.epochs
-        ]
-        lines = ["  ".join(cell.rjust(max(len(head[i]), 6)) for i, cell in enumerate(row))
-                 for row in [head, *rows]]  # fmt: skip
-        why = "the last, as there is no dev data"
-        if self.dev:
-            why = f"the best {self.watched} on {self.dev.name}"
-        return "\n".join([*lines, f"* kept: {why}"])
-
-    def write(self, folder: Path) -> None:
-        """For programs: write report.json into `folder`."""
-        document, kept = asdict(self), self.history.kept
-        epochs = document.pop("history")["epochs"]
-        document |= {
-            "versions": versions(),
-            "epochs": epochs,
-            "kept_epoch": kept.number,
-            "measures": kept.measures,
-            "seconds": round(self.seconds, 1),
-        }
-        text = json.dumps(document, indent=2, ensure_ascii=False)
-        (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
+# Sizes of the weights that are on disk at once: OUT twice while it is written anew; and twice the
+# state to go on from, with the weights, those of the kept epoch and two numbers of AdamW for each.
+WEIGHTS_ON_DISK = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,19 +54,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Fine-tune and print the table of epochs."""
-    report = finetune(
-        arguments.task,
-        arguments.checkpoint,
-        arguments.out,
-        train=arguments.train,
-        dev=arguments.dev,
-        data=DataOptions(**given_flags(arguments, DataOptions)),
-        options=Options(**given_flags(arguments, Options)),
-        device=chosen_device(arguments),
-        say=print,
+    """Fine-tune and print what comes of it; exits with code 3 when a signal stopped it before."""
+    try:
+        finetune(
+            arguments.task,
+            arguments.checkpoint,
+            arguments.out,
+            train=arguments.train,
+            dev=arguments.dev,
+            data=DataOptions(**given_flags(arguments, DataOptions)),
+            options=Options(**given_flags(arguments, Options)),
+            device=chosen_device(arguments),
+            say=partial(print, flush=True),
+        )
+    except Stopped as stopped:
+        print(_stopped(arguments.out, stopped.history), file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _stopped(out: Path, history: History | None) -> str:
+    """What there is of a run that was stopped, and what to type next."""
+    if history is None:
+        return "Stopped in the first epoch; nothing was written. The same command begins anew."
+    return (
+        f"Stopped after epoch {len(history.epochs)}. {out} holds epoch {history.kept.number}, the "
+        f"best so far, ready for `make export`. The same command goes on; to end it here, remove "
+        f"{beside(out)}."
     )
-    print(report.table())
 
 
 def _silent(_: str) -> None:
@@ -144,21 +101,23 @@ def finetune(
 ) -> Report:
     """Fine-tune the encoder of `checkpoint` and write the folder `out`, with report.json in it.
 
+    A run that was stopped goes on after its last whole epoch when it is called again alike.
+
     Args:
         kind: one of `EXAMPLES`.
         checkpoint: any BERT in Hugging Face's format; its own heads are passed over.
-        out: must not exist, or be empty.
+        out: must not exist, or be empty, unless such a run is to go on.
         train: a file or folder to learn from, in any form that `training.data` reads.
         dev: one by which the best epoch is chosen; without, the last epoch is kept.
         data: how they are read; the defaults when None.
         options: how it is learnt; the defaults when None.
         device: where it is learnt; a GPU where there is one when None.
-        say: is told what people should know before the training.
+        say: is told what people should know.
 
     Raises:
-        TrainingError: an input cannot be used; nothing was written.
+        TrainingError: an input cannot be used, and nothing was written; or a loss is not finite.
+        Stopped: a signal came; `out` holds the best epoch so far.
     """
-    started = time.monotonic()
     options = options or Options()
     device = device or device_named("auto")
     _claim(out)
@@ -168,27 +127,86 @@ def finetune(
     pieces = WordPieces(checkpoint, max_tokens=longest, vocab_size=config.vocab_size)
     source = read_data(kind, train, dev, data or DataOptions(), seed=options.seed)
     task = source.task(pieces, overlap=options.overlap)
-    say(overview(source, task, longest))
     torch.manual_seed(options.seed)
     encoder = load_encoder(checkpoint, dropout=options.dropout)
     model = BertHead(encoder, task.head, len(task.labels)).to(device)
-    history = fit(model, task, options)
-    report = Report(
+    check_space(out, WEIGHTS_ON_DISK * weight_bytes(model))
+    plan = Plan(
         task=kind,
         checkpoint=checkpoint.resolve().name,
         labels=task.labels,
+        problem=task.problem,
         train=DataFile.of(train, source.train, task.train),
         dev=DataFile.of(dev or train, source.dev, task.dev) if source.dev and task.dev else None,
         options=options,
+        dropout={name: getattr(model.config, name) for name in
+                 ("hidden_dropout_prob", "attention_probs_dropout_prob")},
         device=device.type,
         watched=task.watched,
-        history=history,
-        seconds=time.monotonic() - started,
-    )
-    architecture = task.head.architectures[0]
-    save_checkpoint(out, model, checkpoint, architecture=architecture, **task.config())
-    report.write(out)
+    )  # fmt: skip
+    unfinished = Unfinished(out, asdict(plan))
+    state = unfinished.load()
+    say(overview(source, task, longest))
+    if state:
+        say(f"going on after epoch {len(state['epochs'])} of {options.epochs}")
+    report = _run(model, task, plan, out, checkpoint, unfinished, state, say)
+    say("\n".join([report.table(), f"* {out}", _next(out, source, plan)]))
     return report
+
+
+def _run(
+    model: BertHead,
+    task: Task,
+    plan: Plan,
+    out: Path,
+    checkpoint: Path,
+    unfinished: Unfinished,
+    state: Mapping[str, Any] | None,
+    say: Callable[[str], object],
+) -> Report:
+    """Fit the model, with its best epoch in `out` at any time, and what to go on from beside it."""
+    started = time.monotonic()
+    before = len(state["epochs"]) if state else 0
+
+    def write(history: History) -> Report:
+        report = Report(plan, history, time.monotonic() - started)
+        save_checkpoint(
+            out, model, checkpoint, architecture=task.head.architectures[0],
+            files={REPORT_FILE: report.document()}, **task.config(),
+        )  # fmt: skip
+        return report
+
+    def went_on(epoch: Epoch, now: Mapping[str, Any]) -> None:
+        unfinished.save(now)
+        say(progress(epoch, plan.options.epochs, time.monotonic() - started, before))
+
+    unfinished.begin()
+    interruption = Interruption()
+    try:
+        keeping = Keeping(state, write, went_on, lambda: interruption.asked)
+        history = fit(model, task, plan.options, keeping)
+    except Stopped as stopped:
+        if stopped.history is None:
+            unfinished.remove()
+        raise
+    except TrainingError as error:
+        kept = f" {out} holds the best epoch before that." if out.is_dir() else ""
+        unfinished.remove()
+        raise TrainingError(f"{error}{kept}") from None
+    finally:
+        interruption.end()
+    report = write(history)  # again, for the report of all epochs
+    unfinished.remove()
+    return report
+
+
+def _next(out: Path, source: Data, plan: Plan) -> str:
+    """The commands that come next."""
+    columns = source.train.columns
+    answers = [getattr(example, "answers", True) for example in source.train.examples]
+    return next_steps(
+        out, plan.task, plan.labels, pairs="text_pair" in columns, may_abstain=not all(answers)
+    )
 
 
 def longest_input(kind: str, config: BertConfig, asked: int | None) -> int:
@@ -205,11 +223,11 @@ def longest_input(kind: str, config: BertConfig, asked: int | None) -> int:
 
 def _claim(out: Path) -> None:
     """Find out before the training, not after it, that its result has no place."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    begun = (beside(out) / RUN_FILE).is_file()
+    if out.exists() and not begun and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError(f"{out} exists already; choose another folder or remove it.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out.parent} cannot be made: {error.strerror}.") from None
-    if not os.access(out.parent, os.W_OK):
-        raise TrainingError(f"{out.parent} cannot be written to.")
+    there = next(parent for parent in out.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise TrainingError(f"{out.parent} cannot be made: {there} is not a folder.")
+    if not os.access(there, os.W_OK):
+        raise TrainingError(f"{there} cannot be written to.")

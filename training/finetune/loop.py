@@ -5,15 +5,15 @@ Knows nothing of what a task means, nor of files.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from training.errors import TrainingError
 from training.finetune.inputs import (
     Input,
     InputBatch,
@@ -22,9 +22,11 @@ from training.finetune.inputs import (
     training_batches,
 )
 from training.finetune.task import BertHead, Float32, Loss, Measures, Options, Task
+from training.finite import check_finite
 from training.optimiser import descend, make_adamw, rise_and_fall
 
 BETA2 = 0.999  # of AdamW
+REPORT_EVERY = 20  # steps between two looks at the loss, for which a GPU must be waited for
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,54 @@ class History:
     kept: Epoch
 
 
-def fit(model: BertHead, task: Task, options: Options) -> History:
+class Stopped(Exception):
+    """A signal came in the middle of an epoch, which is lost; `history` is of those before."""
+
+    def __init__(self, history: History | None) -> None:
+        super().__init__()
+        self.history = history
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What becomes of a run's epochs while it lasts; nothing, by default."""
+
+    state: Mapping[str, Any] | None = None  # of the run that this one goes on with
+    better: Callable[[History], object] = lambda _: None  # the model has the weights of the kept
+    after: Callable[[Epoch, Mapping[str, Any]], object] = lambda _, __: None  # epoch, state
+    asked_to_stop: Callable[[], bool] = lambda: False
+
+
+def fit(model: BertHead, task: Task, options: Options, keeping: Keeping | None = None) -> History:
     """Train `model` where it is (its device) and leave it with the weights of the kept epoch.
 
     With dev data that is the epoch with the best watched measure (of equals, the one with the
     smallest loss), and training stops after `patience` epochs without a better one; otherwise it is
     the last.
+
+    Raises:
+        Stopped: `keeping` asked for it.
+        TrainingError: a loss is not finite.
     """
-    training = Training(model, task, options)
+    keeping = keeping or Keeping()
+    training = Training(model, task, options, keeping.asked_to_stop)
     epochs: list[Epoch] = []
     kept: Epoch | None = None
     weights: dict[str, Tensor] = {}
-    for number in range(1, options.epochs + 1):
-        epochs.append(training.epoch(number))
-        if kept is None or _rank(epochs[-1], task.watched) >= _rank(kept, task.watched):
-            kept = epochs[-1]
-            weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-        elif number - kept.number >= options.patience:
+    if keeping.state:
+        epochs, kept, weights = training.restore(keeping.state)
+    for number in range(len(epochs) + 1, options.epochs + 1):
+        if kept and number - 1 - kept.number >= options.patience:
             break
+        epoch = training.epoch(number)
+        if epoch is None:
+            raise Stopped(History(tuple(epochs), kept) if kept else None)
+        epochs.append(epoch)
+        if kept is None or _rank(epoch, task.watched) >= _rank(kept, task.watched):
+            kept = epoch
+            weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+            keeping.better(History(tuple(epochs), kept))
+        keeping.after(epoch, training.state(epochs, kept, weights))
     if kept is None:
         raise ValueError("expected at least one epoch, found none")
     model.load_state_dict(weights)
@@ -72,41 +104,80 @@ def fit(model: BertHead, task: Task, options: Options) -> History:
 class Training:
     """A model, its optimiser and the step they have come to."""
 
-    def __init__(self, model: BertHead, task: Task, options: Options) -> None:
+    def __init__(
+        self,
+        model: BertHead,
+        task: Task,
+        options: Options,
+        asked_to_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._model, self._task, self._options = model, task, options
+        self._asked_to_stop = asked_to_stop
         self._device = model.device
         self._lengths = np.array([len(entry.ids) for entry in task.train.inputs])
         self._steps = options.epochs * math.ceil(len(self._lengths) / options.batch_size)
         self._optimiser = make_adamw(model, options.rate, beta2=BETA2)
         self._step = 0
 
-    def epoch(self, number: int) -> Epoch:
-        """Train on every input once, then measure."""
+    def epoch(self, number: int) -> Epoch | None:
+        """Train on every input once, then measure; None where it was asked to stop before."""
         rng = np.random.default_rng((self._options.seed, number))
         batches = training_batches(self._lengths, self._options.batch_size, rng)
         self._model.train()
-        total = torch.zeros((), device=self._device)
-        for numbers in tqdm(batches, desc=f"epoch {number}", unit="step", leave=False):
+        total, unchecked = 0.0, list[Tensor]()  # float (2,) of each step: loss, gradient's length
+        shown = tqdm(batches, desc=f"epoch {number}", unit="step", leave=False)
+        for place, numbers in enumerate(shown, start=1):
             batch = collate([self._task.train.inputs[index] for index in numbers])
-            total += self._descend(batch.to(self._device))
-        loss = float(total) / len(batches)
-        if not math.isfinite(loss):
-            raise TrainingError("The loss is no number any more; try a smaller --rate.")
-        dev = self._task.dev
+            unchecked.append(self._descend(batch.to(self._device)))
+            if place % REPORT_EVERY == 0 or place == len(batches):
+                check_finite(unchecked, self._step, rate=self._options.rate)
+                total += float(torch.stack(unchecked)[:, 0].sum())
+                unchecked.clear()
+                shown.set_postfix(loss=f"{total / place:.4f}", refresh=False)
+            if self._asked_to_stop():
+                return None
+        loss, dev = total / len(batches), self._task.dev
         if dev is None:
             return Epoch(number, loss)
         found = predict(self._model, dev.inputs, self._task.loss, self._options.batch_size)
+        check_finite([torch.tensor([found.loss])], self._step, rate=self._options.rate)
         return Epoch(number, loss, found.loss, dev.score(found.logits))
 
+    def state(
+        self, epochs: Sequence[Epoch], kept: Epoch, weights: Mapping[str, Tensor]
+    ) -> dict[str, Any]:
+        """What a run needs to go on after the last of `epochs` as if it had not been stopped."""
+        return {
+            "epochs": [asdict(epoch) for epoch in epochs],
+            "kept": kept.number,
+            "weights": dict(weights),
+            "model": self._model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "step": self._step,
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> tuple[list[Epoch], Epoch, dict[str, Tensor]]:
+        """Go back to a `state`; its epochs, the kept one and the weights of that."""
+        self._model.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._step = int(state["step"])
+        torch.set_rng_state(state["random"])
+        if state["cuda_random"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_random"])
+        epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        return epochs, epochs[state["kept"] - 1], dict(state["weights"])
+
     def _descend(self, batch: InputBatch) -> Tensor:
-        """One step; its loss, float ()."""
+        """One step; its loss and the length of its gradient, float (2,)."""
         share = rise_and_fall(self._step, self._steps, warm_up=self._options.warm_up)
         logits = self._model(batch)
         loss = self._task.loss(logits, batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        descend(self._optimiser, self._model, self._options.rate * share)
+        length = descend(self._optimiser, self._model, self._options.rate * share)
         self._step += 1
-        return loss.detach()
+        return torch.stack([loss.detach(), length])
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,20 +10,24 @@ import torch
 
 from training.batches import masked_documents
 from training.checkpoint import load_encoder, load_pretraining
-from training.config import SIZES, named_config
+from training.config import SIZES, named_config, read_config
 from training.device import add_device_flags, chosen_device, keep_freed_memory
+from training.interruption import INTERRUPTED, Interruption
 from training.masking import PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Objective
 from training.optimiser import WeightAverage, make_adamw
 from training.options import add_flags, given_flags
-from training.pretrain.loop import Interruption, Intervals, Run, RunBatches
+from training.pretrain.loop import Intervals, Run, RunBatches
 from training.pretrain.recipe import Recipe, read_recipe
 from training.pretrain.run_folder import RunFolder, restore
+from training.space import check_space, weight_bytes
 from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
 BETA2 = 0.98  # of AdamW, as RoBERTa's: steps of many tokens
-INTERRUPTED = 3  # the exit code of a run that was stopped and can be resumed
+# Sizes of the weights that are on disk at once: three checkpoints, each with two numbers of AdamW
+# for every weight and perhaps their mean, and the final one.
+WEIGHTS_ON_DISK = 3 * 4 + 1
 HELD_OUT_SEED = 0  # the held-out masks are the same in every run
 
 
@@ -35,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_flags(parser)
     add_flags(parser, Intervals)
     parser.add_argument(
-        "--measure-batches", type=int, default=16, help="held-out batches to measure on"
+        "--measure-batches",
+        type=int,
+        default=16,
+        help="held-out batches to measure on; 0 where none are",
     )
     add_flags(parser.add_argument_group("recipe (each flag overrides the file)"), Recipe)
 
@@ -43,9 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train to the end of the recipe; exits with code 3 when a signal stopped it before."""
     keep_freed_memory()
-    interruption = Interruption()
     run = prepare(arguments)
-    finished = run.train(interruption)
+    finished = run.train(Interruption())
     if finished:
         run.folder.save_final(run.result)
     run.folder.draw_curves()
@@ -67,13 +73,11 @@ def prepare(arguments: argparse.Namespace) -> Run:
     latest = folder.latest()
     average = WeightAverage(model, recipe.average) if recipe.average else None
     step = restore(latest, model, optimiser, average) if latest else 0
-    folder.claim(recipe, sha256_of(corpus_folder / DESCRIPTION), step)
-    folder.forget_after(step)
     teacher = load_encoder(Path(recipe.teacher)).to(device) if recipe.teacher else None
     objective = Objective(
         model, next_sentence=recipe.next_sentence, distillation=recipe.distillation, teacher=teacher
     )
-    return Run(
+    run = Run(
         recipe=recipe,
         model=model,
         objective=objective,
@@ -86,20 +90,32 @@ def prepare(arguments: argparse.Namespace) -> Run:
         average=average,
         step=step,
     )
+    if not latest:
+        check_space(arguments.out, WEIGHTS_ON_DISK * weight_bytes(model))
+    # Last of all, so that a start that is refused leaves nothing behind.
+    folder.claim(recipe, sha256_of(corpus_folder / DESCRIPTION), step)
+    folder.forget_after(step)
+    return run
 
 
 def start_model(recipe: Recipe, corpus: Corpus) -> BertForPreTraining:
     """The model before the first step: of a named size, or from a checkpoint."""
     if recipe.init in SIZES:
         config = named_config(recipe.init, vocab_size=corpus.vocabulary.size)
-        return BertForPreTraining(config.with_dropout(recipe.dropout))
-    model = load_pretraining(Path(recipe.init), fresh_heads=True, dropout=recipe.dropout)
-    model.config = replace(model.config, pad_token_id=corpus.vocabulary.pad)
+        model = BertForPreTraining(config.with_dropout(recipe.dropout))
+    else:
+        config = read_config(Path(recipe.init))
+        model = load_pretraining(Path(recipe.init), fresh_heads=True, dropout=recipe.dropout)
+    # Its config.json says the architecture's dropout, which a fine-tuning then uses, and not this
+    # run's, which is in run.json.
+    model.config = replace(config, pad_token_id=corpus.vocabulary.pad)
     return model
 
 
 def _held_out(corpus_folder: Path, recipe: Recipe, count: int) -> list[PairBatch]:
     """The first `count` batches of the held-out documents, masked as BERT does."""
+    if count == 0:
+        return []
     batches = masked_documents(
         Corpus.open(corpus_folder, "held-out"),
         sequence_tokens=recipe.sequence_tokens,

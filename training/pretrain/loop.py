@@ -4,19 +4,20 @@ batch -> objective -> gradients -> clip -> AdamW step, with a report, a measurem
 documents and a checkpoint now and then.
 """
 
-import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from types import FrameType
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.batches import PairBatches, SentenceBatches
+from training.errors import TrainingError
+from training.finite import check_finite
 from training.int8 import measure_factors, round_products
+from training.interruption import Interruption
 from training.masking import Padded, PairBatch
 from training.model import BertForPreTraining
 from training.objectives import Losses, Objective, PairTensors, SentenceTensors, hidden_rows
@@ -36,18 +37,6 @@ class Intervals:
     report_every: int = option(20, "steps between two lines of metrics")
     measure_every: int = option(500, "steps between two measurements on held-out documents")
     save_every: int = option(500, "steps between two checkpoints")
-
-
-class Interruption:
-    """Whether SIGTERM or SIGINT has come; the run then ends after a step, with a checkpoint."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
 
 
 @dataclass(frozen=True)
@@ -132,24 +121,54 @@ class Run:
         steps = self.recipe.steps
         batches = self.batches.from_step(self.step)
         started, since = time.monotonic(), self.step
-        totals = torch.zeros(len(_PARTS), device=self.device)
+        totals: list[Tensor] = []  # of each step since the last report: float32 (parts,)
+        unchecked: list[Tensor] = []  # since the last look: with the gradient's length behind
         with tqdm(total=steps, initial=self.step, unit="step") as shown:
             while self.step < steps:
                 if self.step == self.recipe.int8_from:
                     self._round()
                 rate = self.recipe.rate_at(self.step)
-                totals += self._step(batches, rate)
+                total, length = self._step(batches, rate)
+                totals.append(total)
+                unchecked.append(torch.cat([total, length[None]]))
                 self.step += 1
                 shown.update()
+                if self._is_due(interruption):
+                    self._check(unchecked)
+                    unchecked.clear()
                 if self.step % self.intervals.report_every == 0 or self.step == steps:
-                    self._report(totals, rate, self.step - since, time.monotonic() - started)
+                    added = torch.stack(totals).sum(dim=0)
+                    self._report(added, rate, self.step - since, time.monotonic() - started)
                     started, since = time.monotonic(), self.step
-                    totals.zero_()
+                    totals.clear()
                 self._measure_or_save()
                 if interruption.asked:
                     self._save()
                     return self.step == steps
         return True
+
+    def _is_due(self, interruption: Interruption) -> bool:
+        """Whether something is reported, measured or saved after this step."""
+        every = self.intervals
+        intervals = (every.report_every, every.measure_every, every.save_every)
+        last = self.step == self.recipe.steps
+        return last or interruption.asked or any(self.step % steps == 0 for steps in intervals)
+
+    def _check(self, losses: Sequence[Tensor]) -> None:
+        """Refuse to go on, and to save anything, with a loss that is not finite."""
+        try:
+            check_finite(
+                losses, self.step, rate=self.recipe.rate, bf16=self.recipe.precision == "bf16"
+            )
+        except TrainingError as error:
+            latest = self.folder.latest()
+            kept = (
+                f"{latest} is the last checkpoint before it; begin in another folder, from there "
+                f"with --init {latest} or anew"
+                if latest
+                else "nothing was saved before it"
+            )
+            raise TrainingError(f"{error} {kept[0].upper()}{kept[1:]}.") from None
 
     def _round(self) -> None:
         factors = measure_factors(self.model)
@@ -157,8 +176,8 @@ class Run:
         if self.average:
             round_products(self.average.module, factors)
 
-    def _step(self, batches: Iterator[MicroBatch], rate: float) -> Tensor:
-        """One optimiser step; the mean of its losses, float32 (parts,)."""
+    def _step(self, batches: Iterator[MicroBatch], rate: float) -> tuple[Tensor, Tensor]:
+        """One optimiser step; the mean of its losses, float32 (parts,), its gradient's length."""
         self.model.train()
         count = self.recipe.accumulate
         totals = torch.zeros(len(_PARTS), device=self.device)
@@ -166,10 +185,10 @@ class Run:
             losses = self._losses(next(batches))
             (losses.total / count).backward()  # type: ignore[no-untyped-call]
             totals += torch.stack([getattr(losses, part).detach() for part in _PARTS])
-        descend(self.optimiser, self.model, rate)
+        length = descend(self.optimiser, self.model, rate)
         if self.average:
             self.average.update_parameters(self.model)
-        return totals / count
+        return totals / count, length
 
     def _losses(self, batch: MicroBatch) -> Losses:
         pairs = PairTensors.of(batch.pairs, self.device)

@@ -62,7 +62,7 @@ class RunFolder:
         or rounding.
         """
         path = self.path / "run.json"
-        if path.is_file():
+        if path.is_file() and step:  # before its first checkpoint there is nothing to go on with
             found = json.loads(path.read_text(encoding="utf-8"))
             self._check_same(recipe, corpus, found, step)
         self.path.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ from tests.training.finetune.conftest import Write
 from tests.training.finetune.toy_tasks import MOODS
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
-from training.finetune.command import Report, add_arguments, finetune, longest_input, run
+from training.finetune.command import add_arguments, finetune, longest_input, run
 from training.finetune.inputs import InputBatch
+from training.finetune.report import Report
 from training.finetune.task import BertHead, Options
 from training.model import BertModel
 
@@ -159,7 +161,7 @@ def in_transformers(trained: Trained) -> tuple[transformers.PreTrainedModel, Any
 
 def test_each_task_is_learnt(trained: Trained) -> None:
     measures = trained.report.history.kept.measures
-    assert measures[trained.report.watched] >= 0.95
+    assert measures[trained.report.plan.watched] >= 0.95
     assert all(0 <= value <= 1 for value in measures.values())
 
 
@@ -202,7 +204,7 @@ def test_export_reads_what_was_saved(trained: Trained, tmp_path: Path) -> None:
     assert checkpoint.heads == trained.toy.exported
     export_model(checkpoint, tmp_path / "model", precision="fp32", progress=lambda _: None)
     manifest = load_manifest(tmp_path / "model")
-    assert manifest.labels == trained.report.labels
+    assert manifest.labels == trained.report.plan.labels
     assert not manifest.multi_label
 
 
@@ -283,7 +285,9 @@ def test_table_marks_the_kept_epoch(trained: Trained) -> None:
     assert [row.split()[0] for row in rows if "*" in row] == [
         f"{trained.report.history.kept.number}*"
     ]
-    assert last == f"* kept: the best {trained.report.watched} on dev.jsonl"
+    kept, watched = trained.report.history.kept, trained.report.plan.watched
+    assert last.startswith(f"* kept: epoch {kept.number}, the best {watched} on dev.jsonl: ")
+    assert f"{watched} {kept.measures[watched]:.4f}" in last
 
 
 def arguments(*words: object) -> argparse.Namespace:
@@ -300,9 +304,11 @@ def test_command_prints_the_table_and_repeats_itself(
     tables, weights = [], []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         run(arguments("sequence", tiny, tmp_path / name, *flags, "--seed", seed))
-        tables.append(capsys.readouterr().out)
+        # Neither the time that it took nor the place is a part of what is repeated.
+        told = re.sub(r"; \d+ s an epoch, \d+ s left", "", capsys.readouterr().out)
+        tables.append(told.partition(f"* {tmp_path}")[0])
         weights.append((tmp_path / name / "model.safetensors").read_bytes())
-    assert "* kept: the last, as there is no dev data" in tables[0]
+    assert "* kept: epoch 2, the last, as there is no dev data; nothing was measured" in tables[0]
     assert "note: nothing is measured, as there is neither --dev nor --dev-share" in tables[0]
     assert tables[0] == tables[1] != tables[2]
     assert weights[0] == weights[1] != weights[2]
@@ -316,7 +322,7 @@ def test_a_share_of_the_training_rows_is_measured_by(
     train = write("train.jsonl", toy_tasks.moods(40, 1))
     flags = ("--dev-share", 0.25, "--epochs", 1, "--threads", 1, "--device", "cpu")
     run(arguments("sequence", tiny, tmp_path / "out", "--train", train, *flags))
-    assert "* kept: the best accuracy on 0.25 of train.jsonl" in capsys.readouterr().out
+    assert ", the best accuracy on 0.25 of train.jsonl: accuracy " in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["train"]["examples"] + report["dev"]["examples"] == 40
     assert report["dev"]["examples"] == pytest.approx(10, abs=1)
@@ -422,8 +428,8 @@ def test_several_labels_and_numbers_are_learnt_and_served(
         "sequence", tiny, tmp_path / "tuned", train=train, dev=dev, options=options,
         device=torch.device("cpu"),
     )  # fmt: skip
-    assert report.labels == labels
-    assert report.history.kept.measures[report.watched] >= 0.9
+    assert report.plan.labels == labels
+    assert report.history.kept.measures[report.plan.watched] >= 0.9
     config = json.loads((tmp_path / "tuned" / "config.json").read_text())
     assert config["problem_type"] == problem
     checkpoint = read_checkpoint(tmp_path / "tuned")

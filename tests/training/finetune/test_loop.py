@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from training.errors import TrainingError
 from training.finetune.data import SequenceExample
 from training.finetune.inputs import WordPieces
 from training.finetune.labels import prepare_sequences
-from training.finetune.loop import Training, fit, predict
+from training.finetune.loop import Keeping, Stopped, Training, fit, predict
 from training.finetune.task import BertHead, Float32, Options, Split, Task
 
 Weights = dict[str, torch.Tensor]
@@ -104,8 +106,80 @@ def test_last_weights_are_kept_without_dev_data(task: Task, model: BertHead) -> 
 
 
 def test_a_loss_that_runs_away_is_one_sentence(task: Task, model: BertHead) -> None:
-    with pytest.raises(TrainingError, match="try a smaller --rate"):
+    expected = r"not finite any more at step \d: --rate 1e\+30 is far above what BERT is trained at"
+    with pytest.raises(TrainingError, match=expected):
         fit(model, task, Options(epochs=2, rate=1e30, batch_size=4))
+
+
+def test_the_step_at_which_a_loss_ran_away_is_named(task: Task, model: BertHead) -> None:
+    """The seventh step of all, the first of the second epoch: batches of 4 of 21 inputs."""
+    steps = 0
+
+    def loss(*batch: Any) -> torch.Tensor:
+        nonlocal steps
+        steps += model.training
+        return task.loss(*batch) * (torch.nan if steps == 7 else 1)
+
+    spoilt = dataclasses.replace(task, loss=loss, dev=None)
+    with pytest.raises(TrainingError, match=r"at step 7: most often the .* try --rate 2e-05"):
+        fit(model, spoilt, Options(epochs=2, rate=1e-4, batch_size=4))
+
+
+def test_a_dev_loss_that_is_no_number_is_an_error(task: Task, model: BertHead) -> None:
+    def loss(*batch: Any) -> torch.Tensor:
+        return task.loss(*batch) * (1 if model.training else torch.inf)
+
+    with pytest.raises(TrainingError, match="not finite any more at step 6"):
+        fit(model, dataclasses.replace(task, loss=loss), Options(epochs=1, batch_size=4))
+
+
+def test_weights_that_are_damaged_are_named_as_the_cause(task: Task, model: BertHead) -> None:
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight.fill_(torch.nan)
+    with pytest.raises(TrainingError, match="at step 1: it is none before anything was learnt"):
+        fit(model, task, Options(epochs=1, batch_size=4))
+
+
+def test_a_run_goes_on_from_its_state_to_the_same_weights(
+    tiny: Path, task: Task, tmp_path: Path
+) -> None:
+    options = Options(epochs=4, rate=1e-3, batch_size=4, patience=4)
+
+    def fresh() -> BertHead:
+        torch.manual_seed(1)
+        encoder = load_encoder(tiny, dropout=0.2)
+        return BertHead(encoder, task.head, len(task.labels))
+
+    whole = fresh()
+    history = fit(whole, task, options)
+    model = fresh()
+    wanted = iter([False] * (2 * 6 + 3) + [True])  # in the middle of the third epoch
+    states: list[Any] = []
+    keeping = Keeping(
+        after=lambda _, state: states.append(copy.deepcopy(state)),
+        asked_to_stop=lambda: next(wanted),
+    )
+    with pytest.raises(Stopped) as stopped:
+        fit(model, task, options, keeping)
+    assert stopped.value.history is not None
+    assert stopped.value.history.epochs == history.epochs[:2]
+    torch.save(states[-1], tmp_path / "state.pt")
+    other = fresh()
+    torch.manual_seed(99)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert fit(other, task, options, Keeping(state)) == history
+    assert same(weights_of(whole), weights_of(other))
+
+
+def test_a_run_that_was_over_is_not_trained_again(task: Task, model: BertHead) -> None:
+    task, seen = told(task, model, (0.9, 0.2, 0.1, 0.8))
+    options = Options(epochs=4, rate=1e-3, batch_size=8, patience=2)
+    states: list[Any] = []
+    history = fit(model, task, options, Keeping(after=lambda _, state: states.append(state)))
+    assert len(seen) == 3
+    assert fit(model, task, options, Keeping(states[-1])) == history
+    assert len(seen) == 3
+    assert same(weights_of(model), seen[0])
 
 
 def test_predictions_depend_neither_on_batches_nor_on_dropout(tiny: Path, task: Task) -> None:

@@ -1,6 +1,7 @@
 """`python -m training pretrain` as its users run it: learning, stopping, going on."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -21,10 +22,13 @@ from tests.training.pretrain.conftest import (
     environment,
     pretrain_here,
 )
+from training.checkpoint import load_encoder
+from training.config import named_config
 from training.corpus import Corpus
+from training.interruption import INTERRUPTED
 from training.objectives import Objective, PairTensors
 from training.optimiser import descend, make_adamw
-from training.pretrain.command import BETA2, INTERRUPTED, start_model
+from training.pretrain.command import BETA2, start_model
 from training.pretrain.loop import RunBatches
 from training.pretrain.recipe import make_recipe
 from training.pretrain.run_folder import RunFolder
@@ -247,3 +251,53 @@ def test_wrong_flags_are_one_sentence(
     assert said.count("\n") == 1
     assert message in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_runs_away_ends_the_run_and_nothing_of_it_is_kept(
+    pretrain: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(SystemExit) as stopped:
+        pretrain(out, "--rate", "1e30", "--save-every", "1", "--report-every", "7")
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    found = re.search(r"not finite any more at step (\d+): --rate 1e\+30 is far above", said)
+    assert found
+    assert not (out / "final").exists()
+    step = int(found[1])
+    kept = sorted(out.glob("checkpoints/step-*"))
+    assert [path.name for path in kept] == [f"step-{n:08d}" for n in range(max(1, step - 2), step)]
+    assert all(value.isfinite().all() for path in kept
+               for value in load_file(path / "model.safetensors").values())  # fmt: skip
+    assert (str(kept[-1]) in said) if kept else ("Nothing was saved before it" in said)
+
+
+def test_a_start_that_is_refused_leaves_nothing_in_the_way(
+    pretrain: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    missing = ("--distillation", "1", "--teacher", str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit):
+        pretrain(out, *missing)
+    assert not out.exists()
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: free)
+        with pytest.raises(SystemExit):
+            pretrain(out)
+    assert not out.exists()
+    pretrain(out, "--tokens", "512", "--measure-batches", "0")
+    assert not any("held_out_loss" in line for line in metrics(out))
+
+
+def test_what_is_handed_on_has_the_dropout_of_its_architecture(
+    pretrain: Train, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    pretrain(out, "--tokens", "512", "--dropout", "0")
+    config = json.loads((out / "final" / "config.json").read_text())
+    usual = named_config("bert-tiny", vocab_size=10)
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        assert config[name] == getattr(usual, name) == 0.1
+    assert json.loads((out / "run.json").read_text())["recipe"]["dropout"] == 0
+    assert load_encoder(out / "final").embeddings.dropout.p == 0.1
