@@ -14,8 +14,12 @@ from training.errors import TrainingError
 USUAL_RATE = 1e-3  # the highest at which BERT is trained, small ones included
 
 
+class NotFinite(TrainingError):
+    """A run that cannot come to anything any more."""
+
+
 def check_finite(losses: Sequence[Tensor], last: int, *, rate: float, bf16: bool = False) -> None:
-    """Raise a `TrainingError` that names the first step whose loss is not finite.
+    """Raise `NotFinite`, which names the first step whose loss is not finite.
 
     Args:
         losses: float of any one shape, of the steps up to `last`, one after the other.
@@ -31,7 +35,7 @@ def check_finite(losses: Sequence[Tensor], last: int, *, rate: float, bf16: bool
     if bool(finite.all()):
         return
     step = last - len(losses) + 1 + int(finite.logical_not().nonzero()[0, 0])
-    raise TrainingError(
+    raise NotFinite(
         f"The loss is not finite any more at step {step}: {likely_cause(step, rate, bf16=bf16)}."
     )
 

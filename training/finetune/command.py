@@ -29,6 +29,7 @@ from training.finetune.report import REPORT_FILE, DataFile, Plan, Report, progre
 from training.finetune.source import EXAMPLES, Data, DataOptions, read_data
 from training.finetune.task import BertHead, Options, Task
 from training.finetune.unfinished import RUN_FILE, Unfinished, beside
+from training.finite import NotFinite
 from training.interruption import INTERRUPTED, Interruption
 from training.options import add_flags, given_flags
 from training.space import check_space, weight_bytes
@@ -136,6 +137,7 @@ def finetune(
         checkpoint=checkpoint.resolve().name,
         labels=task.labels,
         problem=task.problem,
+        columns=source.train.columns,
         train=DataFile.of(train, source.train, task.train),
         dev=DataFile.of(dev or train, source.dev, task.dev) if source.dev and task.dev else None,
         options=options,
@@ -189,8 +191,9 @@ def _run(
         if stopped.history is None:
             unfinished.remove()
         raise
-    except TrainingError as error:
-        kept = f" {out} holds the best epoch before that." if out.is_dir() else ""
+    except NotFinite as error:
+        there = (out / REPORT_FILE).is_file()
+        kept = f" {out} holds the best epoch before that." if there else ""
         unfinished.remove()
         raise TrainingError(f"{error}{kept}") from None
     finally:

@@ -38,6 +38,7 @@ class Plan:
     checkpoint: str
     labels: tuple[str, ...]
     problem: str | None
+    columns: Mapping[str, str]  # of the training file: what is asked for -> its name for it
     train: DataFile
     dev: DataFile | None
     options: Options

@@ -62,10 +62,18 @@ class Unfinished:
         (self.path / f".{RUN_FILE}").replace(self.path / RUN_FILE)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Take the place of the state that was there, at once."""
+        """Take the place of the state that was there, at once; that stays where this fails."""
         new = self.path / f".{STATE_FILE}"
-        torch.save(dict(state), new)
-        new.replace(self.path / STATE_FILE)
+        try:
+            torch.save(dict(state), new)
+            new.replace(self.path / STATE_FILE)
+        except (OSError, RuntimeError) as error:  # the latter is PyTorch's, of a full disk too
+            new.unlink(missing_ok=True)
+            said = str(error).splitlines()[0].rstrip(".")
+            raise TrainingError(
+                f"{self.path} cannot be written: {said}. The same command goes on after the epoch "
+                "before."
+            ) from None
 
     def remove(self) -> None:
         """There is nothing to go on with any more."""

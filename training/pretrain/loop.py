@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from training.batches import PairBatches, SentenceBatches
 from training.errors import TrainingError
-from training.finite import check_finite
+from training.finite import NotFinite, check_finite
 from training.int8 import measure_factors, round_products
 from training.interruption import Interruption
 from training.masking import Padded, PairBatch
@@ -160,7 +160,7 @@ class Run:
             check_finite(
                 losses, self.step, rate=self.recipe.rate, bf16=self.recipe.precision == "bf16"
             )
-        except TrainingError as error:
+        except NotFinite as error:
             latest = self.folder.latest()
             kept = (
                 f"{latest} is the last checkpoint before it; begin in another folder, from there "

@@ -214,3 +214,30 @@ def test_a_disk_that_fills_up_keeps_what_was_there(
             start("out")
     assert json.loads((tmp_path / "out" / "report.json").read_text())["kept_epoch"] == 1
     assert not list(tmp_path.glob(".out*"))
+    start("whole")
+    start("out")  # there is room again
+    assert_same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_disk_that_fills_up_with_the_state_keeps_the_state_before(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, calls = torch.save, 0
+
+    def full(state: Any, path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            path.write_bytes(b"half of it")
+            raise RuntimeError("PytorchStreamWriter failed writing file\nmore of it")
+        save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(TrainingError, match="cannot be written: PytorchStreamWriter failed wr"):
+            start("out")
+    lines: list[str] = []
+    start("whole")
+    start("out", say=lambda text: lines.extend(text.splitlines()))
+    assert "going on after epoch 1 of 3" in lines
+    assert_same(tmp_path / "whole", tmp_path / "out")
