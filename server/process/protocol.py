@@ -71,6 +71,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Of a body. The parser calls nothing but this for each of many small chunks."""
         self.on_body = self._parts.append  # type: ignore[method-assign, assignment]
         super().__init__(*args, **options)
+        self.url = b""
+        """Of the latest request: what comes before any, such as line ends, is refused too."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         """While an answer waits to be read."""
