@@ -511,9 +511,10 @@ def test_beyond_the_most_connections_only_probes_are_answered(
     time.sleep(0.2)
     held = [running.connect() for _ in range(10)]
     try:
-        with running.connect() as late:
-            late.sendall(HEALTH)
-            assert rest(late).endswith(b'{"status":"ok"}')
+        for probe in (HEALTH, HEALTH.replace(b"/livez", b"/v2/health/ready/")):
+            with running.connect() as late:
+                late.sendall(probe)
+                assert rest(late).startswith(b"HTTP/1.1 200 ")
         with running.connect() as late:
             late.sendall(head(len(QUESTION)) + QUESTION)
             answered, _ = read_answer(late)
