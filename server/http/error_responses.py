@@ -60,9 +60,7 @@ async def answer_failure(request: Request, error: Exception) -> Response:
             own = _translated(error, request.scope)
             response = failure(own, request.scope, error.status_code)
             response.headers.update(error.headers or {})
-            if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (
-                allowed := _allowed(request)
-            ):
+            if isinstance(own, MethodNotAllowed) and (allowed := _allowed(request)):
                 response.headers["allow"] = allowed
             return response
     return failure(InternalError(INTERNAL), request.scope)

@@ -72,7 +72,7 @@ def operation(route: Documented) -> str:
         usual = CHECKS["positive_data_acceptance"]["expected-statuses"]
         expected = json.dumps([*usual, str(FAMILIES["v1"].status(422))])
         told.append(f"checks.positive_data_acceptance.expected-statuses = {expected}")
-    head = ["[[operations]]", f'include-path = "{route.template}"', 'include-method = "POST"']
+    head = ["[[operations]]", f'include-name = "POST {route.template}"']
     return "\n".join(["", *head, *told, ""]) if told else ""
 
 
