@@ -34,6 +34,8 @@ def document(app: FastAPI, registry: Registry | None = None, root_path: str = ""
     for path, operation in operations(described):
         if "HTTPValidationError" in str(operation["responses"].get("422")):
             del operation["responses"]["422"]
+        if "requestBody" in operation:
+            operation["requestBody"]["required"] = True  # no route reads an empty body
         _exemplify(path, operation, schemas, registry)
         family = family_of(path)
         if family is not PLAIN:

@@ -219,7 +219,7 @@ def test_a_model_that_does_not_rerank_names_those_that_do(library_server: Runnin
 def test_where_no_model_reranks_this_is_said(server: RunningServer) -> None:
     response = server.post("/rerank", {"query": "a", "texts": ["b"]})
     assert refusal(response)[:2] == (422, "missing_head")
-    assert response.json()["error"].endswith("no loaded model has one.")
+    assert response.json()["error"].endswith("No loaded model answers /rerank.")
 
 
 @pytest.mark.parametrize(
