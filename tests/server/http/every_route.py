@@ -113,5 +113,7 @@ def every_route(app: FastAPI) -> list[Ask]:
         model, body = ANSWERED.get(task, ("cloze-small-en", None))
         for method in operations:
             sent = body if method == "post" else None
-            asks.append(Ask(method.upper(), path.replace("{model}", model), sent))
+            asks.append(
+                Ask(method.upper(), path.replace("{model}", model).replace("{name}", "names"), sent)
+            )
     return asks
