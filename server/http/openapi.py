@@ -64,7 +64,7 @@ def _exemplify(
     model = default or next(iter(able), "")
     parameters = operation.get("parameters", [])
     for parameter in parameters:
-        if parameter["in"] == "path" and parameter["name"] == "model" and model:
+        if parameter["in"] == "path" and model:  # all that a path names is a model
             parameter["example"] = model
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is None:
