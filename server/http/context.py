@@ -30,7 +30,7 @@ KEPT: Final = "cloze.kept"
 # The error of one that the protocol refuses, and whether its body has come to its end.
 REFUSAL: Final = "cloze.refusal"
 WHOLE: Final = "cloze.whole"
-_PROBES: Final = frozenset(
+PROBES: Final = frozenset(
     {"/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready", "/ping"}
 )
 _DOCS: Final = frozenset({"/", "/docs", "/openapi.json"})
@@ -213,7 +213,7 @@ def is_probe(path: str) -> bool:
     >>> is_probe("/livez"), is_probe("/livez/"), is_probe("/livez//"), is_probe("/%6civez")
     (True, True, False, False)
     """
-    return path.removesuffix("/") in _PROBES
+    return path.removesuffix("/") in PROBES
 
 
 def _is_open(scope: Scope, settings: Settings) -> bool:
