@@ -16,6 +16,7 @@ Operation = dict[str, Any]
 _TASK_OF_ROUTE: Final = {
     "text-classification": TEXT_CLASSIFICATION.name,
     "embeddings": EMBED.name,
+    "classify": TEXT_CLASSIFICATION.name,
 }
 _REFERENCE: Final = "#/components/schemas/"
 

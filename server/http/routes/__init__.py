@@ -34,6 +34,7 @@ PER_MODEL: Final = _routers(
     "info",
     "openai",
     "cohere",
+    "infinity",
 )
 # Of the server, or of models that are named otherwise.
 SHARED: Final = _routers("open_inference", "models", "own_task", "probes")

@@ -32,6 +32,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
     "nsp": ("cloze-small-en", {"inputs": [["The train was late.", "We waited for an hour."]]}),
     "tokenize": ("cloze-small-en", {"inputs": ["Two words", {"text": "a", "text_pair": "b"}]}),
     "embeddings": ("cloze-small-en", {"input": ["A river."], "model": "cloze-small-en"}),
+    "classify": ("reviews", {"input": ["What a wonderful film!"], "model": "reviews"}),
     "predict": ("reviews", {"inputs": "What a wonderful film!"}),
     "text-classification": ("reviews", {"inputs": ["What a wonderful film!", "The soup."]}),
     "rerank": (
