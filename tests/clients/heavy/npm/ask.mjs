@@ -51,10 +51,7 @@ for (const slash of ["", "/"]) {
     addressed.push({ filled: best[0].sequence, features: answer, same: Math.round(same * 1e5) });
   }
   const of = (model) => at(`/models/${model}${slash}`);
-  const told = await of("reviews").textClassification({
-    inputs: "What a wonderful film!",
-    parameters: { top_k: 2 },
-  });
+  const told = await of("reviews").textClassification({ inputs: "What a wonderful film!" });
   const found = await of("names").tokenClassification({ inputs: question.context });
   const said = await of("answers").questionAnswering({ inputs: question });
   const guess = await of("inference").zeroShotClassification({
