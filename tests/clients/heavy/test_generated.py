@@ -107,6 +107,9 @@ def test_a_client_of_our_document(
             kind = inspect.signature(own.sync_detailed).parameters["body"].annotation
             sent["body"] = read(kind, content["example"])
         answered = own.sync_detailed(client=client, **sent)
+        if "200" not in operation["responses"]:  # the root leads a browser elsewhere
+            assert str(int(answered.status_code)) in operation["responses"], operation
+            continue
         told = answered.content.decode()
         if operation["operationId"] != "metrics":
             told = json.loads(told)
