@@ -24,10 +24,10 @@ def raw_deflate(content: bytes) -> bytes:
     return stream.compress(content) + stream.flush()
 
 
+GZIPPED = gzip.compress(TEXT, mtime=0)
 PACKED = {
-    "gzip": gzip.compress(TEXT, mtime=0),
-    "gzip with a name in it": gzip.compress(TEXT, mtime=0)[:3] + b"\x08" + gzip.compress(TEXT, mtime=0)[4:10]
-    + b"body.json\0" + gzip.compress(TEXT, mtime=0)[10:],
+    "gzip": GZIPPED,
+    "gzip with a name in it": GZIPPED[:3] + b"\x08" + GZIPPED[4:10] + b"body.json\0" + GZIPPED[10:],
     "deflate": zlib.compress(TEXT),
     "deflate without a frame": raw_deflate(TEXT),
 }  # fmt: skip
