@@ -1,6 +1,7 @@
 """The documents -> run and compared: commands, their printed answers, the tree, the links."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections import Counter
@@ -11,10 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
+from export.read.checkpoint import read_checkpoint
+from export.write.model_folder import export_model
 from scripts.pages import DOCS, PAGES, anchor, descendants
 from server.errors import ClozeError
 from tests.running_server import RunningServer
 from tests.test_repository import files
+from training.__main__ import main as training
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted(str(path.relative_to(REPOSITORY)) for path in files("*.md"))
@@ -36,6 +40,8 @@ SAID_BY_OTHERS = {"Address already in use", "unrecognized arguments", "should be
 TOLERANCE = 0.02
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+# A file that a document shows in whole, below its name.
+NAMED_FILE = re.compile(r"`(\w+\.csv)`:\n\n```csv\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", flags=re.MULTILINE)
@@ -100,6 +106,43 @@ def test_documented_calls_print_what_the_document_says(
         )
         assert done.returncode == 0, f"{call.command}: {done.stderr}"
         assert_same_but_for_rounding(done.stdout, call.printed)
+
+
+def evaluations_of(document: str) -> list[Example]:
+    """Return the examples that measure a model."""
+    start = "python -m training evaluate "
+    return [example for example in examples(document) if example.command.startswith(start)]
+
+
+@pytest.fixture(scope="session")
+def measurable(classifiers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the models of the page about evaluation, one of them also in int8."""
+    folder = tmp_path_factory.mktemp("measurable")
+    (folder / "checkpoints").symlink_to(classifiers / "checkpoints")
+    (folder / "models").mkdir()
+    (folder / "models" / "reviews").symlink_to(classifiers / "models" / "reviews")
+    export_model(
+        read_checkpoint(classifiers / "checkpoints" / "reviews"),
+        folder / "models" / "reviews-int8",
+        precision="int8",
+        progress=lambda _: None,
+    )
+    return folder
+
+
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if evaluations_of(name)])
+def test_documented_evaluations_print_what_the_document_says(
+    document: str,
+    measurable: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(measurable)
+    for name, text in NAMED_FILE.findall((REPOSITORY / document).read_text()):
+        Path(name).write_text(text)
+    for call in evaluations_of(document):
+        training(shlex.split(call.command.replace("\\\n", " "))[3:])
+        assert_same_but_for_rounding(capsys.readouterr().out, call.printed)
 
 
 def test_comparison_notices_a_wrong_answer() -> None:

@@ -18,11 +18,19 @@ MAY_IMPORT = {
     "export": {"export", "models"},
     "server": {"server", "models"},
     "benchmarks": {"benchmarks", "server", "models"},
-    "training": {"training", "export", "models"},
+    "training": {"training", "export", "server", "models"},
     "scripts": {"scripts", "server", "training", "benchmarks"},
 }
 # Of the exporter, training knows what reads a checkpoint and what the weights are called.
 MAY_TRAIN_WITH = ("export.read.", "export.architectures.", "export.errors")
+# And of the server, to measure a model as it is served, what answers without HTTP.
+MAY_SERVE_WITH = {
+    "training/evaluate/labelled/served.py": (
+        "server.inference.",
+        "server.errors",
+        "server.settings",
+    ),
+}
 # Within the server, inference knows nothing of HTTP.
 INFERENCE_MAY_IMPORT = ("server.inference", "server.errors", "server.settings", "models")
 
@@ -118,6 +126,15 @@ def test_training_takes_of_export_what_reads_a_checkpoint() -> None:
         for name in imported_modules(path):
             if name.partition(".")[0] == "export":
                 assert name.startswith(MAY_TRAIN_WITH), path.name
+
+
+def test_training_takes_of_the_server_what_answers_in_one_place() -> None:
+    for path in files("training/*.py"):
+        allowed = MAY_SERVE_WITH.get(str(path.relative_to(REPOSITORY)), ())
+        for name in imported_modules(path):
+            if name.partition(".")[0] == "server":
+                assert allowed, path.name
+                assert name.startswith(allowed), path.name
 
 
 def test_inference_knows_nothing_of_http() -> None:

@@ -68,7 +68,7 @@ def read_weights(
             raise TrainingError(f"{folder} holds no {SINGLE}; training reads safetensors only.")
         shapes = {key: shape for key, shape in stored.shapes.items() if _is_part(key, heads)}
         source = replace(stored, shapes=shapes)
-        found = map_names(source, read_shape(folder), declared=(), tied=True)
+        found = map_names(source, read_shape(folder), declared=heads, tied=True)
         weights = CheckpointWeights(source, found.names)
         tensors = {
             checkpoint_key(name, BERT.weight_names): torch.from_numpy(weights[name])
@@ -161,10 +161,12 @@ def _read(
 def _is_part(key: str, heads: Collection[str]) -> bool:
     """Whether a checkpoint's key is of the encoder or of one of these heads.
 
-    >>> _is_part("encoder.layer.0.output.LayerNorm.gamma", []), _is_part("classifier.bias", ["mlm"])
+    >>> _is_part("classifier.bias", ["token"]), _is_part("classifier.bias", ["mlm"])
     (True, False)
+    >>> _is_part("encoder.layer.0.output.LayerNorm.gamma", [])
+    True
     """
-    name = canonical_name(key, BERT.weight_names)
+    name = canonical_name(key, BERT.weight_names, heads)
     if name is None:  # of the encoder, it is a reason to refuse the whole
         return key.startswith(("bert.", "embeddings.", "encoder."))
     return name.startswith(("embeddings.", "layers.")) or name.partition(".")[0] in heads

@@ -6,8 +6,10 @@ A word per line with 2 to 4 columns, a blank line between sentences (Tjong Kim S
 """
 
 import re
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from training.data.record import Record
 from training.data.text_file import lines_of
@@ -15,6 +17,7 @@ from training.errors import TrainingError
 
 COLUMNS = range(2, 5)
 DOCUMENT = "-DOCSTART-"
+CONLL_FIELDS = {"tokens", "labels", "document"}  # of a record
 _BLANKS = re.compile(r"[ \t]+")  # not those of Unicode, which are words or parts of them
 
 Line = tuple[int, list[str]]  # its number, its columns
@@ -44,17 +47,25 @@ def conll_records(
 ) -> Iterator[Record]:
     """The sentences of a text, each at the line of its first word.
 
-    `given` says in which columns (from 1) tokens and labels stand; the first line may be a header.
+    Where lines of `-DOCSTART-` part documents, a sentence has the number of its own. `given` says
+    in which columns (from 1) tokens, labels and a document stand; the first line may be a header.
     """
+    given = given or {}
     sentences = list(_sentences(text, name, header=header))
-    columns = _columns(sentences, given or {}, name)
+    columns = _columns(sentences, given, name)
+    starts = [n for n, line in enumerate(lines_of(text), start=1) if line.startswith(DOCUMENT)]
     for sentence in sentences:
+        line, first = sentence[0]
+        document: dict[str, Any] = {"document": bisect(starts, line)} if starts else {}
+        if "document" in given:
+            document = {"document": first[int(given["document"]) - 1]}
         yield Record(
             {
                 "tokens": [fields[columns.word] for _, fields in sentence],
                 "labels": [fields[columns.tag] for _, fields in sentence],
+                **document,
             },
-            f"{name}, line {sentence[0][0]}",
+            f"{name}, line {line}",
         )
 
 

@@ -77,6 +77,7 @@ def _document(text: str, name: str) -> Iterator[Record]:
         if isinstance(entry, dict) and isinstance(entry.get("paragraphs"), list):
             for question in _questions(entry["paragraphs"], f"{name}, article {place}"):
                 number += 1
+                question["title"] = entry.get("title", f"article {place}")
                 yield _record(question, f"{name}, question {number}")
         else:
             yield _record(entry, f"{name}, entry {place} of data")

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from training.data.arrow_file import PARQUET_MAGIC, folder_records, parquet_records
 from training.data.columns import Role, are_numbers, find_columns, parse_columns
-from training.data.conll import conll_records, looks_like_conll
+from training.data.conll import CONLL_FIELDS, conll_records, looks_like_conll
 from training.data.delimited import delimited_records
 from training.data.json_file import json_records
 from training.data.record import Record
@@ -47,7 +47,7 @@ def read_rows(path: Path, roles: Sequence[Role], form: Form | None = None) -> Ro
     if not records:
         raise TrainingError(f"{path} holds no examples.")
     found = list(dict.fromkeys(name for record in records for name in record.fields))
-    conll = records[0].fields.keys() == {"tokens", "labels"} and are_numbers(given)
+    conll = records[0].fields.keys() <= CONLL_FIELDS and are_numbers(given)
     columns = find_columns(found, roles, {} if conll else given, path.name)
     return Rows([replace(record, names=columns) for record in records], columns)
 

@@ -1,6 +1,7 @@
-"""`python -m training evaluate`: a checkpoint and held-out data in, a table of figures out.
+"""`python -m training evaluate`: a model and data that it was not trained on in, figures out.
 
 THE FLOW: checkpoint -> what its heads and the given data allow to measure -> table and JSON.
+With `--data` a fine-tuned model, also one as it is served, goes to `training.evaluate.labelled`.
 """
 
 import argparse
@@ -14,13 +15,20 @@ from training.errors import TrainingError
 from training.evaluate import masked, next_sentence, prompts, similarity
 from training.evaluate.figures import Evaluation, Figure, machine
 from training.evaluate.inference import SEED, Subject, check_same_vocabulary, load_subject
+from training.evaluate.labelled import run as labelled
+from training.options import flag
 from training.stored_corpus import DESCRIPTION, Corpus, sha256_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m training evaluate`."""
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", type=Path, help="a folder in Hugging Face's format")
+    add(
+        "model",
+        metavar="MODEL",
+        type=Path,
+        help="a checkpoint in Hugging Face's format; with --data also a model folder",
+    )
     add("--corpus", metavar="DIR", type=Path, help="a corpus; its held-out part is read")
     add("--stsb", metavar="CSV", type=Path, help="rows of sentence,sentence,rating")
     add(
@@ -31,20 +39,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sentences with a gap, as JSON lines; default: the 100 that come with the code",
     )
     add("--json", metavar="OUT", type=Path, help="also write the figures to this file")
+    labelled.add_arguments(parser)
     add_device_flags(parser, default="cpu")
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and write the file."""
-    if args.json and not args.json.resolve().parent.is_dir():
-        raise TrainingError(f"The folder of {args.json} does not exist.")
+    _check(args)
     device = chosen_device(args)
+    if args.data:
+        labelled.run(args, device)
+        return
     started = time.monotonic()
-    subject = load_subject(args.checkpoint, device)
+    subject = load_subject(args.model, device)
     figures = tuple(measure(subject, args))
     if not figures:
         raise TrainingError(
-            f"There is nothing to measure {subject.name} by: it needs --corpus or --stsb."
+            f"There is nothing to measure {subject.name} by: it needs --corpus or --stsb, or, if "
+            "it is fine-tuned, --data."
         )
     evaluation = Evaluation(
         name=subject.name,
@@ -76,6 +88,20 @@ def measure(subject: Subject, args: argparse.Namespace) -> Iterator[Figure]:
         yield from similarity.measure_similarity(model.bert, subject.tokenizer, rated)
     if "mlm" in subject.heads:
         yield from prompts.measure_prompts(subject, cloze)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Find out before the measuring, not after it, what cannot be meant or written."""
+    for out in (args.json, args.predictions, args.picture):
+        if out and not out.resolve().parent.is_dir():
+            raise TrainingError(f"The folder of {out} does not exist.")
+    if args.data and (args.corpus or args.stsb):
+        raise TrainingError(
+            "--data is for a fine-tuned model, --corpus and --stsb for what pre-training taught; "
+            "give the one or the others."
+        )
+    if not args.data and (given := labelled.given(args)):
+        raise TrainingError(f"{flag(given[0])} goes with --data, the labelled examples.")
 
 
 def _conditions(args: argparse.Namespace) -> dict[str, object]:

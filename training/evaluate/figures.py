@@ -7,7 +7,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,9 +130,7 @@ class Evaluation:
         lines = [
             f"### {self.name} ({about})",
             "",
-            "| measure | value | 95 % interval | over |",
-            "| --- | ---: | ---: | --- |",
-            *(row(figure) for figure in self.figures),
+            *table(self.figures),
             "",
             "; ".join(f"{name} {value}" for name, value in conditions.items()),
         ]
@@ -147,6 +145,12 @@ class Evaluation:
         }
         document = {**conditions, **asdict(self), "figures": figures}
         path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def table(figures: Iterable[Figure]) -> list[str]:
+    """The lines of a Markdown table."""
+    head = ["| measure | value | 95 % interval | over |", "| --- | ---: | ---: | --- |"]
+    return [*head, *map(row, figures)]
 
 
 def row(figure: Figure) -> str:

@@ -64,7 +64,7 @@ def load_subject(folder: Path, device: torch.device | None = None) -> Subject:
         heads=frozenset(heads) & {MLM.name, NSP.name},
         tokenizer=tokenizer,
         vocabulary=vocabulary,
-        weights_sha256=_digest(tensors),
+        weights_sha256=weights_digest(tensors),
     )
 
 
@@ -78,7 +78,7 @@ def check_same_vocabulary(subject: Subject, corpus: Path) -> None:
         )
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
+def weights_digest(tensors: dict[str, Tensor]) -> str:
     """SHA-256 of all weights in float32, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):

@@ -47,7 +47,7 @@ def prepare_sequences(
     labels = (number,) if problem is Problem.NUMBER else number_labels(
         label for example in train for label in _names(example)
     )  # fmt: skip
-    split = partial(_sequences, labels=labels, pieces=pieces, kind=kind)
+    split = partial(split_sequences, labels=labels, pieces=pieces, problem=problem)
     kept = split(dev) if dev else None
     return Task(SEQUENCE, kind.loss, kind.watched, labels, split(train), kept, problem.value)
 
@@ -57,7 +57,7 @@ def prepare_tokens(
 ) -> Task:
     """A label per word; the labels are those of `train`."""
     labels = number_labels(label for example in train for label in example.labels)
-    split = partial(_tokens, labels=labels, pieces=pieces)
+    split = partial(_split_tokens, labels=labels, pieces=pieces)
     watched = "entity_f1" if has_entities(labels) else "macro_f1"
     return Task(TOKEN, label_loss, watched, labels, split(train), split(dev) if dev else None)
 
@@ -132,10 +132,15 @@ _KINDS = {
 }
 
 
-def _sequences(
-    examples: Sequence[SequenceExample], *, labels: Sequence[str], pieces: WordPieces, kind: Kind
+def split_sequences(
+    examples: Sequence[SequenceExample],
+    *,
+    labels: Sequence[str],
+    pieces: WordPieces,
+    problem: Problem,
 ) -> Split:
     """One input per example; the longer text of a pair gives way first."""
+    kind = _KINDS[problem]
     inputs = []
     lengths = []
     firsts = pieces.of([example.text for example in examples])
@@ -152,7 +157,7 @@ def _sequences(
     return Split(len(examples), inputs, partial(kind.score, inputs), lengths)
 
 
-def _tokens(
+def _split_tokens(
     examples: Sequence[TokenExample], *, labels: Sequence[str], pieces: WordPieces
 ) -> Split:
     inputs: list[Input] = []
@@ -161,7 +166,7 @@ def _tokens(
     encodings = pieces.of([list(example.words) for example in examples], words=True)
     for example, encoding in zip(examples, encodings, strict=True):
         wanted = label_ids(labels, example.labels, example.place)
-        parts = list(_word_inputs(encoding, wanted, pieces))
+        parts = list(word_inputs(encoding, wanted, pieces))
         if not parts:
             raise TrainingError(f"{example.place}: the tokenizer keeps none of its words.")
         inputs += parts
@@ -170,7 +175,7 @@ def _tokens(
     return Split(len(examples), inputs, partial(_score_words, labels, right), lengths)
 
 
-def _word_inputs(encoding: Encoding, wanted: Sequence[int], pieces: WordPieces) -> Iterator[Input]:
+def word_inputs(encoding: Encoding, wanted: Sequence[int], pieces: WordPieces) -> Iterator[Input]:
     """One input, or several where the sentence is too long; `wanted` has a label per word."""
     words = [-1 if word is None else word for word in encoding.word_ids]
     starts = [i for i in range(len(words)) if i == 0 or words[i] != words[i - 1]]

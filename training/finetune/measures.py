@@ -34,15 +34,22 @@ def label_measures(right: Int64, found: Int64) -> dict[str, float]:
 def labels_measures(right: Int64, found: Int64) -> dict[str, float]:
     """F1 of int64 (n, labels) of 0 and 1, over all labels and by label, and the rows that agree.
 
+    By label it is the mean over those that occur on either side.
+
     >>> labels_measures(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [1, 0]]))
     {'micro_f1': 0.8, 'macro_f1': 0.5, 'exact_match': 0.5}
     """
-    micro, macro = (
-        float(f1_score(right, found, average=average, zero_division=0))
-        for average in ("micro", "macro")
-    )
-    exact = float((right == found).all(axis=1).mean())
-    return {"micro_f1": micro, "macro_f1": macro, "exact_match": exact}
+    agreed, ours, theirs = ((right & found).sum(axis=0), right.sum(axis=0), found.sum(axis=0))
+    each = [
+        f1(agreed=int(both), right=int(one), found=int(other))
+        for both, one, other in zip(agreed, ours, theirs, strict=True)
+        if one or other
+    ]
+    return {
+        "micro_f1": f1(agreed=int(agreed.sum()), right=int(ours.sum()), found=int(theirs.sum())),
+        "macro_f1": sum(each) / len(each) if each else 1.0,
+        "exact_match": float((right == found).all(axis=1).mean()),
+    }
 
 
 def number_measures(right: Float64, found: Float64) -> dict[str, float]:
@@ -130,24 +137,26 @@ def plain_answer(text: str) -> str:
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
-def exact_match(right: Sequence[str], found: str) -> float:
-    """1 where `found` is one of the right answers; "" is right where there are none.
+def answer_scores(right: Sequence[str], found: str, *, abstain: bool) -> tuple[float, float]:
+    """Exact match and F1 of words, each with the right answer that it is best for.
 
-    >>> exact_match(["the Seine"], "Seine."), exact_match([], "Seine"), exact_match([], "")
-    (1.0, 0.0, 1.0)
+    Where a question may have no answer (`abstain`) they are those of SQuAD's script 2.0, otherwise
+    of its script 1.1. The two differ in answers of which nothing is left, such as "the": 2.0 leaves
+    them out, and takes none for one of no words; 1.1 gives them an F1 of 0.
+
+    >>> answer_scores(["the river Seine", "Paris"], "Seine.", abstain=False)
+    (0.0, 0.6666666666666666)
+    >>> answer_scores([], "Seine", abstain=True), answer_scores([], "", abstain=True)
+    ((0.0, 0.0), (1.0, 1.0))
     """
-    return float(plain_answer(found) in {plain_answer(text) for text in right or [""]})
+    plain, said = [plain_answer(text) for text in right], plain_answer(found)
+    if abstain:
+        plain = [text for text in plain if text] or [""]
+    return float(said in plain), max(_word_f1(text, said, abstain=abstain) for text in plain)
 
 
-def answer_f1(right: Sequence[str], found: str) -> float:
-    """F1 of the words of `found` and of the right answer that it is nearest to.
-
-    >>> answer_f1(["the river Seine", "Paris"], "Seine")
-    0.6666666666666666
-    """
-    return max(_word_f1(plain_answer(text), plain_answer(found)) for text in right or [""])
-
-
-def _word_f1(right: str, found: str) -> float:
+def _word_f1(right: str, found: str, *, abstain: bool) -> float:
     ours, theirs = Counter(right.split()), Counter(found.split())
+    if not (ours or theirs):
+        return float(abstain)
     return f1(agreed=(ours & theirs).total(), right=ours.total(), found=theirs.total())

@@ -24,7 +24,7 @@ from models.spans import best_spans
 from training.errors import TrainingError
 from training.finetune.data import Answer, QuestionExample
 from training.finetune.inputs import Input, InputBatch, WordPieces
-from training.finetune.measures import answer_f1, exact_match
+from training.finetune.measures import answer_scores
 from training.finetune.task import Float32, Measures, Split, Task
 
 QUESTION_TOKENS = 64  # longer questions are cut, as in the paper's code
@@ -93,6 +93,24 @@ class Window:
 def _split(
     examples: Sequence[QuestionExample], *, pieces: WordPieces, overlap: int, abstain: bool
 ) -> Split:
+    found = question_inputs(examples, pieces, overlap=overlap)
+    score = partial(_score, examples, found.places, abstain)
+    return Split(len(examples), found.inputs, score, found.lengths)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The inputs of some questions."""
+
+    inputs: Sequence[Input]
+    places: Sequence[Window]  # of each input
+    lengths: Sequence[int]  # tokens of each example as it is, in one window or more
+
+
+def question_inputs(
+    examples: Sequence[QuestionExample], pieces: WordPieces, *, overlap: int
+) -> Windows:
+    """Every window of every context, with its question."""
     inputs: list[Input] = []
     places: list[Window] = []
     lengths = []
@@ -111,7 +129,7 @@ def _split(
             target = _target(answer, begin, end)
             inputs.append(pieces.input(question, context.ids[begin:end], rows=rows, targets=target))
             places.append(Window(number, tuple(context.offsets[begin:end])))
-    return Split(len(examples), inputs, partial(_score, examples, places, abstain), lengths)
+    return Windows(inputs, places, lengths)
 
 
 def _target(answer: tuple[int, int] | None, begin: int, end: int) -> tuple[int, int]:
@@ -129,12 +147,12 @@ def _score(
 ) -> Measures:
     """Float32 (1 + tokens, 2) of each window -> measures."""
     found = choose([example.context for example in examples], places, logits, abstain=abstain)
-    right = [[answer.text for answer in example.answers] for example in examples]
-    pairs = list(zip(right, found, strict=True))
-    return {
-        "exact_match": sum(exact_match(*pair) for pair in pairs) / len(pairs),
-        "f1": sum(answer_f1(*pair) for pair in pairs) / len(pairs),
-    }
+    scores = [
+        answer_scores([answer.text for answer in example.answers], one.text, abstain=abstain)
+        for example, one in zip(examples, found, strict=True)
+    ]
+    exact, f1 = np.mean(scores, axis=0).tolist()
+    return {"exact_match": exact, "f1": f1}
 
 
 class Found(NamedTuple):
@@ -146,7 +164,7 @@ class Found(NamedTuple):
 
 def choose(
     contexts: Sequence[str], places: Sequence[Window], logits: Sequence[Float32], *, abstain: bool
-) -> list[str]:
+) -> list[Found]:
     """The answer to each question; "" where that is likelier and `abstain` allows it.
 
     Args:
@@ -162,7 +180,7 @@ def choose(
         best[place.example] = max(best[place.example], found, key=lambda found: found.score)
         nothing[place.example] = min(nothing[place.example], not_here)
     return [
-        "" if abstain and not_here > found.score else found.text
+        Found("", not_here) if abstain and not_here > found.score else found
         for found, not_here in zip(best, nothing, strict=True)
     ]
 

@@ -29,7 +29,7 @@ def set_aside(examples: Sequence[E], share: float, seed: int) -> tuple[list[E], 
     rng = np.random.default_rng(seed)
     groups: dict[str, list[int]] = defaultdict(list)
     for number, example in enumerate(examples):
-        groups[_group(example)].append(number)
+        groups[group_of(example)].append(number)
     strata: dict[str, list[list[int]]] = defaultdict(list)
     named = _strata(examples)
     for members in groups.values():
@@ -61,7 +61,7 @@ def text_of(example: Example) -> str:
     return " ".join(example.words)
 
 
-def _group(example: Example) -> str:
+def group_of(example: Example) -> str:
     """What examples that stay together have in common."""
     return plain_text(example.context if isinstance(example, QuestionExample) else text_of(example))
 

@@ -34,8 +34,8 @@ EXAMPLES: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """How the files of examples are read."""
+class FormOptions:
+    """How a file of examples is read."""
 
     columns: str | None = option(
         None, "which columns hold what, as in text=review,label=stars; default: by name", kind=str
@@ -43,10 +43,20 @@ class DataOptions:
     encoding: str | None = option(
         None, "of text files; default: UTF-8, or what a byte-order mark says", kind=str
     )
+
+    @property
+    def form(self) -> Form:
+        """What the reader of files is told."""
+        return Form(self.columns, self.encoding)
+
+
+@dataclass(frozen=True)
+class DataOptions(FormOptions):
+    """How the files of examples are read and what is learnt of them."""
+
     problem: str | None = option(
         None, f"what a text's label is: {', '.join(PROBLEMS)}; default: as the labels are", kind=str
     )
-
     dev_share: float = option(
         0.0, "share of the training rows to measure by, where there is no --dev; 0 for none"
     )
@@ -57,11 +67,6 @@ class DataOptions:
             raise TrainingError("--dev-share must be at least 0 and below 1.")
         if self.problem is not None and self.problem not in PROBLEMS:
             raise TrainingError(f"--problem must be one of {', '.join(PROBLEMS)}.")
-
-    @property
-    def form(self) -> Form:
-        """What the reader of files is told."""
-        return Form(self.columns, self.encoding)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from training.finetune.measures import (
-    answer_f1,
+    answer_scores,
     entities,
     entity_measures,
-    exact_match,
     f1,
     has_entities,
     label_measures,
@@ -71,12 +70,13 @@ def test_f1_of_nothing_at_all_is_full() -> None:
 
 
 def test_the_nearest_right_answer_counts() -> None:
-    assert exact_match(["in 1999", "1999"], "the 1999.") == 1
-    assert answer_f1(["x y", "e b c d"], "b c") == pytest.approx(2 / 3)
-    assert answer_f1(["the the"], "x") == 0
-    assert answer_f1([], "x") == 0
-    assert answer_f1([], "") == 1
-    assert answer_f1(["b b c"], "b b b") == pytest.approx(2 / 3)  # a word counts as often as it is
+    assert answer_scores(["in 1999", "1999"], "the 1999.", abstain=False) == (1, 1)
+    f1_of_two = answer_scores(["x y", "e b c d"], "b c", abstain=False)[1]
+    assert f1_of_two == pytest.approx(2 / 3)
+    assert answer_scores([], "x", abstain=True) == (0, 0)
+    assert answer_scores([], "", abstain=True) == (1, 1)
+    repeated = answer_scores(["b b c"], "b b b", abstain=False)[1]
+    assert repeated == pytest.approx(2 / 3)  # a word counts as often as it is
 
 
 def test_measures_of_numbers_are_scipys_and_zero_where_nothing_varies() -> None:
@@ -98,4 +98,9 @@ def test_labels_that_nobody_has_and_nobody_names_count_for_nothing() -> None:
         "macro_f1": 0.0,
         "exact_match": 0.0,
     }
-    assert labels_measures(right, right)["exact_match"] == 1.0
+    assert labels_measures(right, right) == {"micro_f1": 1.0, "macro_f1": 1.0, "exact_match": 1.0}
+
+
+def test_one_label_alone_is_counted_as_one_of_several() -> None:
+    right, found = np.array([[1], [1], [0], [0]]), np.array([[1], [0], [1], [0]])
+    assert labels_measures(right, found) == {"micro_f1": 0.5, "macro_f1": 0.5, "exact_match": 0.5}
