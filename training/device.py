@@ -10,6 +10,7 @@ import torch
 from training.errors import TrainingError
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("fp32", "bf16")  # of products
 # From glibc's malloc.h (mallopt(3)).
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -39,6 +40,11 @@ def device_named(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Within, products are computed in one of `PRECISIONS`; weights and sums stay in float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def versions() -> dict[str, str]:

@@ -28,6 +28,11 @@ def add_flags(parser: argparse._ActionsContainer, options: type) -> None:
     for entry in fields(options):
         purpose = entry.metadata["purpose"]
         shown = purpose if entry.default is None else f"{purpose} (default: {entry.default})"
+        if entry.metadata["kind"] is bool:
+            parser.add_argument(
+                flag(entry.name), action="store_true", default=argparse.SUPPRESS, help=purpose
+            )
+            continue
         parser.add_argument(
             flag(entry.name),
             type=entry.metadata["kind"],

@@ -10,6 +10,9 @@ rest of the chunk is put back, to open the next one. A chunk of one sentence has
 always random, so that a little under half of all pairs are true. Then shorten the longer segment,
 at random from its front or its back, until the pair fits.
 
+A document without an order (a list of glosses) gives no pairs: each of its sentences stands alone,
+and none is anybody's random B, since it would tell the label: it never follows anything.
+
 Two details differ. The short target is drawn for each pair, not for each document, so that a long
 document is not wholly cut into scraps. The random sentence is drawn from all sentences, not from a
 document that was drawn first: else short documents would be over-represented among the random
@@ -100,16 +103,19 @@ def plan_pairs(
         TrainingError: the corpus has one document, so that there is no other to draw from.
     """
     budget = budget_of(sequence_tokens)
-    sentences = Sentences(corpus, random.Random(f"pairs {seed} {epoch}"))  # noqa: S311 (no secret)
-    draw = sentences.rng.random
+    rng = random.Random(f"pairs {seed} {epoch}")  # noqa: S311 (no secret)
+    sentences = Sentences(corpus, rng, lists=True)
+    draw = rng.random
     pairs: list[Pair] = []
     for number in range(sentences.documents):
         document = sentences.of_document(number)
+        if not sentences.has_order(number):
+            pairs += (sentences.alone(start) for start in range(*document))
+            continue
         start = document.start
         while start < document.end:
             if alone and draw() < alone:
-                segment = sentences.tokens(start, start + 1)
-                pairs.append(Pair(segment, Span(segment.end, segment.end), is_next=False))
+                pairs.append(sentences.alone(start))
                 start += 1
                 continue
             if draw() < single and start + 1 < document.end:
@@ -138,14 +144,44 @@ def budget_of(sequence_tokens: int) -> int:
 class Sentences:
     """The offsets of a corpus as lists, which a loop reads much faster than arrays."""
 
-    def __init__(self, corpus: Corpus, rng: random.Random) -> None:
+    def __init__(self, corpus: Corpus, rng: random.Random, *, lists: bool = False) -> None:
+        """Read the offsets; `lists` allows that no document at all has an order.
+
+        Raises:
+            TrainingError: there are not two documents to make pairs of.
+        """
         self.rng = rng
         self.documents = len(corpus.documents) - 1
-        if self.documents < 2:
-            raise TrainingError("The split has one document; pairs need two or more.")
         self._documents: list[int] = corpus.documents.tolist()
-        self.count = self._documents[-1]
         self._tokens: list[int] = corpus.sentences.tolist()
+        unordered = corpus.unordered
+        if unordered is None:
+            unordered = np.zeros(self.documents, np.bool_)
+        self._unordered: list[bool] = unordered.tolist()
+        # Of the documents with an order: where they start among all sentences, and among theirs.
+        ordered = np.flatnonzero(~unordered)  # int64 (ordered documents,)
+        if len(ordered) == 1 or not (len(ordered) or lists):
+            found = "one document" if len(ordered) else "no document"
+            more = " with an order" if any(self._unordered) else ""
+            raise TrainingError(f"The split has {found}{more}; pairs need two or more.")
+        sizes = np.diff(corpus.documents)[ordered]
+        self._starts: list[int] = corpus.documents[ordered].tolist()
+        self._before: list[int] = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+        self.count = self._before[-1]  # sentences with an order
+
+    def has_order(self, document: int) -> bool:
+        """Whether each sentence of a document follows the one before it."""
+        return not self._unordered[document]
+
+    def sentence(self, place: int) -> int:
+        """The number of the sentence with this place, from 0, among those with an order."""
+        document = bisect_right(self._before, place) - 1
+        return self._starts[document] + place - self._before[document]
+
+    def alone(self, sentence: int) -> Pair:
+        """A sentence without a B."""
+        segment = self.tokens(sentence, sentence + 1)
+        return Pair(segment, Span(segment.end, segment.end), is_next=False)
 
     def of_document(self, document: int) -> Span:
         """The sentences of a document."""
@@ -173,14 +209,16 @@ class Sentences:
         return self.draw(Span(start + 1, end)) if start + 1 < end else end
 
     def elsewhere(self, document: Span, target: int) -> Span:
-        """Tokens of another document, from the start of a random sentence on.
+        """Tokens of another document with an order, from the start of a random sentence on.
 
         As many sentences as come to `target` tokens, but one at least, and not beyond the end of
         their document.
         """
         own = document.end - document.start
-        sentence = self.draw(Span(0, self.count - own))
-        sentence += own if sentence >= document.start else 0  # all sentences but the document's
+        place = self.draw(Span(0, self.count - own))
+        before = self._before[bisect_right(self._starts, document.start) - 1]
+        place += own if place >= before else 0  # all sentences but the document's
+        sentence = self.sentence(place)
         end = self.document_of(sentence).end
         return self.tokens(sentence, self.reach(sentence, end, target))
 

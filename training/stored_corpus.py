@@ -5,6 +5,8 @@ tokenizer.json           the tokenizer that made the ids
 train/tokens.bin         ids of all sentences, one after the other: uint16 or uint32 (tokens,)
 train/sentences.bin      where each sentence starts in tokens: int64 (sentences + 1,)
 train/documents.bin      where each document starts in sentences: int64 (documents + 1,)
+train/unordered.bin      1 for documents whose sentences have no order: uint8 (documents,); corpora
+                         of before have none of them, and no such file
 held-out/...             the same for the documents that are kept for evaluation
 """
 
@@ -24,6 +26,7 @@ VERSION = 1  # of the format above
 DESCRIPTION = "corpus.json"
 SPLITS = ("train", "held-out")
 OFFSETS = np.dtype("<i8")
+FLAGS = np.dtype("u1")
 
 Split = Literal["train", "held-out"]
 TokenArray = NDArray[np.uint16] | NDArray[np.uint32]
@@ -46,6 +49,8 @@ class Corpus:
     sentences: NDArray[np.int64]  # int64 (sentences + 1,): offsets in tokens
     documents: NDArray[np.int64]  # int64 (documents + 1,): offsets in sentences
     vocabulary: Vocabulary
+    unordered: NDArray[np.bool_] | None = None
+    """Bool (documents,): the sentences have no order, as those of a list; None where all have."""
 
     @classmethod
     def open(cls, folder: Path, split: Split) -> Self:
@@ -71,6 +76,9 @@ class Corpus:
             sentences=_map(part / "sentences.bin", OFFSETS, counts["sentences"] + 1),
             documents=_map(part / "documents.bin", OFFSETS, counts["documents"] + 1),
             vocabulary=Vocabulary.of(read_tokenizer(tokenizer)),
+            unordered=_map(part / "unordered.bin", FLAGS, counts["documents"]).astype(np.bool_)
+            if counts.get("unordered")
+            else None,
         )
         if (corpus.sentences[-1], corpus.documents[-1]) != (counts["tokens"], counts["sentences"]):
             raise TrainingError(f"The arrays in {part} do not fit together; build it again.")
@@ -82,7 +90,7 @@ class SplitWriter:
 
     def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
         folder.mkdir()
-        self.counts = {"documents": 0, "sentences": 0, "tokens": 0}
+        self.counts = {"documents": 0, "sentences": 0, "tokens": 0, "unordered": 0}
         self._dtype = dtype
         self._files = {name: (folder / f"{name}.bin").open("wb") for name in self.counts}
         for name in ("documents", "sentences"):
@@ -95,8 +103,11 @@ class SplitWriter:
         for file in self._files.values():
             file.close()
 
-    def add(self, sentences: list[list[int]]) -> None:
-        """Append a document, the ids of its sentences; what has no tokens is left out."""
+    def add(self, sentences: list[list[int]], *, ordered: bool = True) -> None:
+        """Append a document, the ids of its sentences; what has no tokens is left out.
+
+        `ordered` says whether each sentence follows the one before it.
+        """
         sentences = [ids for ids in sentences if ids]
         if not sentences:
             return
@@ -108,6 +119,8 @@ class SplitWriter:
         self.counts["sentences"] += len(sentences)
         self.counts["documents"] += 1
         self._files["documents"].write(OFFSETS.type(self.counts["sentences"]).tobytes())
+        self.counts["unordered"] += not ordered
+        self._files["unordered"].write(FLAGS.type(not ordered).tobytes())
 
 
 def sha256_of(path: Path) -> str:

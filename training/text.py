@@ -5,7 +5,7 @@ a document, and so is a file of Markdown, where a blank line ends a paragraph. I
 place where a full stop, a question or an exclamation mark is followed by white space and what may
 open a sentence is a candidate; `_ends` then sorts out the stops that belong to an abbreviation or
 an initial. The rules are those of English; text in other alphabets is cut where they happen to
-hold, and at the full stops of Chinese and Japanese.
+hold, and at the full stops of Chinese and Japanese, of Indian scripts, of Arabic and of Amharic.
 """
 
 import gzip
@@ -32,6 +32,7 @@ class TextFile:
     path: Path
     name: str  # as a corpus's description has it: within its folder
     whole: bool = False  # it is one document
+    ordered: bool = True  # each sentence of a document follows the one before it
 
 
 def is_text_file(path: Path) -> bool:
@@ -168,7 +169,7 @@ _OPENERS = _words(
 # Possessive, and never tried in the middle of a run of stops, so that no text takes long.
 _BOUNDARY = re.compile(
     r"""
-    (?<! [.!?…] ) (?P<stop> [.!?…]++ ) (?P<close> ["”’')\]]*+ )
+    (?<! [.!?…।॥؟۔።] ) (?P<stop> [.!?…।॥؟۔።]++ ) (?P<close> ["”’')\]]*+ )
     (?: \s++ | (?<= [”’] ) (?= [“‘] ) )  # some books set no space between two speeches
     (?= ["“‘'(\[¿¡]*+ (?P<next> [^\W_]++ ) )
     | [。！？]++ [」』”]*+                # followed by no space

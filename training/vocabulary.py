@@ -53,9 +53,14 @@ class Vocabulary:
         )
 
 
-def read_model_tokenizer(folder: Path, rows: int) -> tuple[Tokenizer, Vocabulary]:
-    """A checkpoint's tokenizer and pieces, which must not be more than the `rows` of its model."""
-    tokenizer = read_tokenizer(folder)
+def read_model_tokenizer(
+    folder: Path, rows: int, *, plain: bool = False
+) -> tuple[Tokenizer, Vocabulary]:
+    """A checkpoint's tokenizer and pieces, which must not be more than the `rows` of its model.
+
+    `plain` as in `read_tokenizer`.
+    """
+    tokenizer = read_tokenizer(folder, plain=plain)
     vocabulary = Vocabulary.of(tokenizer)
     if vocabulary.size > rows:
         raise TrainingError(

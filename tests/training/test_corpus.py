@@ -131,8 +131,8 @@ def test_the_description_names_inputs_and_counts(tmp_path: Path, tokenizer: Path
     text = (tmp_path / "out" / "corpus.json").read_text()
     description = json.loads(text)
     assert description["splits"] == {
-        "train": {"documents": 2, "sentences": 3, "tokens": 11},
-        "held-out": {"documents": 0, "sentences": 0, "tokens": 0},
+        "train": {"documents": 2, "sentences": 3, "tokens": 11, "unordered": 0},
+        "held-out": {"documents": 0, "sentences": 0, "tokens": 0, "unordered": 0},
     }
     assert description["inputs"][0]["name"] == "a.txt.xz"
     assert str(tmp_path) not in text
@@ -231,3 +231,52 @@ def test_the_command_builds_and_counts(
     words = [text, tmp_path / "out", "--tokenizer", tokenizer, "--held-out", "0"]
     run(parser.parse_args([str(word) for word in words]))
     assert "train: 1 documents, 2 sentences, 8 tokens\n" in capsys.readouterr().out
+
+
+def test_lists_are_kept_apart_and_reopened_as_such(
+    tmp_path: Path, tokenizer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = write_text(tmp_path / "a.txt", DOCUMENTS)
+    lists = write_text(tmp_path / "b.txt", [[f"The mat. {'A dog. ' * n}"] for n in range(1, 40)])
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = [text, tmp_path / "out", "--tokenizer", tokenizer, "--held-out", 0.2, "--unordered",
+             lists]  # fmt: skip
+    run(parser.parse_args([str(word) for word in words]))
+    shown = capsys.readouterr().out.splitlines()
+    both = [Corpus.open(tmp_path / "out", split) for split in ("train", "held-out")]
+    counts = []
+    for corpus in both:
+        assert corpus.unordered is not None
+        ordered = [document[0].startswith("the cat") for document in spelled(corpus)]
+        assert corpus.unordered.tolist() == [not flag for flag in ordered]
+        counts.append(int(corpus.unordered.sum()))
+    assert sum(counts) == 39
+    for line, count in zip(shown, counts, strict=True):
+        assert line.endswith(f", {count} unordered")
+    description = json.loads((tmp_path / "out" / "corpus.json").read_text())
+    assert [entry.get("unordered", False) for entry in description["inputs"]] == [False, True]
+
+
+def test_a_corpus_of_before_has_an_order_throughout(built: Path) -> None:
+    """Its description counts no lists, and there is no file of them."""
+    path = built / "corpus.json"
+    description = json.loads(path.read_text())
+    for split in ("train", "held-out"):
+        assert description["splits"][split].pop("unordered") == 0
+        (built / split / "unordered.bin").unlink()
+    path.write_text(json.dumps(description))
+    assert Corpus.open(built, "train").unordered is None
+
+
+def test_a_corpus_of_lists_alone_has_them_once(tmp_path: Path, tokenizer: Path) -> None:
+    text = write_text(tmp_path / "a.txt", DOCUMENTS)
+    build_corpus([text], tokenizer, tmp_path / "out", held_out=0, unordered=[text])
+    corpus = Corpus.open(tmp_path / "out", "train")
+    assert corpus.unordered is not None
+    assert corpus.unordered.tolist() == [True] * len(DOCUMENTS)
+
+
+def test_a_corpus_of_nothing_is_refused(tmp_path: Path, tokenizer: Path) -> None:
+    with pytest.raises(TrainingError, match="There is no input"):
+        build_corpus([], tokenizer, tmp_path / "out")

@@ -237,3 +237,62 @@ def test_another_document_is_never_ones_own() -> None:
     assert {sentences.elsewhere(Span(0, 3), 9) for _ in range(300)} == {
         *((3, 5), (4, 5), (5, 9), (6, 9), (7, 9), (8, 9))
     }
+
+
+def listed(documents: list[list[int]], unordered: list[bool]) -> Corpus:
+    return dataclasses.replace(corpus_of(documents), unordered=np.array(unordered))
+
+
+def test_a_list_gives_no_pairs_and_is_nobodys_second_segment() -> None:
+    corpus = listed([[5, 4, 6], [7] * 9, [3, 3, 3, 3], [2] * 5], [False, True, False, True])
+    lists = {1, 3}
+    for epoch in range(20):
+        plan = plan_pairs(corpus, sequence_tokens=20, seed=1, epoch=epoch)
+        first = documents_at(corpus, plan.first_start)
+        second = documents_at(corpus, plan.second_start)
+        of_list = np.isin(first, list(lists))
+        assert plan.alone[of_list].all()
+        assert not plan.alone[~of_list].any()
+        assert not np.isin(second[~of_list], list(lists)).any()
+        # Every sentence of a list is there once, whole.
+        spans = sorted(zip(plan.first_start[of_list].tolist(), plan.first_end[of_list].tolist(),
+                           strict=True))  # fmt: skip
+        wanted = [
+            (corpus.sentences[number], corpus.sentences[number + 1])
+            for document in sorted(lists)
+            for number in range(corpus.documents[document], corpus.documents[document + 1])
+        ]
+        assert spans == wanted
+
+
+def test_lists_change_nothing_about_the_pairs_of_other_documents() -> None:
+    """With no list among them the plan is that of a corpus that knows of none."""
+    corpus = random_corpus(documents=9, sentences=7)
+    told = dataclasses.replace(corpus, unordered=np.zeros(9, np.bool_))
+    for epoch in range(3):
+        plans = [plan_pairs(one, sequence_tokens=40, seed=2, epoch=epoch) for one in (corpus, told)]
+        assert arrays_of(plans[0]) == arrays_of(plans[1])
+
+
+def test_random_segments_come_from_every_other_ordered_document() -> None:
+    corpus = listed([[1] * 3, [1] * 2, [1] * 4, [1] * 2], [False, True, False, False])
+    sentences = Sentences(corpus, random.Random(0))  # noqa: S311
+    assert sentences.count == 9
+    assert [sentences.sentence(place) for place in range(9)] == [0, 1, 2, 5, 6, 7, 8, 9, 10]
+    assert {sentences.elsewhere(Span(5, 9), 1).start for _ in range(300)} == {0, 1, 2, 9, 10}
+    assert {sentences.elsewhere(Span(9, 11), 1).start for _ in range(300)} == {
+        *(0, 1, 2, 5, 6, 7, 8)
+    }
+
+
+def test_lists_alone_are_learnt_without_pairs() -> None:
+    plan = plan_pairs(listed([[4, 3], [5]], [True, True]), sequence_tokens=9, seed=1, epoch=0)
+    assert plan.alone.all()
+    assert len(plan) == 3
+    with pytest.raises(TrainingError, match="no document with an order; pairs need two"):
+        Sentences(listed([[4, 3], [5]], [True, True]), random.Random(0))  # noqa: S311
+
+
+def test_one_document_beside_lists_is_too_few() -> None:
+    with pytest.raises(TrainingError, match="one document with an order; pairs need two"):
+        plan_pairs(listed([[4, 3], [5]], [True, False]), sequence_tokens=9, seed=1, epoch=0)

@@ -4,7 +4,7 @@ Usual names are found by themselves, whatever their case; `--columns text=review
 others. Several fields of 0 and 1 are one label of several: `label=toxic+insult`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from training.data.record import names_of
@@ -23,6 +23,7 @@ class Role:
     needed: bool = True
     beside: Mapping[str, tuple[str, ...]] | None = None
     """The usual names beside each name of the role before, where they depend on it."""
+    joined: bool = False  # several columns may be named together
 
 
 def parse_columns(text: str | None, roles: Sequence[Role]) -> dict[str, str]:
@@ -49,6 +50,23 @@ def are_numbers(given: Mapping[str, str]) -> bool:
     return bool(given) and all(column.isdecimal() for column in given.values())
 
 
+def names_wanted(roles: Sequence[Role], given: Mapping[str, str]) -> Callable[[str], bool]:
+    """Whether a field may be what is asked for, by its name.
+
+    >>> wanted = names_wanted([Role("text", "", ("text", "review"))], {"text": "a+b"})
+    >>> [wanted(name) for name in ("Review ", "id", "b")]
+    [True, False, True]
+    """
+    names = {name for role in roles for name in role.usual}
+    for role in roles:
+        names.update(name for beside in (role.beside or {}).values() for name in beside)
+    exact = {part for column in given.values() for part in (column, *column.split(JOINED))}
+    roles_themselves = {role.name for role in roles}
+    return lambda name: (
+        name in exact or name in roles_themselves or name.strip().casefold() in names
+    )
+
+
 def find_columns(
     found: Sequence[str], roles: Sequence[Role], given: Mapping[str, str], place: str
 ) -> dict[str, str]:
@@ -65,7 +83,8 @@ def find_columns(
             needed.
     """
     for name, column in given.items():
-        parts = [column] if column in found else column.split(JOINED)
+        joined = any(role.joined for role in roles if role.name == name)
+        parts = column.split(JOINED) if joined and column not in found else [column]
         if missing := [part for part in parts if part not in found]:
             raise TrainingError(
                 f"{place}: there is no column {missing[0]}, which --columns names for {name}; its "

@@ -1,11 +1,12 @@
 """The text of a CSV or TSV file in, a record for each row out.
 
 The header names the fields. Commas, semicolons (a spreadsheet's, where the comma is in numbers),
-tabs or bars stand between them: whichever the header has most of. All values are texts.
+tabs or bars stand between them: whichever the header has most of, or as a first line `sep=;` says,
+which Excel writes. All values are texts. Rows come one by one: a large file is not held twice.
 """
 
 import csv
-import io
+import re
 import sys
 from collections.abc import Iterator
 from typing import Literal
@@ -15,30 +16,61 @@ from training.errors import TrainingError
 
 _DELIMITERS = "\t,;|"  # of equals the first
 _WORDS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_SAID = re.compile(r"sep=(?P<delimiter>[\t,;|])\s*[\r\n]", re.IGNORECASE)  # of Excel
 
 Row = tuple[int, list[str]]  # the line on which it begins, its fields
 
 
+class _Unclosed(Exception):
+    """A row that begins on this line is no CSV."""
+
+    def __init__(self, line: int, said: str) -> None:
+        super().__init__()
+        self.line, self.said = line, said
+
+
 def delimited_records(text: str, name: str, *, header: bool = True) -> Iterator[Record]:
-    """The rows of a text; without a `header` the fields are called 1, 2, 3 and so on."""
-    delimiter = delimiter_of(text)
+    """The rows of a text; without a `header` the fields are called 1, 2, 3 and so on.
+
+    A column whose header is empty is called by its number, too.
+    """
+    said = _SAID.match(text)
+    delimiter = said["delimiter"] if said else delimiter_of(text)
     rows = _rows(text, name, delimiter)
-    if not rows:
-        return
-    first = rows[0][1]
-    names = [field.strip() for field in first] if header else _numbers(len(first))
-    if header and len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise TrainingError(f"{name}, line {rows[0][0]}: two columns are called {twice or '(no)'}.")
-    for line, fields in rows[1:] if header else rows:
+    if said:
+        next(rows)
+    names: list[str] = []
+    for line, fields in rows:
         place = f"{name}, line {line}"
-        if len(fields) != len(names):
-            what = _WORDS[delimiter]
-            raise TrainingError(
-                f"{place}: it has {_fields(len(fields))}, where {len(names)} are expected "
-                f"({names_of(names)}); a text that has {what} in it must stand in double quotes."
-            )
-        yield Record(dict(zip(names, fields, strict=True)), place, typed=False)
+        if not names:
+            names = _names(fields, place) if header else _numbers(len(fields))
+            if header:
+                continue
+        yield Record(dict(zip(names, _fitting(fields, names, place, delimiter), strict=True)),
+                     place, typed=False)  # fmt: skip
+
+
+def _names(fields: list[str], place: str) -> list[str]:
+    """What the columns are called."""
+    names = [field.strip() or str(number) for number, field in enumerate(fields, start=1)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TrainingError(f"{place}: two columns are called {names_of([twice])}.")
+    return names
+
+
+def _fitting(fields: list[str], names: list[str], place: str, delimiter: str) -> list[str]:
+    """As many fields as there are columns; of a row, empty ones may stand behind the last."""
+    if not any(field.strip() for field in fields[len(names) :]):
+        fields = fields[: len(names)]
+    if len(fields) != len(names):
+        what = _WORDS[delimiter]
+        raise TrainingError(
+            f"{place}: it has {_fields(len(fields))}, where {len(names)} are expected "
+            f"({names_of(names)}); a text that has {what} in it must stand in double quotes."
+        )
+    return fields
 
 
 def delimiter_of(text: str) -> str:
@@ -47,56 +79,50 @@ def delimiter_of(text: str) -> str:
     >>> delimiter_of("id;text, in short;label\n1;a;b"), delimiter_of('"a;b;c;d",e')
     (';', ',')
     """
-    line = text.lstrip("\r\n").partition("\n")[0]
+    first = next((line for line in _LINE.finditer(text) if line[0].strip("\r\n")), None)
+    line = first[0] if first else ""
     outside = "".join(part for place, part in enumerate(line.split('"')) if place % 2 == 0)
     best = max(_DELIMITERS, key=outside.count)
     return best if best in outside else ","
 
 
-def _rows(text: str, name: str, delimiter: str) -> list[Row]:
+def _rows(text: str, name: str, delimiter: str) -> Iterator[Row]:
     """The rows that are not blank. Tabs may part fields in which a quote means nothing."""
+    if delimiter == "\t" and not _is_quoted(text):
+        yield from _parsed(text, delimiter, csv.QUOTE_NONE)
+        return
     try:
-        quoted = _parsed(text, delimiter, csv.QUOTE_MINIMAL)
-    except csv.Error as error:
-        if delimiter != "\t":
-            line = _unclosed(text, delimiter)
-            raise TrainingError(
-                f"{name}, line {line}: a quote is opened here and not closed as CSV wants it "
-                f"({error}); a quote within a quoted text is written twice."
-            ) from None
-        return _parsed(text, delimiter, csv.QUOTE_NONE)
-    if delimiter == "\t" and len({len(fields) for _, fields in quoted}) > 1:
-        plain = _parsed(text, delimiter, csv.QUOTE_NONE)
-        if len({len(fields) for _, fields in plain}) == 1:
-            return plain
-    return quoted
+        yield from _parsed(text, delimiter, csv.QUOTE_MINIMAL)
+    except _Unclosed as error:
+        raise TrainingError(
+            f"{name}, line {error.line}: a quote is opened here and not closed as CSV wants it "
+            f"({error.said}); a quote within a quoted text is written twice."
+        ) from None
 
 
-def _parsed(text: str, delimiter: str, quoting: Literal[0, 3]) -> list[Row]:
+def _is_quoted(text: str) -> bool:
+    """Whether the quotes of a text with tabs hold fields together: all rows are then alike."""
+    try:
+        quoted = {len(fields) for _, fields in _parsed(text, "\t", csv.QUOTE_MINIMAL)}
+    except _Unclosed:
+        return False
+    if len(quoted) == 1:
+        return True
+    return len({len(fields) for _, fields in _parsed(text, "\t", csv.QUOTE_NONE)}) > 1
+
+
+def _parsed(text: str, delimiter: str, quoting: Literal[0, 3]) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # by default a text of 131,072 characters is an error
-    text = text if "\n" in text else text.replace("\r", "\n")
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
-    )
-    rows: list[Row] = []
-    begins = 1
-    for fields in reader:
-        if any(field.strip() for field in fields):
-            rows.append((begins, fields))
-        begins = reader.line_num + 1
-    return rows
-
-
-def _unclosed(text: str, delimiter: str) -> int:
-    """The line on which the row begins that cannot be read."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = (found[0] for found in _LINE.finditer(text))
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     begins = 1
     try:
-        for _ in reader:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield begins, fields
             begins = reader.line_num + 1
-    except csv.Error:
-        pass
-    return begins
+    except csv.Error as error:
+        raise _Unclosed(begins, str(error)) from None
 
 
 def _numbers(count: int) -> list[str]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from training.data.arrow_file import PARQUET_MAGIC, folder_records, parquet_records
-from training.data.columns import Role, are_numbers, find_columns, parse_columns
+from training.data.columns import Role, are_numbers, find_columns, names_wanted, parse_columns
 from training.data.conll import CONLL_FIELDS, conll_records, looks_like_conll
 from training.data.delimited import delimited_records
 from training.data.json_file import json_records
 from training.data.record import Record
-from training.data.text_file import decode, read_bytes
+from training.data.text_file import decode, read_bytes, suffix_of
 from training.errors import TrainingError
 
 Example = TypeVar("Example")
@@ -40,14 +40,19 @@ class Rows:
 
 
 def read_rows(path: Path, roles: Sequence[Role], form: Form | None = None) -> Rows:
-    """The rows of a file or folder, at least one, each with the names of `roles` for its fields."""
+    """The rows of a file or folder, at least one, each with the names of `roles` for its fields.
+
+    What no role can mean is dropped row by row, so that a large file's other columns take no room.
+    """
     form = form or Form()
     given = parse_columns(form.columns, roles)
-    records = list(_records(path, roles, form, given))
+    wanted = names_wanted(roles, given)
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    records = [record.only(wanted, known) for record in _records(path, roles, form, given)]
     if not records:
         raise TrainingError(f"{path} holds no examples.")
-    found = list(dict.fromkeys(name for record in records for name in record.fields))
-    conll = records[0].fields.keys() <= CONLL_FIELDS and are_numbers(given)
+    found = list(dict.fromkeys(name for names in known for name in names))
+    conll = set(found) <= CONLL_FIELDS and are_numbers(given)
     columns = find_columns(found, roles, {} if conll else given, path.name)
     return Rows([replace(record, names=columns) for record in records], columns)
 
@@ -69,7 +74,7 @@ def _records(
     data = read_bytes(path)
     if data.startswith(PARQUET_MAGIC):
         return parquet_records(path)
-    text, suffix = decode(data, path.name, form.encoding), path.suffix.lower()
+    text, suffix = decode(data, path.name, form.encoding), suffix_of(path)
     opened = text.lstrip()[:1] in {"{", "["}
     words = next((role for role in roles if role.name == WORDS), None)
     if suffix in JSON_SUFFIXES and text.strip() and not opened:

@@ -2,8 +2,8 @@
 
 import ast
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from training.errors import TrainingError
@@ -21,6 +21,19 @@ class Record:
     typed: bool = True  # values have types; else all are texts, as in CSV
     names: Mapping[str, str] = field(default_factory=dict)
     """What is asked for -> the file's name for it, where that is another."""
+    had: tuple[str, ...] | None = None
+    """All the fields of the row, where only some were kept."""
+
+    def only(
+        self, wanted: Callable[[str], bool], known: dict[tuple[str, ...], tuple[str, ...]]
+    ) -> "Record":
+        """The row with those fields alone whose names are wanted.
+
+        `known` are the names of rows before: what most rows have in common is kept once.
+        """
+        had = tuple(self.fields)
+        fields = {name: value for name, value in self.fields.items() if wanted(name)}
+        return replace(self, fields=fields, had=known.setdefault(had, had))
 
     def error(self, what: str) -> TrainingError:
         """An error that names the row."""
@@ -41,7 +54,7 @@ class Record:
             return self.error(f"{self.called(name)} must be {expected}, and is empty")
         return self.error(
             f"it has no field {self.called(name)}, which must be {expected}; "
-            f"its fields are {names_of(self.fields)}"
+            f"its fields are {names_of(list(self.had or self.fields))}"
         )
 
     def text(self, name: str) -> str:

@@ -1,6 +1,14 @@
-"""A file of bytes in, its text out; another encoding than UTF-8 is told apart from bad content."""
+"""A file of bytes in, its text out; another encoding than UTF-8 is told apart from bad content.
 
+A file may be compressed (.gz, .bz2, .xz). What is no text at all, such as a spreadsheet, is called
+by its name.
+"""
+
+import bz2
 import codecs
+import gzip
+import lzma
+import zlib
 from pathlib import Path
 
 from training.errors import TrainingError
@@ -13,14 +21,45 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_UNPACK = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+# How files begin that are no text: what they are, and what to do.
+_NO_TEXT = (
+    (b"PK\x03\x04", "a spreadsheet (.xlsx, .ods) or another archive; save it as CSV, or unpack it"),
+    (b"\xd0\xcf\x11\xe0", "an old spreadsheet (.xls) or document; save it as CSV"),
+    (b"%PDF", "a PDF"),
+    (b"SQLite format 3", "a database of SQLite; export a table as CSV"),
+    (b"\x1f\x8b", "compressed by gzip; call it .gz, or unpack it"),
+    (b"BZh", "compressed by bzip2; call it .bz2, or unpack it"),
+    (b"\xfd7zXZ", "compressed by xz; call it .xz, or unpack it"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd; unpack it"),
+)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file; a `TrainingError` where it cannot be read."""
+    """The whole file, unpacked; a `TrainingError` where it cannot be read."""
+    unpack = _UNPACK.get(path.suffix.lower())
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
+        data = unpack(data) if unpack else data
+    except (EOFError, lzma.LZMAError, zlib.error, ValueError, gzip.BadGzipFile):
+        raise TrainingError(f"{path} cannot be unpacked: its data are damaged.") from None
     except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}.") from None
+        said = error.strerror or "its data are damaged"
+        raise TrainingError(f"{path} cannot be read: {said}.") from None
+    kind = next((kind for start, kind in _NO_TEXT if data.startswith(start)), None)
+    if kind:
+        raise TrainingError(f"{path} is no text: it is {kind}.")
+    return data
+
+
+def suffix_of(path: Path) -> str:
+    """What a file's name promises, in lower case, packed or not.
+
+    >>> suffix_of(Path("a.JSONL.gz")), suffix_of(Path("a.csv"))
+    ('.jsonl', '.csv')
+    """
+    inner = path.with_suffix("") if path.suffix.lower() in _UNPACK else path
+    return inner.suffix.lower()
 
 
 def read_text(path: Path, encoding: str | None = None) -> str:

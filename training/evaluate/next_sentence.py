@@ -104,7 +104,7 @@ def _alternatives(
 
     None where there is not both, so that true and false pairs come from the same documents.
     """
-    start = sentences.draw(Span(0, sentences.count))
+    start = sentences.sentence(sentences.draw(Span(0, sentences.count)))
     document = sentences.document_of(start)
     end = start + 2 if single else sentences.reach(start, document.end, budget)
     cut = sentences.cut(start, end)

@@ -10,21 +10,21 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.checkpoint import load_encoder, save_checkpoint
-from training.config import BertConfig, read_config
+from training.checkpoint import save_checkpoint
+from training.config import read_config
 from training.device import add_device_flags, chosen_device, device_named
 from training.errors import TrainingError
-from training.finetune.inputs import WordPieces
 from training.finetune.loop import Epoch, History, Keeping, Stopped, fit
 from training.finetune.next_steps import next_steps
 from training.finetune.overview import overview
+from training.finetune.preparation import prepare
 from training.finetune.report import REPORT_FILE, DataFile, Plan, Report, progress
 from training.finetune.source import EXAMPLES, Data, DataOptions, read_data
 from training.finetune.task import BertHead, Options, Task
@@ -34,8 +34,6 @@ from training.interruption import INTERRUPTED, Interruption
 from training.options import add_flags, given_flags
 from training.space import check_space, weight_bytes
 
-MAX_TOKENS = {"sequence": 128, "token": 128, "question": 384}
-FEWEST_TOKENS = 8  # [CLS], [SEP] twice, and room for something between
 # Sizes of the weights that are on disk at once: OUT twice while it is written anew; and twice the
 # state to go on from, with the weights, those of the kept epoch and two numbers of AdamW for each.
 WEIGHTS_ON_DISK = 10
@@ -122,15 +120,10 @@ def finetune(
     options = options or Options()
     device = device or device_named("auto")
     _claim(out)
-    config = read_config(checkpoint)
-    longest = longest_input(kind, config, options.max_tokens)
-    options = replace(options, max_tokens=longest)
-    pieces = WordPieces(checkpoint, max_tokens=longest, vocab_size=config.vocab_size)
+    read_config(checkpoint)  # a wrong folder is told before large files are read
     source = read_data(kind, train, dev, data or DataOptions(), seed=options.seed)
-    task = source.task(pieces, overlap=options.overlap)
-    torch.manual_seed(options.seed)
-    encoder = load_encoder(checkpoint, dropout=options.dropout)
-    model = BertHead(encoder, task.head, len(task.labels)).to(device)
+    ready = prepare(source, checkpoint, options, device)
+    model, task, options = ready.model, ready.task, ready.options
     check_space(out, WEIGHTS_ON_DISK * weight_bytes(model))
     plan = Plan(
         task=kind,
@@ -141,14 +134,13 @@ def finetune(
         train=DataFile.of(train, source.train, task.train),
         dev=DataFile.of(dev or train, source.dev, task.dev) if source.dev and task.dev else None,
         options=options,
-        dropout={name: getattr(model.config, name) for name in
-                 ("hidden_dropout_prob", "attention_probs_dropout_prob")},
+        dropout=ready.dropout,
         device=device.type,
         watched=task.watched,
     )  # fmt: skip
     unfinished = Unfinished(out, asdict(plan))
     state = unfinished.load()
-    say(overview(source, task, longest))
+    say("\n".join([overview(source, task, ready.max_tokens), ready.intention]))
     if state:
         say(f"going on after epoch {len(state['epochs'])} of {options.epochs}")
     report = _run(model, task, plan, out, checkpoint, unfinished, state, say)
@@ -210,18 +202,6 @@ def _next(out: Path, source: Data, plan: Plan) -> str:
     return next_steps(
         out, plan.task, plan.labels, pairs="text_pair" in columns, may_abstain=not all(answers)
     )
-
-
-def longest_input(kind: str, config: BertConfig, asked: int | None) -> int:
-    """Tokens of the longest input: what was asked for, else the task's usual number."""
-    positions = config.max_position_embeddings
-    if asked is None:
-        return min(MAX_TOKENS[kind], positions)
-    if not FEWEST_TOKENS <= asked <= positions:
-        raise TrainingError(
-            f"--max-tokens must be from {FEWEST_TOKENS} to the {positions} positions of this model."
-        )
-    return asked
 
 
 def _claim(out: Path) -> None:

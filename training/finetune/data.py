@@ -50,7 +50,7 @@ class SequenceExample:
     ROLES: ClassVar[tuple[Role, ...]] = (
         Role("text", "the text", _TEXTS),
         Role("text_pair", "the second text", (), needed=False, beside=_SECOND_TEXTS),
-        Role("label", "the label", _LABELS),
+        Role("label", "the label", _LABELS, joined=True),
     )
 
     @classmethod

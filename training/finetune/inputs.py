@@ -40,8 +40,11 @@ class WordPieces:
     """The tokenizer of a checkpoint, and the longest sequence that it is used for."""
 
     def __init__(self, folder: Path, *, max_tokens: int, vocab_size: int) -> None:
-        """Read `folder`'s tokenizer.json for sequences of `max_tokens`, special ones included."""
-        self._tokenizer, self._vocabulary = read_model_tokenizer(folder, vocab_size)
+        """Read `folder`'s tokenizer.json for sequences of `max_tokens`, special ones included.
+
+        Text that spells [MASK] or [SEP] stays text, as in a corpus.
+        """
+        self._tokenizer, self._vocabulary = read_model_tokenizer(folder, vocab_size, plain=True)
         self.max_tokens = max_tokens
 
     def of(self, texts: list[str] | list[list[str]], *, words: bool = False) -> Iterator[Encoding]:

@@ -14,13 +14,20 @@ from functools import partial
 import numpy as np
 from tokenizers import Encoding
 from torch import Tensor
-from torch.nn import functional
 
 from models.heads import SEQUENCE, TOKEN
 from training.errors import TrainingError
 from training.finetune.data import SequenceExample, TokenExample, label_ids, number_labels
-from training.finetune.inputs import Input, InputBatch, Int64, WordPieces, shared_room
+from training.finetune.inputs import Input, Int64, WordPieces, shared_room
 from training.finetune.labelling import Problem
+from training.finetune.losses import (
+    class_weights,
+    label_loss,
+    label_weights,
+    labels_loss,
+    no_weights,
+    number_loss,
+)
 from training.finetune.measures import (
     entity_measures,
     has_entities,
@@ -38,10 +45,12 @@ def prepare_sequences(
     *,
     problem: Problem = Problem.CLASSES,
     number: str = "score",
+    balanced: bool = False,
 ) -> Task:
     """A label per text or pair, as `problem` says; the labels are those of `train`.
 
-    `number` is what a regression's number is called.
+    `number` is what a regression's number is called; `balanced` lets rare labels count as much as
+    frequent ones, and is for classes and labels.
     """
     kind = _KINDS[problem]
     labels = (number,) if problem is Problem.NUMBER else number_labels(
@@ -49,40 +58,33 @@ def prepare_sequences(
     )  # fmt: skip
     split = partial(split_sequences, labels=labels, pieces=pieces, problem=problem)
     kept = split(dev) if dev else None
-    return Task(SEQUENCE, kind.loss, kind.watched, labels, split(train), kept, problem.value)
+    learnt = split(train)
+    loss = kind.loss(kind.weights(learnt, len(labels)) if balanced else None)
+    return Task(SEQUENCE, loss, kind.watched, labels, learnt, kept, problem.value)
 
 
 def prepare_tokens(
-    train: Sequence[TokenExample], dev: Sequence[TokenExample] | None, pieces: WordPieces
+    train: Sequence[TokenExample],
+    dev: Sequence[TokenExample] | None,
+    pieces: WordPieces,
+    *,
+    balanced: bool = False,
 ) -> Task:
-    """A label per word; the labels are those of `train`."""
+    """A label per word; the labels are those of `train`. `balanced` as of texts."""
     labels = number_labels(label for example in train for label in example.labels)
     split = partial(_split_tokens, labels=labels, pieces=pieces)
     watched = "entity_f1" if has_entities(labels) else "macro_f1"
-    return Task(TOKEN, label_loss, watched, labels, split(train), split(dev) if dev else None)
-
-
-def label_loss(logits: Tensor, batch: InputBatch) -> Tensor:
-    """Cross-entropy: float (rows, labels) -> float (), the mean over rows."""
-    return functional.cross_entropy(logits.float(), batch.targets)
-
-
-def labels_loss(logits: Tensor, batch: InputBatch) -> Tensor:
-    """Cross-entropy of each label by itself: float (rows, labels) -> float (), the mean of all."""
-    wanted = batch.targets.view_as(logits).float()
-    return functional.binary_cross_entropy_with_logits(logits.float(), wanted)
-
-
-def number_loss(logits: Tensor, batch: InputBatch) -> Tensor:
-    """Squared error: float (rows, 1) -> float (), the mean over rows."""
-    return functional.mse_loss(logits.float().squeeze(1), batch.targets.float())
+    learnt = split(train)
+    loss = label_loss(class_weights(learnt, len(labels)) if balanced else None)
+    return Task(TOKEN, loss, watched, labels, learnt, split(dev) if dev else None)
 
 
 @dataclass(frozen=True)
 class Kind:
     """How one kind of label is learnt and measured."""
 
-    loss: Loss
+    loss: Callable[[Tensor | None], Loss]  # of the labels' weights
+    weights: Callable[[Split, int], Tensor]  # of the training data, and the number of labels
     watched: str
     targets: Callable[[Sequence[str], SequenceExample], Sequence[float]]
     score: Callable[[Sequence[Input], Sequence[Float32]], Measures]
@@ -126,9 +128,9 @@ def _score_number(inputs: Sequence[Input], logits: Sequence[Float32]) -> Measure
 
 
 _KINDS = {
-    Problem.CLASSES: Kind(label_loss, "accuracy", _class_target, _score_class),
-    Problem.SEVERAL: Kind(labels_loss, "micro_f1", _class_targets, _score_classes),
-    Problem.NUMBER: Kind(number_loss, "spearman", _number_target, _score_number),
+    Problem.CLASSES: Kind(label_loss, class_weights, "accuracy", _class_target, _score_class),
+    Problem.SEVERAL: Kind(labels_loss, label_weights, "micro_f1", _class_targets, _score_classes),
+    Problem.NUMBER: Kind(number_loss, no_weights, "spearman", _number_target, _score_number),
 }
 
 

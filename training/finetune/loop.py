@@ -1,6 +1,7 @@
 """A model with a fresh head and a task's inputs in, the same model with its best weights out.
 
-shuffled batches -> loss -> gradients -> clip -> AdamW step; after each epoch, measures on `dev`.
+shuffled batches -> loss -> gradients, added up -> clip -> AdamW step; after each epoch, measures on
+`dev`, in float32 whatever the training's precision.
 Knows nothing of what a task means, nor of files.
 """
 
@@ -14,9 +15,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from training.device import autocast
+from training.finetune.defaults import fitted
 from training.finetune.inputs import (
     Input,
     InputBatch,
+    Int64,
     collate,
     prediction_batches,
     training_batches,
@@ -78,6 +82,7 @@ def fit(model: BertHead, task: Task, options: Options, keeping: Keeping | None =
     """
     keeping = keeping or Keeping()
     training = Training(model, task, options, keeping.asked_to_stop)
+    options = training.options
     epochs: list[Epoch] = []
     kept: Epoch | None = None
     weights: dict[str, Tensor] = {}
@@ -111,26 +116,28 @@ class Training:
         options: Options,
         asked_to_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._model, self._task, self._options = model, task, options
+        """Options that are left open become those that fit."""
+        self._model, self._task = model, task
         self._asked_to_stop = asked_to_stop
         self._device = model.device
         self._lengths = np.array([len(entry.ids) for entry in task.train.inputs])
-        self._steps = options.epochs * math.ceil(len(self._lengths) / options.batch_size)
+        options = fitted(options, hidden=model.config.hidden_size, rows=len(self._lengths))
+        self.options = options
+        self._steps = options.epochs * math.ceil(len(self._lengths) / options.step_size)
         self._optimiser = make_adamw(model, options.rate, beta2=BETA2)
         self._step = 0
 
     def epoch(self, number: int) -> Epoch | None:
         """Train on every input once, then measure; None where it was asked to stop before."""
-        rng = np.random.default_rng((self._options.seed, number))
-        batches = training_batches(self._lengths, self._options.batch_size, rng)
+        rng = np.random.default_rng((self.options.seed, number))
+        batches = training_batches(self._lengths, self.options.step_size, rng)
         self._model.train()
         total, unchecked = 0.0, list[Tensor]()  # float (2,) of each step: loss, gradient's length
         shown = tqdm(batches, desc=f"epoch {number}", unit="step", leave=False)
         for place, numbers in enumerate(shown, start=1):
-            batch = collate([self._task.train.inputs[index] for index in numbers])
-            unchecked.append(self._descend(batch.to(self._device)))
+            unchecked.append(self._descend(numbers))
             if place % REPORT_EVERY == 0 or place == len(batches):
-                check_finite(unchecked, self._step, rate=self._options.rate)
+                self._check(unchecked)
                 total += float(torch.stack(unchecked)[:, 0].sum())
                 unchecked.clear()
                 shown.set_postfix(loss=f"{total / place:.4f}", refresh=False)
@@ -139,8 +146,8 @@ class Training:
         loss, dev = total / len(batches), self._task.dev
         if dev is None:
             return Epoch(number, loss)
-        found = predict(self._model, dev.inputs, self._task.loss, self._options.batch_size)
-        check_finite([torch.tensor([found.loss])], self._step, rate=self._options.rate)
+        found = predict(self._model, dev.inputs, self._task.loss, self.options.batch_size)
+        self._check([torch.tensor([found.loss])])
         return Epoch(number, loss, found.loss, dev.score(found.logits))
 
     def state(
@@ -169,15 +176,35 @@ class Training:
         epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         return epochs, epochs[state["kept"] - 1], dict(state["weights"])
 
-    def _descend(self, batch: InputBatch) -> Tensor:
-        """One step; its loss and the length of its gradient, float (2,)."""
-        share = rise_and_fall(self._step, self._steps, warm_up=self._options.warm_up)
-        logits = self._model(batch)
-        loss = self._task.loss(logits, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        length = descend(self._optimiser, self._model, self._options.rate * share)
+    def _descend(self, numbers: Int64) -> Tensor:
+        """One step on the inputs int64 (step,); its loss and its gradient's length, float (2,)."""
+        size = self.options.batch_size
+        parts = [
+            collate([self._task.train.inputs[index] for index in numbers[start : start + size]])
+            for start in range(0, len(numbers), size)
+        ]
+        # Each part counts by what it has to learn, so that the step is that of one large batch.
+        whole = sum(len(part.targets) for part in parts)
+        loss = torch.zeros((), device=self._device)
+        for part in parts:
+            loss += self._backward(part.to(self._device), len(part.targets) / whole)
+        share = rise_and_fall(self._step, self._steps, warm_up=self.options.warm_up)
+        length = descend(self._optimiser, self._model, self.options.rate * share)
         self._step += 1
-        return torch.stack([loss.detach(), length])
+        return torch.stack([loss, length])
+
+    def _backward(self, batch: InputBatch, share: float) -> Tensor:
+        """Add the gradients of a part of a step; the part's loss, float ()."""
+        with autocast(self._device, self.options.precision):
+            logits = self._model(batch)
+        loss = self._task.loss(logits, batch) * share
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _check(self, losses: Sequence[Tensor]) -> None:
+        """Refuse to go on after a loss that is not finite."""
+        bf16 = self.options.precision == "bf16"
+        check_finite(losses, self._step, rate=self.options.rate, bf16=bf16)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from training.finetune.labelling import (
 from training.finetune.labels import prepare_sequences, prepare_tokens
 from training.finetune.questions import prepare_questions
 from training.finetune.shares import set_aside
-from training.finetune.task import Task
+from training.finetune.task import Options, Task
 from training.options import option
 
 EXAMPLES: Mapping[str, Any] = {
@@ -88,16 +88,21 @@ class Data:
     problem: Problem | None = None  # of texts with labels
     notes: tuple[str, ...] = ()
 
-    def task(self, pieces: WordPieces, *, overlap: int) -> Task:
+    def task(self, pieces: WordPieces, options: Options) -> Task:
         """The task, with its inputs for a model of these word pieces."""
+        balanced = options.class_weights == "balanced"
         train: Any = self.train.examples
         dev: Any = self.dev.examples if self.dev else None
         if self.kind == "question":
-            return prepare_questions(train, dev, pieces, overlap=overlap)
+            if balanced:
+                raise TrainingError("--class-weights balanced weighs labels; answers have none.")
+            return prepare_questions(train, dev, pieces, overlap=options.overlap)
         if self.problem is None:
-            return prepare_tokens(train, dev, pieces)
+            return prepare_tokens(train, dev, pieces, balanced=balanced)
         number = self.train.columns.get("label", "score")
-        return prepare_sequences(train, dev, pieces, problem=self.problem, number=number)
+        return prepare_sequences(
+            train, dev, pieces, problem=self.problem, number=number, balanced=balanced
+        )
 
 
 def read_data(

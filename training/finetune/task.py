@@ -3,6 +3,7 @@
 Letters: B batch, S sequence, H hidden, R rows that are read, K logits. Knows nothing of files.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.heads import Head, Reads
+from training.device import PRECISIONS
 from training.errors import TrainingError
 from training.finetune.inputs import Input, InputBatch
 from training.model import BertModel
 from training.options import flag, option
+
+CLASS_WEIGHTS = ("none", "balanced")
 
 Float32 = NDArray[np.float32]
 Measures = dict[str, float]
@@ -60,11 +64,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Options:
-    """How a task is learnt. Defaults are of Devlin et al. 2018, A.3, and of their code."""
+    """How a task is learnt; `training.finetune.defaults` says what a 0 stands for."""
 
-    epochs: int = option(3, "passes over the training data")
-    rate: float = option(5e-5, "highest learning rate")
-    batch_size: int = option(32, "examples (or parts of long ones) per step")
+    epochs: int = option(0, "passes over the training data; 0 for what fits the number of rows")
+    rate: float = option(0.0, "highest learning rate; 0 for what fits the model's size")
+    batch_size: int = option(
+        0, "examples (or parts of long ones) at a time; 0 for what fits the number of rows"
+    )
+    accumulate: int = option(1, "so many of these batches make a step, for less memory")
+    precision: str = option("fp32", f"of the products in training: {' or '.join(PRECISIONS)}")
+    class_weights: str = option(
+        "none", "balanced: rare labels count as much as frequent ones; or none"
+    )
     max_tokens: int | None = option(
         None, "longest input; default: 128, questions 384, or what the model has room for", kind=int
     )
@@ -76,17 +87,23 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        for name in ("epochs", "batch_size", "patience"):
+        for name in ("accumulate", "patience"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{flag(name)} must be at least 1.")
-        if not self.rate > 0:
-            raise TrainingError("--rate must be above 0.")
+        for name, choices in (("precision", PRECISIONS), ("class_weights", CLASS_WEIGHTS)):
+            if getattr(self, name) not in choices:
+                raise TrainingError(f"{flag(name)} must be one of {', '.join(choices)}.")
         for name in ("warm_up", "dropout"):
             if not 0 <= (getattr(self, name) or 0) < 1:
                 raise TrainingError(f"{flag(name)} must be at least 0 and below 1.")
-        for name in ("overlap", "seed"):
-            if getattr(self, name) < 0:
-                raise TrainingError(f"{flag(name)} must not be negative.")
+        for name in ("epochs", "rate", "batch_size", "overlap", "seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise TrainingError(f"{flag(name)} must be a number of at least 0.")
+
+    @property
+    def step_size(self) -> int:
+        """Inputs of a step."""
+        return self.batch_size * self.accumulate
 
 
 class BertHead(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.batches import PairBatches, SentenceBatches
+from training.device import autocast
 from training.errors import TrainingError
 from training.finite import NotFinite, check_finite
 from training.int8 import measure_factors, round_products
@@ -193,13 +194,8 @@ class Run:
     def _losses(self, batch: MicroBatch) -> Losses:
         pairs = PairTensors.of(batch.pairs, self.device)
         sentences = SentenceTensors.of(batch.sentences, self.device) if batch.sentences else None
-        with self._autocast():
+        with autocast(self.device, self.recipe.precision):
             return self.objective.losses(pairs, sentences)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"
-        )
 
     def _report(self, totals: Tensor, rate: float, steps: int, seconds: float) -> None:
         per_step = self.recipe.batch_tokens * self.recipe.accumulate
@@ -236,7 +232,7 @@ class Run:
         loss = right = masks = 0.0
         for batch in self.held_out:
             pairs = PairTensors.of(batch, self.device)
-            with self._autocast():
+            with autocast(self.device, self.recipe.precision):
                 hidden, _ = hidden_rows(model.bert, pairs)
                 logits = model.mlm_logits(hidden).float()
             loss += float(nn.functional.cross_entropy(logits, pairs.masked_ids, reduction="sum"))

@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from training.device import PRECISIONS
 from training.errors import TrainingError
 from training.optimiser import fall_steps, rise_and_fall
 from training.options import option
 
 SCHEDULES = ("linear", "stable")
-PRECISIONS = ("fp32", "bf16")
 
 
 def _share(default: float, purpose: str) -> Any:

@@ -62,6 +62,7 @@ def test_columns_that_are_named_come_first() -> None:
         ),
         ("text,label", "text=review", "x: there is no column review, which --columns names for t"),
         ("text,a,b", "label=a+c", "x: there is no column c, which --columns names for label"),
+        ("a,b,label", "text=a+b", r"x: there is no column a\+b, which --columns names for text"),
         ("text,label", "txt=review", "--columns takes NAME=COLUMN with commas between, where NAME"),
         ("text,label", "review", "--columns takes NAME=COLUMN"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -63,9 +64,44 @@ def test_delimiter_is_what_the_header_has_most_of() -> None:
     assert delimiter_of("only") == ","
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", ",", "|"])
+def test_excel_says_what_stands_between_fields(delimiter: str) -> None:
+    text = delimiter.join(("text,of;it", "label")) + "\r\n" + delimiter.join(('"a,b;c"', "x"))
+    said = f"sep={delimiter}\r\n" + text.replace("text,of;it", '"text,of;it"')
+    assert read(said) == [{"text,of;it": "a,b;c", "label": "x"}]
+    (record,) = delimited_records(said, "x.csv")
+    assert record.place == "x.csv, line 3"
+
+
+def test_columns_without_a_name_are_numbered_and_in_nobodys_way() -> None:
+    """A data frame's index, and the empty columns of a spreadsheet."""
+    assert read(",text,label,,\n0,a,x,,\n") == [
+        {"1": "0", "text": "a", "label": "x", "4": "", "5": ""}
+    ]
+
+
+def test_empty_fields_behind_the_last_column_are_passed_over() -> None:
+    assert read("text;label\na;x;;\nb;y\n") == [
+        {"text": "a", "label": "x"},
+        {"text": "b", "label": "y"},
+    ]
+
+
+def test_a_long_file_is_not_held_as_rows() -> None:
+    rows = delimited_records("text,label\n" + "word,x\n" * 200_000, "x.csv")
+    tracemalloc.start()
+    count = sum(1 for _ in rows)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 200_000
+    assert most < 200_000  # bytes: one for each row, and all of them are 1.4 million
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('a,b\n\n\nx,1\n\n\n"secret,2\ny,3\n', "line 7: a quote is opened here and not closed"),
+        ("a;b\nx;1;;secret\n", r"line 2: it has 4 fields, where 2 are expected \(a, b\); a"),
         (
             "a,b\nx,1\nsecret, text,2\n",
             r"line 3: it has 3 fields, where 2 are expected \(a, b\); a",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -76,6 +77,26 @@ def test_a_name_that_promises_json_is_taken_at_its_word(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("text,label\nsecret,1\n")
     with pytest.raises(TrainingError, match=r"^a\.jsonl, line 1: it is not JSON: a brace or brac"):
         moods(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.gz"])
+def test_the_name_within_a_packed_name_counts(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress("\n".join(map(json.dumps, MOODS)).encode()))
+    assert moods(tmp_path / name) == [(row["sentence"], row["label"]) for row in MOODS]
+
+
+def test_columns_that_nothing_asks_for_are_dropped(tmp_path: Path) -> None:
+    rows = [{"id": 1, "Text": "a", "label": "x"}, {"text_pair": "b", "Text": "c", "html": "…"}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read_rows(tmp_path / "a.jsonl", SequenceExample.ROLES)
+    assert [dict(record.fields) for record in found.records] == [
+        {"Text": "a", "label": "x"},
+        {"text_pair": "b", "Text": "c"},
+    ]
+    with pytest.raises(TrainingError, match=r"line 2: it has no field label.* text_pair, Text, ht"):
+        SequenceExample.of(found.records[1])
+    given = read_rows(tmp_path / "a.jsonl", SequenceExample.ROLES, Form("text=html,label=id"))
+    assert dict(given.records[1].fields)["html"] == "…"
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.csv", "\n"), ("a.csv", "text,label\n"), ("a", "")])

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import sqlite3
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,3 +62,37 @@ def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
         read_text(tmp_path / "none.csv")
     with pytest.raises(TrainingError, match="cannot be read: Is a directory"):
         read_text(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".XZ", lzma.compress)]
+)
+def test_packed_files_are_unpacked(
+    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"a.csv{suffix}"
+    path.write_bytes(pack(TEXT.encode()))
+    assert read_text(path) == TEXT
+    path.write_bytes(pack(TEXT.encode())[:-9])
+    with pytest.raises(TrainingError, match=r"cannot be (unpacked|read): its data are damaged\.$"):
+        read_text(path)
+    path.write_bytes(TEXT.encode())
+    with pytest.raises(TrainingError, match=r"cannot be (unpacked|read): its data are damaged\.$"):
+        read_text(path)
+
+
+def test_what_is_no_text_is_called_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/workbook.xml", "secret")
+    with pytest.raises(TrainingError, match=r"is no text: it is a spreadsheet .* save it as CSV"):
+        read_text(path)
+    database = sqlite3.connect(tmp_path / "b.csv")
+    database.execute("CREATE TABLE t (text)")
+    database.close()
+    with pytest.raises(TrainingError, match="is no text: it is a database of SQLite"):
+        read_text(tmp_path / "b.csv")
+    for pack, name in ((gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "xz")):
+        path.write_bytes(pack(TEXT.encode()))
+        with pytest.raises(TrainingError, match=f"it is compressed by {name}; call it"):
+            read_text(path)

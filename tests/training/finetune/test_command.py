@@ -27,8 +27,9 @@ from tests.training.finetune.conftest import Write
 from tests.training.finetune.toy_tasks import MOODS
 from training.checkpoint import load_encoder
 from training.errors import TrainingError
-from training.finetune.command import add_arguments, finetune, longest_input, run
+from training.finetune.command import add_arguments, finetune, run
 from training.finetune.inputs import InputBatch
+from training.finetune.preparation import longest_input
 from training.finetune.report import Report
 from training.finetune.task import BertHead, Options
 from training.model import BertModel
@@ -312,8 +313,15 @@ def test_command_prints_the_table_and_repeats_itself(
     assert "note: nothing is measured, as there is neither --dev nor --dev-share" in tables[0]
     assert tables[0] == tables[1] != tables[2]
     assert weights[0] == weights[1] != weights[2]
-    config = json.loads((tmp_path / "a" / "config.json").read_text())
-    assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.2
+    # What is handed on has the architecture's dropout, and the report that of the run.
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    config, before, report = (
+        json.loads(path.read_text())
+        for path in (tmp_path / "a" / "config.json", tiny / "config.json",
+                     tmp_path / "a" / "report.json")
+    )  # fmt: skip
+    assert [config[name] for name in names] == [before[name] for name in names] == [0.0, 0.0]
+    assert report["dropout"] == dict.fromkeys(names, 0.2)
 
 
 def test_a_share_of_the_training_rows_is_measured_by(

@@ -58,8 +58,14 @@ def test_words_keep_their_numbers_and_texts_their_order(tiny: Path) -> None:
     found = [len(encoding) for encoding in word_pieces(tiny).of(texts)]
     assert found == [number % 3 + 1 for number in range(CHUNK + 5)]
     (words,) = word_pieces(tiny).of([["mr", "carlson", "\u200b", "[MASK]", "?"]], words=True)
-    assert words.tokens == ["mr", "carl", "##son", "[MASK]", "?"]
-    assert words.word_ids == [0, 1, 1, 3, 4]
+    assert words.tokens == ["mr", "carl", "##son", "[UNK]", "[UNK]", "[UNK]", "?"]
+    assert words.word_ids == [0, 1, 1, 3, 3, 3, 4]
+
+
+@pytest.mark.parametrize("typed", ["[MASK]", "[SEP]", "[CLS]", "[PAD]"])
+def test_special_pieces_that_are_typed_are_text(tiny: Path, typed: str) -> None:
+    (found,) = word_pieces(tiny).of([f"glad {typed} sad"])
+    assert found.tokens == ["glad", "[UNK]", "[UNK]", "[UNK]", "sad"]
 
 
 def test_truncation_and_padding_of_the_file_are_not_used(tiny: Path, tmp_path: Path) -> None:

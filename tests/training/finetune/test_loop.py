@@ -212,6 +212,44 @@ def test_steps_follow_the_rate_and_their_gradients_are_cut(task: Task, model: Be
     assert lengths == pytest.approx([1.0] * 6, rel=1e-3)
 
 
+def test_a_step_in_parts_is_that_of_one_large_batch(tiny: Path, task: Task) -> None:
+    """Of 21 inputs two steps of 9 and one of 3, in parts of 3."""
+
+    def trained(**sizes: Any) -> Weights:
+        torch.manual_seed(1)
+        model = BertHead(load_encoder(tiny), task.head, len(task.labels))
+        fit(model, task, Options(epochs=2, rate=1e-3, **sizes))
+        return weights_of(model)
+
+    whole, parts = trained(batch_size=9), trained(batch_size=3, accumulate=3)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, atol=2e-5, rtol=0)
+    other = trained(batch_size=3)
+    assert any((other[name] - tensor).abs().max() > 1e-3 for name, tensor in whole.items())
+
+
+def test_bf16_trains_nearly_alike_and_is_measured_in_float32(tiny: Path, task: Task) -> None:
+    def trained(precision: str) -> tuple[Weights, float, list[torch.dtype]]:
+        torch.manual_seed(1)
+        model = BertHead(load_encoder(tiny), task.head, len(task.labels))
+        dtypes: list[torch.dtype] = []
+
+        def note(module: torch.nn.Module, _: Any, logits: torch.Tensor) -> None:
+            if not module.training:
+                dtypes.append(logits.dtype)
+
+        model.register_forward_hook(note)
+        history = fit(model, task, Options(epochs=3, rate=1e-3, batch_size=7, precision=precision))
+        return weights_of(model), history.kept.loss, dtypes
+
+    (ours, loss, _), (theirs, other, dtypes) = trained("fp32"), trained("bf16")
+    assert not same(ours, theirs)
+    assert all(tensor.dtype == torch.float32 for tensor in theirs.values())
+    assert other == pytest.approx(loss, rel=0.05)
+    assert dtypes
+    assert set(dtypes) == {torch.float32}
+
+
 def test_every_weight_is_trained(task: Task, model: BertHead) -> None:
     before = weights_of(model)
     Training(model, task, Options(epochs=1, rate=1e-3)).epoch(1)

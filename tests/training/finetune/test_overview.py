@@ -12,6 +12,7 @@ from training.errors import TrainingError
 from training.finetune.inputs import WordPieces
 from training.finetune.overview import overview
 from training.finetune.source import DataOptions, read_data
+from training.finetune.task import Options
 
 
 def shown(
@@ -19,7 +20,7 @@ def shown(
 ) -> list[str]:
     data = read_data(kind, train, dev, DataOptions(**options))  # type: ignore[arg-type]
     pieces = WordPieces(tiny, max_tokens=9, vocab_size=len(PIECES))
-    return overview(data, data.task(pieces, overlap=2), 9).splitlines()
+    return overview(data, data.task(pieces, Options(overlap=2)), 9).splitlines()
 
 
 def cells(lines: list[str], name: str) -> list[str]:

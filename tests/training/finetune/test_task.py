@@ -30,22 +30,26 @@ def test_help_shows_each_default_once(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         chosen("--help")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "highest learning rate (default: 5e-05)" in shown
+    assert "so many of these batches make a step, for less memory (default: 1)" in shown
     assert "(default: None)" not in shown
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--epochs 0", "--epochs must be at least 1"),
-        ("--batch-size -1", "--batch-size must be at least 1"),
-        ("--overlap -1", "--overlap must not be negative"),
+        ("--epochs -1", "--epochs must be a number of at least 0"),
+        ("--batch-size -1", "--batch-size must be a number of at least 0"),
+        ("--accumulate 0", "--accumulate must be at least 1"),
+        ("--precision fp16", "--precision must be one of fp32, bf16"),
+        ("--class-weights yes", "--class-weights must be one of none, balanced"),
+        ("--overlap -1", "--overlap must be a number of at least 0"),
         ("--patience 0", "--patience must be at least 1"),
-        ("--rate 0", "--rate must be above 0"),
-        ("--rate nan", "--rate must be above 0"),
+        ("--rate -1", "--rate must be a number of at least 0"),
+        ("--rate nan", "--rate must be a number of at least 0"),
+        ("--rate inf", "--rate must be a number of at least 0"),
         ("--warm-up 1", "--warm-up must be at least 0 and below 1"),
         ("--dropout -0.1", "--dropout must be at least 0 and below 1"),
-        ("--seed -1", "--seed must not be negative"),
+        ("--seed -1", "--seed must be a number of at least 0"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(words: str, sentence: str) -> None:

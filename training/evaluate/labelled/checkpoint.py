@@ -19,12 +19,12 @@ from training.config import CONFIG_FILE, BertConfig, read_config, read_shape
 from training.errors import TrainingError, refusing
 from training.evaluate.inference import evaluating, progress, weights_digest
 from training.evaluate.labelled.task_model import HEADS, About, Float64, Found, Running, Tags
-from training.finetune.command import longest_input
 from training.finetune.data import QuestionExample, SequenceExample, TokenExample
 from training.finetune.inputs import WINDOW_BATCHES, Input, InputBatch, WordPieces
 from training.finetune.labelling import Problem
 from training.finetune.labels import split_sequences, word_inputs
 from training.finetune.loop import predict
+from training.finetune.preparation import longest_input
 from training.finetune.questions import choose, question_inputs
 from training.finetune.task import BertHead, Float32
 from training.model import BertModel

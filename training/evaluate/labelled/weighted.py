@@ -135,9 +135,8 @@ class Pearson:
 
     def __call__(self, weights: Float64) -> Float64:
         """Float64 (R, N) -> (R,)."""
-        count = len(weights)
-        sides = (np.broadcast_to(side, (count, len(side))) for side in (self.one, self.other))
-        return _correlation(*sides, weights)
+        one, other = (np.broadcast_to(side, weights.shape) for side in (self.one, self.other))
+        return _correlation(one, other, weights)
 
 
 @dataclass(frozen=True, eq=False)

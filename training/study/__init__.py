@@ -1,0 +1,1 @@
+"""Checkpoints and data sets in, a table of how each is best fine-tuned out."""
