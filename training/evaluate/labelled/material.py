@@ -71,8 +71,8 @@ def read_material(path: Path, about: About, form: Form) -> Material:
             examples, more = _with_own_names(examples, about.labels, _of_text, _with_text)
             notes += more
     elif about.kind == "token":
-        settled = settle_tokens(examples)
-        examples, notes = list(settled.examples), settled.notes
+        words = settle_tokens(examples)
+        examples, notes = list(words.examples), words.notes
         if are_tags(set(about.labels)):
             _check_kinds(examples, about.labels)
         else:

@@ -110,9 +110,20 @@ def _classes(by_class: ByClass, drawn: Float64, rows: int) -> tuple[ClassFigures
     once, counts = np.ones((1, rows)), by_class.counts
     low, high = limits(drawn)
     _, right, found = (side[0].astype(int).tolist() for side in counts.drawn(once))
-    shares_of = [counts.precision(once)[0], counts.recall(once)[0], counts.f1(once)[0], low, high]
+    precision, recall, f1 = (
+        side[0] for side in (counts.precision(once), counts.recall(once), counts.f1(once))
+    )
     return tuple(
-        ClassFigures(name, *(_known(share[k]) for share in shares_of), right[k], found[k])
+        ClassFigures(
+            name,
+            precision=_known(precision[k]),
+            recall=_known(recall[k]),
+            f1=_known(f1[k]),
+            low=_known(low[k]),
+            high=_known(high[k]),
+            right=right[k],
+            found=found[k],
+        )
         for k, name in enumerate(by_class.names)
     )
 
