@@ -205,6 +205,10 @@ def test_serving_lock_has_no_training_framework_and_no_hub_client(lock: str, run
     assert len(locked & set(SERVING.values())) == 1
 
 
+def test_training_lock_has_what_a_model_is_served_with_in_the_same_versions() -> None:
+    assert pins("serve").items() <= pins("training").items()
+
+
 def test_gpu_lock_is_the_serving_lock_with_another_runtime_and_cuda() -> None:
     serve, cuda = pins("serve"), pins("serve-cuda")
     assert serve.keys() - cuda.keys() == {"onnxruntime"}
