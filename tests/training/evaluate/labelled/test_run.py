@@ -79,7 +79,7 @@ def test_the_model_in_int8_is_compared_with_its_checkpoint_on_the_same_rows(
         "--against", classifiers / "checkpoints" / "reviews",
     )  # fmt: skip
     printed, comparison = capsys.readouterr().out, json.loads(out.read_text())["comparison"]
-    assert "### reviews-int8 on test.jsonl (int8, " in printed
+    assert "### reviews on test.jsonl (int8, " in printed  # as its manifest names it
     assert "| measure | this | reviews (fp32) | difference | 95 % interval |" in printed
     assert comparison["other"] == "reviews (fp32)"
     assert [one["key"] for one in comparison["differences"]] == MEASURES["reviews"]
