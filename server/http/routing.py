@@ -119,9 +119,10 @@ class Call(Request):
 
     async def pack(self, response: Response) -> None:
         """Compresses an answer for a client that asks for it: a large one aside."""
-        if "vary" in response.headers:
+        headers = response.raw_headers
+        if any(name == b"vary" for name, _ in headers):
             return  # the route has seen to it
-        response.headers.add_vary_header("accept-encoding")
+        headers.append((b"vary", b"accept-encoding"))
         context = self.context
         if not takes_gzip(context.headers.get(b"accept-encoding", b"")):
             return
