@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A lock file of requirements/ -> a fresh virtual environment, wheels only, every hash checked.
-# Usage: install.sh serve|serve-cuda|export|audit|clients|training|test VENV
+# Usage: install.sh serve|serve-cuda|export|audit|docs|clients|training|test VENV
 #        install.sh japanese VENV   adds MeCab and its dictionaries to one that is there
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -42,8 +42,7 @@ HTTP_HEAD: Final = """\
 # HTTP reference
 
 Written by `make docs` from the OpenAPI document, which a running server answers at `/openapi.json`
-and shows at `/docs`. The pages linked in the [README](../README.md#more) explain the tasks by
-example.
+and shows at `/docs`. [The pages of the tasks](index.md#tasks) explain them by example.
 
 Requests and answers are JSON in UTF-8. A field of a body that is not listed here is passed over and
 named in `x-ignored`; within `parameters` and other objects it is refused. `null` stands for a
@@ -207,11 +206,11 @@ def of_model_path(path: str) -> str:
 def anchor(heading: str) -> str:
     """Names a heading as GitHub's links do.
 
-    >>> anchor("POST /v1/models/{model}")
-    'post-v1modelsmodel'
+    >>> anchor("POST /v1/models/{model}"), anchor("POST /")
+    ('post-v1modelsmodel', 'post-')
     """
     kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
-    return kept.strip().replace(" ", "-")
+    return kept.replace(" ", "-")
 
 
 def errors_part() -> str:

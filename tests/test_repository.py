@@ -163,7 +163,8 @@ def test_benchmarks_run_in_the_serving_install() -> None:
 
 
 @pytest.mark.parametrize(
-    "lock", ["serve", "serve-cuda", "export", "audit", "clients", "training", "test", "torch"]
+    "lock",
+    ["serve", "serve-cuda", "export", "audit", "docs", "clients", "training", "test", "torch"],
 )
 def test_every_locked_package_has_a_hash_and_no_address(lock: str) -> None:
     text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()
