@@ -1,8 +1,8 @@
-"""The source -> docs/settings.md, http.md, metrics.md and clients.md: each fact has one home.
+"""The source -> docs/settings.md, http.md, metrics.md, clients.md, and the dashboard.
 
 Settings, routes, errors and metrics are described where they are declared, clients where they are
-tested; these pages are written from there. A test holds each committed page against what is
-written here.
+tested; these pages are written from there: each fact has one home. A test holds each committed page
+against what is written here.
 """
 
 import inspect
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi.testclient import TestClient
 
-from scripts import clients
-from server.errors import ClozeError, NoMask
+from scripts import clients, dashboard
+from server.errors import ClozeError, Full, NoMask, QueueFull
 from server.http.app import create_app
 from server.http.context import Service
 from server.http.families import FAMILIES, PLAIN, Family
@@ -95,12 +95,22 @@ one of those that text-embeddings-inference has.
 METRICS_HEAD: Final = """\
 # Metrics
 
-Written by `make docs` from `server/metrics.py`. `GET /metrics` answers them in Prometheus's text
-format, beside the `process_…` and `python_info` figures that every Python client of Prometheus has.
+Written by `make docs` from `server/metrics.py` and `server/collectors.py`. `GET /metrics` answers
+them in Prometheus's text format, beside the `process_…` and `python_info` figures that every Python
+client of Prometheus has.
 A counter starts at 0 with the server; a histogram has the usual `_bucket`, `_sum` and `_count`
-series. Labels take values from fixed sets (routes as declared, names of loaded models), so clients
-cannot create new series. With [several processes](deploy.md#several-processes) each figure is the
-sum over all of them, whichever one is asked.
+series. Labels take values from fixed sets (routes as declared, names of loaded models and of keys,
+codes of errors), so clients cannot create new series. With
+[several processes](deploy.md#several-processes) each figure is the sum over all of them, whichever
+one is asked. [Operations](operations.md) has a dashboard and alerts.
+
+The stages of `cloze_stage_seconds` follow one another. `receive` ends when the request's body has
+come and is understood; `tokenise` with the texts as tokens; `queue` when a worker takes them;
+`compute` with the last result; `answer` when the answer is handed to the connection.
+
+`reason` is the `code` of the [error](http.md#errors). A full queue says what is full of it:
+
+{REASONS}
 
 """
 
@@ -142,8 +152,9 @@ def metrics_page() -> str:
     """Lists every metric of a server with several processes, which has all that one alone has."""
     member = ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
     metrics = Service.of(Settings(), member).metrics
-    usage = Usage(0, (), 0.0, 0.0, 0.0)
-    metrics.observe(route="", status=200, model="", seconds=0.0, usage=usage)
+    usage = Usage(0, (), 0.0, 0.0, 0.0, 0.0, 0.0)
+    told = {"reason": "no_mask", "key": "search"}
+    metrics.observe(route="", status=422, model="", started=0.0, ended=0.0, usage=usage, **told)
     # Of an empty family only itself tells the labels.
     labels = {
         each.name: getattr(each, "_labelnames", None)
@@ -156,7 +167,13 @@ def metrics_page() -> str:
             name, purpose = about.removeprefix("# HELP ").split(" ", 1)
             named = ", ".join(f"`{label}`" for label in labels.get(name.removesuffix("_total"), ()))
             rows.append((f"`{name}`", kind.rpartition(" ")[2], named, purpose))
-    return METRICS_HEAD + table(["metric", "type", "labels", "what it counts"], sorted(rows))
+    head = METRICS_HEAD.replace("{REASONS}", reasons())
+    return head + table(["metric", "type", "labels", "what it counts"], sorted(rows))
+
+
+def reasons() -> str:
+    """Lists what a queue may be full of, as metrics have it."""
+    return "\n".join(f"- `{QueueFull.code}:{full}`" for full in get_args(Full))
 
 
 def http_page() -> str:
@@ -330,6 +347,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "http.md": http_page,
     "metrics.md": metrics_page,
     "clients.md": clients.page,
+    "../deploy/monitoring/dashboard.json": dashboard.page,
 }
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from server.errors import BodyTooLarge, InvalidParameter
 from server.http.compression import IDENTITY, inflated, known_coding
 from server.inference.admission import Admission, Reservation
-from server.inference.model_registry import Registry
+from server.inference.model_registry import Phase, Registry
 from server.inference.offload import Offload
 from server.inference.pipeline import Usage
 from server.keys import KeyFile
@@ -70,7 +70,12 @@ class Service:
         return cls(
             settings,
             registry,
-            Metrics(lambda: registry.pipelines, admission, member),
+            Metrics(
+                lambda: registry.pipelines,
+                admission,
+                member,
+                lambda: registry.phase is Phase.READY,
+            ),
             admission,
             Offload(),
             KeyFile(settings.api_key_file, settings.processes or 1),
@@ -108,6 +113,8 @@ class RequestContext:
     key: str = ""
     """The name of the key that it was sent with."""
     usage: Usage | None = None
+    reason: str = ""
+    """Why it is answered with an error, if it is; a word of a closed set."""
     status: int = 0  # 0 until the answer has begun
 
     @classmethod

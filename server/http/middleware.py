@@ -89,13 +89,15 @@ class RequestMiddleware:
         return InternalError(INTERNAL)
 
     def _record(self, scope: Scope, context: RequestContext) -> None:
-        seconds = time.monotonic() - context.started
+        ended = time.monotonic()
         self._service.metrics.observe(
             route=context.route,
             status=context.status,
             model=context.model,
-            seconds=seconds,
+            started=context.started,
+            ended=ended,
             usage=context.usage,
+            reason=context.reason,
             key=context.key,
         )
         level = _level(context.status)
@@ -110,7 +112,7 @@ class RequestMiddleware:
                     "model": context.model,
                     **({"key": context.key} if context.key else {}),
                     "status": context.status,
-                    "ms": round(seconds * 1000, 1),
+                    "ms": round((ended - context.started) * 1000, 1),
                 },
             )
 

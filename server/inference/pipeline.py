@@ -37,6 +37,7 @@ from server.inference.runtime.packing import (
     fits,
 )
 from server.inference.runtime.sessions import open_sessions
+from server.inference.runtime.spared import Spared
 from server.inference.scheduling.batcher import Batcher
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
 from server.inference.scheduling.counters import BatcherStats
@@ -66,6 +67,10 @@ class Usage(NamedTuple):
     tokenise_s: float
     queue_s: float
     compute_s: float
+    begun: float
+    """When it was known what is asked, in `time.monotonic()` seconds."""
+    computed: float
+    """When its last results came."""
 
 
 class Answered(NamedTuple, Generic[Out]):
@@ -164,12 +169,12 @@ class Pipeline:
         if reservation is None:
             with closing(self._resources.admission.open()) as own:
                 return await self.run(task, inputs, options, deadline=deadline, reservation=own)
-        until = time.monotonic() + FOREVER_S if deadline is None else deadline
+        begun = time.monotonic()
+        until = begun + FOREVER_S if deadline is None else deadline
         self._require(task, len(inputs))
         task.check(inputs, options, self.model)
         estimate = task.price(inputs, options, self.model)
         reservation.admit(estimate.within(self.model.limits), self._batcher.wait_s)
-        begun = time.perf_counter()
         with self._explained():
             if estimate.characters <= SMALL.characters:
                 plan = task.plan(inputs, options, self.model, never_mind)
@@ -191,19 +196,20 @@ class Pipeline:
         price, flow = plan.price, Flow(plan.price.tokens)
         in_parts = price.tokens > self._resources.limits.queue_tokens
         value: Out | Plan[Out] = plan
+        since = begun
         tokens, tokenise_s, queue_s, compute_s = 0, 0.0, 0.0, 0.0
         while isinstance(value, Plan):
             if price.tokens <= SMALL.tokens:
                 items = value.items()
             else:
                 items = await self._aside(value.items, until)
-            tokenise_s += time.perf_counter() - begun
+            tokenise_s += time.monotonic() - since
             if in_parts and items:
                 submit = partial(self._batcher.submit, flow=flow)
                 completed = await fed(submit, items, until, reservation)
             else:
                 completed = await self._batcher.submit(items, until, reservation.computed, flow)
-            begun = time.perf_counter()
+            since = time.monotonic()
             tokens += completed.tokens
             queue_s += completed.queue_s
             compute_s += completed.compute_s
@@ -211,7 +217,8 @@ class Pipeline:
                 value = value.answer(completed.results)
             else:
                 value = await self._aside(partial(value.answer, completed.results), until)
-        return value, Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s)
+        usage = Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s, begun, since)
+        return value, usage
 
     async def _aside(self, work: Callable[[], T], until: float) -> T:
         """Do what takes long beside the event loop."""
@@ -277,6 +284,7 @@ class Pipeline:
                 self._sessions.warm(outputs, tokens)
             self.cost = fitted(timed_runs(self._sessions.usual.run, shapes, clock)) or self.cost
         self._batcher.weigh_by(self.cost)
+        self._sessions.forget_spared()
 
     def _warming_tokens(self, outputs: Sequence[OutputSpec], most: int) -> int:
         """Tokens of one run of all outputs, `most` or as many as it may have; 0 if none may."""
@@ -317,3 +325,7 @@ class Pipeline:
     def stats(self) -> PipelineStats:
         """Counters and the state of the queue."""
         return self._batcher.stats()
+
+    def spared(self) -> Spared:
+        """What was not computed since it was warm, and would have been with padding."""
+        return self._sessions.spared()

@@ -27,6 +27,8 @@ _HEARTBEAT_AGE: Final = "cloze_worker_heartbeat_age_seconds"
 # Gauges are added up as well, but for these.
 _EXTREMES: Final[dict[str, Callable[[float, float], float]]] = {
     _HEARTBEAT_AGE: max,
+    "cloze_batch_budget_tokens": min,
+    "cloze_build_info": max,
     "process_start_time_seconds": min,
     "process_max_fds": min,
     "python_info": max,

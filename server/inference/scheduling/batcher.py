@@ -157,6 +157,7 @@ class Batcher:
                 items=len(self._queue),
                 tokens=self._queue.tokens,
                 running=len(self._runs),
+                budget=self._budget,
                 age_s=self._heartbeat_age(time.monotonic()),
             )
 
