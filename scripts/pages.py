@@ -22,7 +22,7 @@ from server.http.context import Service
 from server.http.families import FAMILIES, PLAIN, Family
 from server.inference.pipeline import Usage
 from server.process.shared_memory import ProcessGroupMember, SharedStatistics
-from server.settings import ENV_PREFIX, Settings
+from server.settings import ENV_PREFIX, GROUPS, Settings, title
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 OF_MODEL: Final = "/models/{model}"
@@ -139,13 +139,16 @@ def shown(default: object) -> str:
 
 
 def settings_page() -> str:
-    """Lists every option, the server's own before those of models and limits."""
-    options = Settings.model_fields.items()
-    rows: list[tuple[str, ...]] = []
-    for name, field in sorted(options, key=lambda each: each[0] not in Settings.__annotations__):
-        names = f"`{ENV_PREFIX}{name.upper()}`", f"`--{name.replace('_', '-')}`"
-        rows.append((*names, shown(field.default), field.description or ""))
-    return SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows)
+    """Lists every option by its group."""
+    text = SETTINGS_HEAD
+    for group in GROUPS:
+        rows: list[tuple[str, ...]] = []
+        for name, field in group.model_fields.items():
+            names = f"`{ENV_PREFIX}{name.upper()}`", f"`--{name.replace('_', '-')}`"
+            rows.append((*names, shown(field.default), field.description or ""))
+        head = ["variable", "flag", "default", "what it is"]
+        text += f"## {title(group)}\n\n{table(head, rows)}"
+    return text
 
 
 def metrics_page() -> str:
