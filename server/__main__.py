@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     if settings.device == "cuda" and settings.processes == 1:
         _require_cuda()
     _require_keys(settings)
-    set_up_logging(settings.log_level, settings.log_format)
+    set_up_logging(*settings.log_style)
     alone = settings.processes == 1
     bound = listen if settings.while_loading == "answer" else bind
     try:

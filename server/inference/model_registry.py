@@ -117,12 +117,14 @@ class Registry:
         default: str | None,
         find_resources: Callable[[], Resources],
         aliases: Mapping[str, str] | None = None,
+        begin: Callable[[str, int, int], None] = lambda _name, _place, _count: None,
     ) -> None:
         """Verifies, loads and warms every model under `folder`, off the event loop.
 
         All on one thread, the search for a device included: denormals are flushed on the thread
         that opens the first session of a process and on those that it starts, and the workers of
-        every model must be among them (`models.opening`).
+        every model must be among them (`models.opening`). `begin` hears of each before it is
+        loaded: its name, which it is, and of how many.
 
         Raises:
             ManifestError: a model folder is missing, damaged or not what its manifest says, or an
@@ -137,10 +139,10 @@ class Registry:
         with ThreadPoolExecutor(1, "opener") as opener:
             opening = asyncio.get_running_loop().run_in_executor
             resources = await opening(opener, find_resources)
-            pipelines = {
-                name: await opening(opener, _running, path, resources)
-                for name, path in found.items()
-            }
+            pipelines = {}
+            for place, (name, path) in enumerate(found.items(), start=1):
+                begin(name, place, len(found))
+                pipelines[name] = await opening(opener, _running, path, resources)
         self.serve(pipelines, default, aliases)
         self._resources = resources
         if self.phase is Phase.LOADING:
