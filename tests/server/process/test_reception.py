@@ -28,7 +28,7 @@ def test_a_person_is_told_where_it_is_and_what_it_can_do(default_model: Path) ->
         assert '{"' not in text
         assert "\rloading cloze-small-en (1 of 1), 0 s" in text.replace("\x1b[K", "")
         # What is left on the screen: each line that was overwritten is gone.
-        left = [line.rpartition("\x1b[K")[2] for line in text.splitlines()]
+        left = [line.rpartition("\x1b[K")[2].strip("\r") for line in text.split("\n")]
         first, *models = [line for line in left if line]
         found = re.fullmatch(r"Cloze \S+ answers at (http://\S+) \(Ctrl\+C stops it\)", first)
         assert found, first
