@@ -142,7 +142,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             (
                 Query(
                     f"({_mean('cloze_batch_tokens', 'instance, model', '').expression})"
-                    " / cloze_batch_budget_tokens{HERE}",
+                    " / min by (instance, model) (cloze_batch_budget_tokens{HERE})",
                     "{{instance}} {{model}}",
                 ),
             ),

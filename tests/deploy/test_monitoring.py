@@ -237,7 +237,7 @@ def test_a_batch_that_does_not_end(faulty: Faulty, tmp_path: Path) -> None:
 def test_a_log_that_nobody_reads(default_model: Path, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     out, own = os.pipe()
-    command = [sys.executable, "-m", "server", "--models", default_model, "--port", str(port)]
+    command = [sys.executable, "-m", "server", "--models", str(default_model), "--port", str(port)]
     with subprocess.Popen(
         [*command, "--log-level", "debug"], cwd=REPOSITORY, stderr=own
     ) as process:

@@ -13,7 +13,6 @@ from server.inference.runtime.devices import cpu_device
 from server.inference.runtime.packing import (
     Item,
     MaskScores,
-    OutputSpec,
     PooledLogits,
     SentenceVector,
 )
@@ -27,11 +26,10 @@ from tests.server.inference.samples import encoding
 def items() -> list[Item]:
     """Texts of 5, 9 and 12 tokens: two masks of one, the vector of all of one, [CLS] of one."""
     rng = np.random.default_rng(7)
-    outputs: tuple[OutputSpec, ...]
-    outputs = (MaskScores((1, 3), 5), SentenceVector("mean"), PooledLogits(NSP))
     return [
-        Item(encoding(rng, length), output)
-        for length, output in zip((5, 9, 12), outputs, strict=True)
+        Item(encoding(rng, 5), MaskScores((1, 3), 5)),
+        Item(encoding(rng, 9), SentenceVector("mean")),
+        Item(encoding(rng, 12), PooledLogits(NSP)),
     ]
 
 

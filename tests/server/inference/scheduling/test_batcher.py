@@ -687,11 +687,8 @@ def test_a_batch_is_counted_by_its_texts_and_tokens(make: Make) -> None:
         await batcher.submit(texts(40, length=10), soon())
         await batcher.submit(texts(3, length=6), soon())
         items, tokens = batcher.stats().batch_items, batcher.stats().batch_tokens
-        assert dict(items.cumulative()) == {
-            **dict.fromkeys((1, 2), 0),
-            **dict.fromkeys((4, 8, 16, 32), 1),
-            **dict.fromkeys((64, 128, math.inf), 2),
-        }
+        assert [most for most, count in items.cumulative() if count == 0] == [1, 2]
+        assert [most for most, count in items.cumulative() if count == 1] == [4, 8, 16, 32]
         assert (items.total, tokens.total) == (43, 418)
         assert dict(tokens.cumulative())[256] == 1
         assert dict(tokens.cumulative())[512] == 2
