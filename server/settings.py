@@ -123,6 +123,15 @@ class Logging(BaseModel):
     log_format: Literal["auto", "json", "text"] = Field("auto", description="JSON lines for machines, text for people; auto is JSON unless standard error is a terminal, which is then told in a few lines what is served, and of warnings")
 
 
+class Tracing(BaseModel):
+    """Where traces of requests go, if anywhere."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trace_endpoint: str | None = Field(None, pattern=r"^https?://[^\s?#]+$", description="collector that gets traces of requests, by OTLP over HTTP, such as http://localhost:4318; see docs/operations.md")
+    trace_share: float = Field(0.01, ge=0, le=1, description="share of the requests that begin here that are traced; of one with a traceparent its caller decides")
+
+
 class Connections(BaseModel):
     """What a connection may do, whatever is asked through it."""
 
@@ -184,7 +193,7 @@ class InferenceOptions(BaseModel):
     run_bytes: int = Field(0, ge=0, description="most bytes of memory that one run may take beside the weights; each of the workers runs one at a time; a longer text than that allows is refused, or cut where it may be, and one with more masks is refused; 0 for 192 MiB, 8 GiB with a GPU")
 
 
-class Settings(Limits, Connections, InferenceOptions, Logging, Ending, Answering, Access, Serving, BaseSettings):
+class Settings(Limits, Connections, InferenceOptions, Tracing, Logging, Ending, Answering, Access, Serving, BaseSettings):
     """Serves BERT models over HTTP."""
 
     model_config = SettingsConfigDict(
@@ -209,7 +218,17 @@ class Settings(Limits, Connections, InferenceOptions, Logging, Ending, Answering
 # fmt: on
 
 # In the order in which `--help` and the documents list them, each by its docstring.
-GROUPS: Final = (Serving, Access, Answering, Limits, InferenceOptions, Ending, Logging, Connections)
+GROUPS: Final = (
+    Serving,
+    Access,
+    Answering,
+    Limits,
+    InferenceOptions,
+    Ending,
+    Logging,
+    Tracing,
+    Connections,
+)
 
 
 def title(group: type[BaseModel]) -> str:

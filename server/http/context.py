@@ -21,6 +21,7 @@ from server.metrics import Metrics
 from server.process.background import BackgroundTasks
 from server.process.shared_memory import ProcessGroupMember
 from server.settings import Settings
+from server.tracing import Trace, Tracer
 
 # Where an ASGI scope carries its context, and when the request's first byte came.
 CONTEXT: Final = "cloze"
@@ -53,6 +54,7 @@ class Service:
     member: ProcessGroupMember | None = None
     """Of one process among several."""
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
+    tracer: Tracer | None = None
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Service:
         settings: Settings,
         member: ProcessGroupMember | None = None,
         background: BackgroundTasks | None = None,
+        tracer: Tracer | None = None,
     ) -> Self:
         """The service of a process that has loaded nothing yet.
 
@@ -81,6 +84,7 @@ class Service:
             KeyFile(settings.api_key_file, settings.processes or 1),
             member,
             background or BackgroundTasks(),
+            tracer,
         )
 
 
@@ -113,6 +117,8 @@ class RequestContext:
     key: str = ""
     """The name of the key that it was sent with."""
     usage: Usage | None = None
+    trace: Trace | None = None
+    """If it is traced."""
     reason: str = ""
     """Why it is answered with an error, if it is; a word of a closed set."""
     status: int = 0  # 0 until the answer has begun
@@ -125,6 +131,8 @@ class RequestContext:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = b"%016x" % _NUMBERS.getrandbits(64)
         started = scope.get(FIRST_BYTE) or time.monotonic()
+        tracer = service.tracer
+        trace = None if tracer is None else tracer.begin(headers, scope["method"], started)
         announced = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         return cls(
             service,
@@ -133,6 +141,7 @@ class RequestContext:
             service.admission.open(),
             headers,
             has_body=announced and WHOLE not in scope,
+            trace=trace,
         )
 
     def authenticate(self, scope: Scope) -> None:

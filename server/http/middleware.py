@@ -24,6 +24,7 @@ from server.http.context import CONTEXT, KEPT, REFUSAL, RequestContext, Service
 from server.http.disconnect import Watch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
+from server.tracing import Finished, Trace
 
 logger = logging.getLogger("cloze")
 access = logging.getLogger("cloze.access")
@@ -100,6 +101,8 @@ class RequestMiddleware:
             reason=context.reason,
             key=context.key,
         )
+        if context.trace is not None:
+            self._trace(scope, context, context.trace, ended)
         level = _level(context.status)
         if access.isEnabledFor(level):
             access.log(
@@ -111,10 +114,29 @@ class RequestMiddleware:
                     "route": context.route,
                     "model": context.model,
                     **({"key": context.key} if context.key else {}),
+                    **({"trace_id": context.trace.trace_id} if context.trace else {}),
                     "status": context.status,
                     "ms": round((ended - context.started) * 1000, 1),
                 },
             )
+
+    def _trace(self, scope: Scope, context: RequestContext, trace: Trace, ended: float) -> None:
+        if self._service.tracer is None:
+            raise RuntimeError("expected a tracer of what it traces, found none")
+        self._service.tracer.end(
+            trace,
+            Finished(
+                method=scope["method"],
+                route=context.route,
+                model=context.model,
+                request_id=context.request_id.decode(),
+                status=context.status,
+                reason=context.reason,
+                started=context.started,
+                ended=ended,
+                usage=context.usage,
+            ),
+        )
 
 
 class _Passage:
@@ -179,6 +201,8 @@ class _Passage:
             context = self.context
             context.status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", context.request_id)]
+            if context.trace is not None:
+                headers.append((b"traceparent", context.trace.traceparent))
             unread = context.has_body and not context.received
             if unread or context.service.registry.phase is Phase.DRAINING:
                 headers.append(_CLOSE)

@@ -153,7 +153,12 @@ class Call(Request):
         context, pipeline = self.context, self.pipeline(task)
         try:
             answer = await pipeline.run(
-                task, inputs, options, deadline=context.deadline, reservation=context.reservation
+                task,
+                inputs,
+                options,
+                deadline=context.deadline,
+                reservation=context.reservation,
+                trace=context.trace,
             )
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)

@@ -38,7 +38,7 @@ from server.inference.runtime.packing import (
 )
 from server.inference.runtime.sessions import open_sessions
 from server.inference.runtime.spared import Spared
-from server.inference.scheduling.batcher import Batcher
+from server.inference.scheduling.batcher import Batcher, TracedBatch
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
 from server.inference.scheduling.counters import BatcherStats
 from server.inference.scheduling.queue import Flow
@@ -52,6 +52,7 @@ Options = TypeVar("Options")
 Out = TypeVar("Out")
 T = TypeVar("T")
 PipelineStats = BatcherStats
+Watch = Callable[[str, TracedBatch], None]
 
 # What is done on the event loop itself, since a hop to a thread costs as much: some 2 ms at most.
 SMALL: Final = Price(characters=2000, tokens=512, answer_bytes=64_000)
@@ -91,12 +92,15 @@ class Resources:
         device: Device | None = None,
         admission: Admission | None = None,
         offload: Offload | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.options = options
         self.limits = limits
         self.device = device or cpu_device()
         self.admission = admission or Admission(limits)
         self.offload = offload or Offload()
+        self.watch = watch
+        """Hears of batches with traced requests in them: the model's name, then the batch."""
         self.slots = threading.Semaphore(worker_count(options, self.device))
         """Batches that may run at a time: together no more than one model alone would have."""
 
@@ -145,6 +149,7 @@ class Pipeline:
             slots=resources.slots,
             run_alone=None if sessions.alone is None else sessions.alone.run,
             run_bulk=sessions.usual.run_aside,
+            watch=None if resources.watch is None else partial(resources.watch, folder.name),
         )
 
     # --- the flow -----------------------------------------------------------------------------
@@ -157,18 +162,22 @@ class Pipeline:
         *,
         deadline: float | None = None,
         reservation: Reservation | None = None,
+        trace: object = None,
     ) -> Answered[Out]:
         """Answer `inputs` by `task`.
 
         `deadline` is in `time.monotonic()` seconds. A `reservation` is the caller's to close, once
         the answer has been sent; without one, what the request held is free when this returns.
+        Whoever watches batches gets the `trace` of each request in them that has one.
 
         Raises:
             ClozeError: it cannot be answered, or not now.
         """
         if reservation is None:
             with closing(self._resources.admission.open()) as own:
-                return await self.run(task, inputs, options, deadline=deadline, reservation=own)
+                return await self.run(
+                    task, inputs, options, deadline=deadline, reservation=own, trace=trace
+                )
         begun = time.monotonic()
         until = begun + FOREVER_S if deadline is None else deadline
         self._require(task, len(inputs))
@@ -183,17 +192,18 @@ class Pipeline:
                     lambda proceed: task.plan(inputs, options, self.model, proceed), until
                 )
         reservation.admit(plan.price, self._batcher.wait_s)
-        value, usage = await self._compute(plan, until, reservation, begun)
+        flow = Flow(plan.price.tokens, trace=trace)
+        value, usage = await self._compute(plan, until, reservation, begun, flow)
         return Answered(value, usage, plan.price)
 
     async def _compute(
-        self, plan: Plan[Out], until: float, reservation: Reservation, begun: float
+        self, plan: Plan[Out], until: float, reservation: Reservation, begun: float, flow: Flow
     ) -> tuple[Out, Usage]:
         """Run an admitted plan, round by round; the answer, and what it cost since `begun`.
 
         Where all rounds together are more than the queue holds, each of them is fed in parts.
         """
-        price, flow = plan.price, Flow(plan.price.tokens)
+        price = plan.price
         in_parts = price.tokens > self._resources.limits.queue_tokens
         value: Out | Plan[Out] = plan
         since = begun

@@ -63,6 +63,8 @@ class Lifecycle:
         loading.cancel()
         await self._drain()
         background.cancel()
+        if self._service.tracer is not None:
+            await asyncio.to_thread(self._service.tracer.close)
 
     async def _load(self) -> None:
         if self._reception is None:
@@ -81,7 +83,8 @@ class Lifecycle:
 
         def find_resources() -> Resources:
             device = find_device(settings.device)
-            return Resources(settings, settings, device, service.admission, service.offload)
+            watch = None if service.tracer is None else service.tracer.batch
+            return Resources(settings, settings, device, service.admission, service.offload, watch)
 
         try:
             await service.registry.load(

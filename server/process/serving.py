@@ -25,6 +25,7 @@ from server.process.reception import Reception
 from server.process.shared_memory import ProcessGroupMember
 from server.process.sockets import BACKLOG, is_readable, stop_new_connections
 from server.settings import Settings
+from server.tracing import Tracer
 
 logger = logging.getLogger("cloze")
 
@@ -149,7 +150,8 @@ def serve(
 def _server(
     settings: Settings, listener: socket.socket, member: ProcessGroupMember | None
 ) -> Server:
-    service = Service.of(settings, member, BackgroundTasks(lambda _task: server.make_room()))
+    background = BackgroundTasks(lambda _task: server.make_room())
+    service = Service.of(settings, member, background, _tracer(settings))
     reception = None
     if settings.is_read_by_a_person and (member is None or member.rank == 0):
         reception = Reception(sys.stderr, settings.host, listener.getsockname()[1])
@@ -161,6 +163,14 @@ def _server(
     app = create_app(service, lifecycle.lifespan)
     server = Server(_config(app, settings), listener, service)
     return server
+
+
+def _tracer(settings: Settings) -> Tracer | None:
+    if settings.trace_endpoint is None:
+        return None
+    from server.process.otel import OtelTracer  # noqa: PLC0415 (installed where it is wanted)
+
+    return OtelTracer(settings.trace_endpoint, settings.trace_share)
 
 
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
