@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,7 @@ class Terminal:
 def at_a_terminal(module: str, *arguments: object) -> Iterator[Terminal]:
     """Runs `python -m MODULE` as a person does."""
     screen, theirs = pty.openpty()
+    termios.tcsetwinsize(screen, (24, 100))  # one without a size shows no bar
     command = [sys.executable, "-m", module, *map(str, arguments)]
     process = subprocess.Popen(
         command, cwd=REPOSITORY, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs

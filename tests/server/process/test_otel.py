@@ -201,6 +201,18 @@ def test_a_traceparent_that_is_none_is_passed_over(traced: RunningServer, wrong:
     assert "traceparent" not in answer.headers
 
 
+def test_fastapi_writes_no_spans_of_its_own(
+    serve: Serve, default_model: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    before = len(collector.raw)
+    server = serve(default_model, threads=1, drain_delay_s=0)
+    assert server.post("/embed", {"inputs": 1}).status_code == 422
+    assert server.terminate() == 0
+    assert len(collector.raw) == before
+
+
 def test_a_refusal_says_why(traced: RunningServer, collector: Collector) -> None:
     trace, parent = caller(6)
     traced.post("/embed", {"inputs": ""}, traceparent=parent)
