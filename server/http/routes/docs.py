@@ -8,6 +8,7 @@ import gzip
 import re
 from functools import cache
 from hashlib import sha256
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from server.http.compression import IDENTITY, content_coding
 from server.http.openapi import document
 from server.http.routing import Call, TaskRoute
 
-router = APIRouter(route_class=TaskRoute, include_in_schema=False)
+router = APIRouter(route_class=TaskRoute, tags=["server"])
 
 _FOLDER: Final = Path(__file__).parents[2] / "web" / "docs"
 _MEDIA_TYPES: Final = {
@@ -41,7 +42,13 @@ _COMMON: Final = {
 }
 
 
-@router.get("/")
+@router.get(
+    "/",
+    summary="Go to the docs",
+    response_class=RedirectResponse,
+    status_code=HTTPStatus.TEMPORARY_REDIRECT,
+    response_description="They are at the address in `location`",
+)
 async def root(call: Call) -> Response:
     """Leads a browser to the docs, behind a proxy that strips what is in front of paths too."""
     return RedirectResponse(
@@ -49,19 +56,19 @@ async def root(call: Call) -> Response:
     )
 
 
-@router.get("/docs")
+@router.get("/docs", include_in_schema=False)
 async def docs(call: Call) -> Response:
     """The page."""
     return _asset(call, "index.html")
 
 
-@router.get("/docs/{name}")
+@router.get("/docs/{name}", include_in_schema=False)
 async def asset(call: Call) -> Response:
     """A script or style sheet of the page."""
     return _asset(call, call.path_params["name"])
 
 
-@router.get("/openapi.json")
+@router.get("/openapi.json", include_in_schema=False)
 async def openapi(call: Call) -> Response:
     """The OpenAPI document."""
     registry, root_path = call.context.service.registry, call.scope["root_path"]
