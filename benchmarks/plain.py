@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from server.http import routing, shortcut
-from server.inference.runtime.spared import SparedSoFar
+from server.inference.runtime.spared import Spared, SparedSoFar
 from server.inference.scheduling.counters import Counters
 from server.metrics import Metrics
 
@@ -27,6 +27,7 @@ def without_metrics() -> None:
     """Count nothing, of requests, batches and what was spared."""
     Metrics.observe = _nothing  # type: ignore[method-assign]
     Counters.ended = _nothing  # type: ignore[method-assign]
+    Spared.of = _nothing  # type: ignore[method-assign, assignment]
     SparedSoFar.add = _nothing  # type: ignore[method-assign]
 
 

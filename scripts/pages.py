@@ -67,6 +67,7 @@ HEADERS: Final = """\
 | `accept-encoding` | with `gzip` in it an answer of 1 KB or more is compressed |
 | `x-request-id` | up to 64 letters, digits and `._:-`; otherwise the server makes one up |
 | `x-request-timeout-ms` | milliseconds that the answer may take, up to `CLOZE_MAX_TIMEOUT_S` |
+| `traceparent`, `tracestate` | the [trace](operations.md#traces) that the request is part of |
 
 | answer header | on | what it says |
 |---|---|---|
@@ -80,6 +81,7 @@ HEADERS: Final = """\
 | `location` | `GET /` | where the docs are |
 | `retry-after` | some of 429 and 503 | seconds to wait before the next attempt |
 | `allow` | 405 | the methods that the path takes |
+| `traceparent` | every answer, if the request is traced | the request's own span |
 | `connection` | answers during a shutdown | `close`: the connection is closed; open a new one |
 
 """

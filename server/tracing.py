@@ -4,12 +4,15 @@ Knows nothing of OpenTelemetry, which is loaded only where traces are wanted
 (`server.process.otel`). Without a tracer a request pays for one comparison.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from server.inference.pipeline import Usage
 from server.inference.scheduling.batcher import TracedBatch
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""Names in lower case and values; a name may come more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Stage(NamedTuple):
 class Tracer(Protocol):
     """Writes spans. Belongs to the event loop's thread."""
 
-    def begin(self, headers: Mapping[bytes, bytes], method: str, started: float) -> Trace | None:
+    def begin(self, headers: Headers, method: str, started: float) -> Trace | None:
         """The trace of a request whose head has come, or nothing if it is not chosen."""
 
     def batch(self, model: str, batch: TracedBatch) -> None:

@@ -33,7 +33,7 @@ body that a route does not know are passed over and named in `x-ignored`.
 
 _EXPOSED: Final = (
     *("x-request-id", "x-compute-tokens", "x-truncated", "x-ignored"),
-    *("server-timing", "retry-after"),
+    *("server-timing", "retry-after", "traceparent"),
 )
 
 

@@ -133,7 +133,7 @@ class RequestContext:
             request_id = b"%016x" % _NUMBERS.getrandbits(64)
         started = scope.get(FIRST_BYTE) or time.monotonic()
         tracer = service.tracer
-        trace = None if tracer is None else tracer.begin(headers, scope["method"], started)
+        trace = None if tracer is None else tracer.begin(scope["headers"], scope["method"], started)
         announced = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         return cls(
             service,

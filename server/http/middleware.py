@@ -24,6 +24,7 @@ from server.http.context import CONTEXT, KEPT, REFUSAL, RequestContext, Service
 from server.http.disconnect import Watch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
+from server.logs import ASKED, Asked
 from server.tracing import Finished, Trace
 
 logger = logging.getLogger("cloze")
@@ -48,6 +49,8 @@ class RequestMiddleware:
             return
         context = RequestContext.of(scope, self._service)
         scope[CONTEXT] = context
+        # Not taken back: what the server says of this request once it has left here is of it too.
+        ASKED.set(Asked(context.request_id, context.trace.trace_id if context.trace else ""))
         passage = _Passage(context, scope, receive, send)
         try:
             await passage.through(self._app, scope)
@@ -82,11 +85,7 @@ class RequestMiddleware:
                 return ClientClosedRequest("The client left before its answer was ready.")
             # Only the server's own end cancels a request from outside.
             return Draining("The server stopped before the answer was ready; send it again.")
-        logger.error(
-            "unexpected failure",
-            exc_info=error,
-            extra={"request_id": context.request_id.decode(), "route": context.route},
-        )
+        logger.error("unexpected failure", exc_info=error, extra={"route": context.route})
         return InternalError(INTERNAL)
 
     def _record(self, scope: Scope, context: RequestContext) -> None:
@@ -109,13 +108,12 @@ class RequestMiddleware:
                 level,
                 "request",
                 extra={
-                    "request_id": context.request_id.decode(),
                     "method": scope["method"],
                     "route": context.route,
                     "model": context.model,
                     **({"key": context.key} if context.key else {}),
-                    **({"trace_id": context.trace.trace_id} if context.trace else {}),
                     "status": context.status,
+                    **({"reason": context.reason} if context.reason else {}),
                     "ms": round((ended - context.started) * 1000, 1),
                 },
             )

@@ -159,6 +159,7 @@ class Call(Request):
                 deadline=context.deadline,
                 reservation=context.reservation,
                 trace=context.trace,
+                request_id=context.request_id,
             )
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)

@@ -218,17 +218,21 @@ def model_folders(folder: Path) -> dict[str, Path]:
     Names that start with a dot or an underscore are not models.
 
     Raises:
-        ManifestError: there is none.
+        ManifestError: there is none, or one whose name no answer can hold.
     """
     if (folder / "manifest.json").exists():
-        return {folder.resolve().name: folder}
-    if not folder.is_dir():
+        found = {folder.resolve().name: folder}
+    elif folder.is_dir():
+        found = {
+            path.name: path
+            for path in sorted(folder.iterdir())
+            if path.is_dir() and not path.name.startswith((".", "_"))
+        }
+    else:
         raise ManifestError(f"{folder} is not a folder")
-    found = {
-        path.name: path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and not path.name.startswith((".", "_"))
-    }
     if not found:
         raise ManifestError(f"{folder} holds no model folder")
+    for name in found:
+        if not name.isprintable():  # bytes that are no UTF-8 among them
+            raise ManifestError(f"a model's folder needs a name that can be printed, not {name!a}")
     return found

@@ -163,12 +163,14 @@ class Pipeline:
         deadline: float | None = None,
         reservation: Reservation | None = None,
         trace: object = None,
+        request_id: bytes = b"",
     ) -> Answered[Out]:
         """Answer `inputs` by `task`.
 
         `deadline` is in `time.monotonic()` seconds. A `reservation` is the caller's to close, once
         the answer has been sent; without one, what the request held is free when this returns.
-        Whoever watches batches gets the `trace` of each request in them that has one.
+        Whoever watches batches gets the `trace` of each request in them that has one; the log
+        names the request by its `request_id`, where a run fails.
 
         Raises:
             ClozeError: it cannot be answered, or not now.
@@ -176,7 +178,11 @@ class Pipeline:
         if reservation is None:
             with closing(self._resources.admission.open()) as own:
                 return await self.run(
-                    task, inputs, options, deadline=deadline, reservation=own, trace=trace
+                    *(task, inputs, options),
+                    deadline=deadline,
+                    reservation=own,
+                    trace=trace,
+                    request_id=request_id,
                 )
         begun = time.monotonic()
         until = begun + FOREVER_S if deadline is None else deadline
@@ -192,7 +198,7 @@ class Pipeline:
                     lambda proceed: task.plan(inputs, options, self.model, proceed), until
                 )
         reservation.admit(plan.price, self._batcher.wait_s)
-        flow = Flow(plan.price.tokens, trace=trace)
+        flow = Flow(plan.price.tokens, trace=trace, request_id=request_id)
         value, usage = await self._compute(plan, until, reservation, begun, flow)
         return Answered(value, usage, plan.price)
 

@@ -120,7 +120,7 @@ class Lifecycle:
             return
         member.statistics.set_ready(member.rank, ready=True)
         while True:
-            self._service.metrics.publish()
+            await asyncio.to_thread(self._service.metrics.publish)
             await asyncio.sleep(PUBLISH_EVERY_S)
 
     async def _drain(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -15,14 +16,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.inference.admission import Admission
+from server.inference.pipeline import Pipeline, Usage
+from server.inference.runtime.spared import Spared
+from server.inference.scheduling.counters import Counters, snapshot
 from server.keys import main as make_key
+from server.metrics import Metrics
+from server.process.shared_memory import ProcessGroupMember, SharedStatistics
+from server.settings import Settings
 from tests.acceptance.faults import POISON, FaultyServer
 from tests.conftest import Serve
 from tests.deploy.prometheus import MONITORING, PATIENCE_S, hastened, watching
@@ -52,14 +61,15 @@ def queries() -> list[str]:
     return found
 
 
-def promtool(*arguments: str) -> str:
+def promtool(*arguments: str, given: bytes = b"") -> str:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed (Debian: prometheus)")
     done = subprocess.run(
-        ["promtool", *arguments], cwd=MONITORING, capture_output=True, text=True, check=False
+        ["promtool", *arguments], cwd=MONITORING, input=given, capture_output=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said
+    return said
 
 
 def test_prometheus_takes_the_configuration() -> None:
@@ -112,6 +122,50 @@ def test_alerts_and_dashboard_ask_only_for_what_metrics_has(server: RunningServe
     assert len(asked) > 40
     for expression in asked:
         assert set(NAME.findall(expression)) <= known, expression
+
+
+HOSTILE = ('say "cheese"', "back\\slash", "{le=1}", "größe,№=5", "#", " ", "x" * 200)
+
+
+def held(name: str) -> SimpleNamespace:
+    """What a model's pipeline says of itself; this one has computed a batch for each letter."""
+    counters = Counters(batches_total=len(name))
+    stats = snapshot(counters, items=1, tokens=2, running=0, budget=512, age_s=math.inf)
+    return SimpleNamespace(stats=lambda: stats, spared=Spared)
+
+
+@pytest.mark.parametrize("count", [0, 300])
+def test_metrics_of_many_models_with_odd_names_are_as_prometheus_wants_them(count: int) -> None:
+    names = [*HOSTILE, *(f"m{number}" for number in range(count))]
+    pipelines = cast("dict[str, Pipeline]", {name: held(name) for name in names})
+    shared = SharedStatistics(2)
+    one, other = (
+        Metrics(
+            lambda: pipelines,
+            Admission(Settings()),
+            ProcessGroupMember(rank, shared, control=-1, is_replacement=False),
+        )
+        for rank in range(2)
+    )
+    for name in names:
+        one.observe(
+            route="/models/{model}/embed",
+            status=429,
+            model=name,
+            started=1.0,
+            ended=9.5,
+            usage=Usage(9, (), 1, 1, 1, 2, 9),
+            reason="queue_full",
+            key="k",
+        )
+    one.publish()
+    text = other.exposition()
+    families = {one.name: one for one in text_string_to_metric_families(text.decode())}
+    told = {one.labels["model"]: one.value for one in families["cloze_batches"].samples}
+    assert told == {name: 2 * len(name) for name in names}
+    answered = families["cloze_requests"].samples
+    assert {one.labels["model"]: one.value for one in answered} == dict.fromkeys(names, 1)
+    assert promtool("check", "metrics", given=text) == ""
 
 
 # --- a real Prometheus ------------------------------------------------------------------------

@@ -277,7 +277,8 @@ class Batcher:
         if not entries:
             return [*late]
         items = [entry.item for entry in entries]
-        results = run_isolated(run, items, self._shrink_budget)
+        request_ids = [entry.ticket.flow.request_id for entry in entries]
+        results = run_isolated(run, items, self._shrink_budget, request_ids)
         return [*zip(entries, results, strict=True), *late]
 
     def _may_begin(self) -> bool:

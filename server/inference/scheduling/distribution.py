@@ -11,18 +11,18 @@ from typing import Self
 class Distribution:
     """How large what was counted was. Counting takes half a microsecond, as no library's does."""
 
-    bounds: tuple[int, ...]
+    bounds: tuple[float, ...]
     """The largest size of each bucket, rising; there is one more bucket for what is larger."""
     counts: list[int]
-    total: int = 0
+    total: float = 0
     """Of all sizes."""
 
     @classmethod
-    def over(cls, *bounds: int) -> Self:
+    def over(cls, *bounds: float) -> Self:
         """Nothing yet, to be counted in these buckets."""
         return cls(bounds, [0] * (len(bounds) + 1))
 
-    def add(self, size: int) -> None:
+    def add(self, size: float) -> None:
         """Count one."""
         self.counts[bisect_left(self.bounds, size)] += 1
         self.total += size

@@ -59,6 +59,8 @@ class Flow:
     """When what it has queued so far would have been served, in virtual time."""
     trace: object = None
     """Of a request that is traced, for whoever watches batches."""
+    request_id: bytes = b""
+    """By which the log names the request, if it has a name."""
 
 
 class Ticket:

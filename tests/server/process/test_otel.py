@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -17,11 +19,13 @@ from typing import Any
 import httpx
 import pytest
 
+from server.inference.scheduling.batcher import TracedBatch
 from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
 
 pytest.importorskip("opentelemetry.sdk", reason="requirements/serve-otel.txt is not installed")
 service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+otel = pytest.importorskip("server.process.otel")
 
 STAGES = ["receive", "tokenise", "queue", "compute", "answer"]
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"  # W3C's own example
@@ -41,14 +45,14 @@ class Collector(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def resources(self, since: int = 0) -> list[Any]:
+        """Who has sent spans, with them."""
+        requests = map(service.ExportTraceServiceRequest.FromString, self.raw[since:])
+        return [resource for request in requests for resource in request.resource_spans]
+
     def spans(self) -> list[Any]:
-        found = []
-        for body in list(self.raw):
-            request = service.ExportTraceServiceRequest.FromString(body)
-            for resource in request.resource_spans:
-                for scope in resource.scope_spans:
-                    found += scope.spans
-        return found
+        scopes = [scope for resource in self.resources() for scope in resource.scope_spans]
+        return [span for scope in scopes for span in scope.spans]
 
     def wait(self, wanted: Callable[[list[Any]], object]) -> list[Any]:
         """All spans, once they are as wanted."""
@@ -193,12 +197,65 @@ def test_the_caller_decides_and_nothing_else_is_traced(
     assert not of(spans, trace)
 
 
-@pytest.mark.parametrize("wrong", ["", "00-0-0-01", "zz" + CALLER[2:] + "01", "é" * 55, "0" * 5000])
-def test_a_traceparent_that_is_none_is_passed_over(traced: RunningServer, wrong: str) -> None:
-    headers = [(b"traceparent", wrong.encode("latin-1", "replace"))]
+ZERO = "00-" + "0" * 32 + "-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [""],
+        ["00-0-0-01"],
+        ["zz" + CALLER[2:] + "01"],
+        ["ff" + CALLER[2:] + "01"],
+        [CALLER + "01-more"],
+        [CALLER.upper() + "01"],
+        [ZERO],
+        [CALLER + "01", CALLER + "01"],
+        [f"{CALLER}01, {CALLER}01"],
+        ["é" * 55],
+        ["0" * 5000],
+    ],
+)
+def test_a_traceparent_that_is_none_is_passed_over(traced: RunningServer, wrong: list[str]) -> None:
+    headers = [(b"traceparent", one.encode("latin-1", "replace")) for one in wrong]
     answer = traced.client.post(f"{traced.url}/embed", json={"inputs": "a"}, headers=headers)
     assert answer.status_code == 200
     assert "traceparent" not in answer.headers
+
+
+def test_a_traceparent_of_a_later_version_is_read_as_far_as_it_is_known(
+    traced: RunningServer, collector: Collector
+) -> None:
+    trace, parent = caller(8)
+    answer = traced.post("/embed", {"inputs": "a"}, traceparent=f"cc{parent[2:]}-what-comes")
+    assert answer.headers["traceparent"].split("-")[:2] == ["00", trace]
+    collector.wait(lambda found: of(found, trace))
+
+
+def test_the_tracestate_of_the_caller_goes_with_its_trace(
+    traced: RunningServer, collector: Collector
+) -> None:
+    trace, parent = caller(9)
+    states = [("tracestate", "one=1"), ("tracestate", "two=2,three=3")]
+    traced.client.post(
+        f"{traced.url}/embed", json={"inputs": "a"}, headers=[("traceparent", parent), *states]
+    )
+    spans = of(collector.wait(lambda found: len(of(found, trace)) >= 7), trace)
+    assert {span.trace_state for span in spans} == {"one=1,two=2,three=3"}
+
+
+@pytest.mark.parametrize("state", ["Some Secret!", "a=1,a=2", "s" * 600, "é=1"])
+def test_what_is_no_tracestate_is_passed_over_and_nobody_reads_it(
+    traced: RunningServer, collector: Collector, state: str
+) -> None:
+    trace, parent = caller(100 + len(state))
+    headers = [(b"traceparent", parent.encode()), (b"tracestate", state.encode("latin-1"))]
+    answer = traced.client.post(f"{traced.url}/embed", json={"inputs": "a"}, headers=headers)
+    assert answer.headers["traceparent"].split("-")[1] == trace
+    spans = of(collector.wait(lambda found: of(found, trace)), trace)
+    assert {span.trace_state for span in spans} == {""}
+    assert "tracestate" not in traced.log.read_text()
+    assert state not in traced.log.read_text()
 
 
 def test_fastapi_writes_no_spans_of_its_own(
@@ -211,6 +268,54 @@ def test_fastapi_writes_no_spans_of_its_own(
     assert server.post("/embed", {"inputs": 1}).status_code == 422
     assert server.terminate() == 0
     assert len(collector.raw) == before
+
+
+def test_a_share_of_what_begins_here_is_traced() -> None:
+    tracer = otel.OtelTracer("http://127.0.0.1:9", 0.25)
+    begun = [tracer.begin([], "POST", time.monotonic()) for _ in range(2000)]
+    tracer.close()
+    assert 400 < len([one for one in begun if one is not None]) < 600
+
+
+def test_a_batch_of_a_thousand_traced_requests_is_linked_to_them_all(collector: Collector) -> None:
+    tracer = otel.OtelTracer(collector.url, 1)
+    begun = [tracer.begin([], "POST", time.monotonic()) for _ in range(1000)]
+    now = time.monotonic()
+    tracer.batch("m", TracedBatch([*begun], 1000, now - 1, now))
+    tracer.close()
+    (batch,) = [span for span in collector.spans() if len(span.links) == 1000]
+    assert batch.end_time_unix_nano - batch.start_time_unix_nano == pytest.approx(1e9, rel=1e-6)
+
+
+def test_who_writes_is_told_and_may_be_called_otherwise(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    for name in ("", "search-embeddings"):
+        monkeypatch.setenv("OTEL_SERVICE_NAME", name)
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+        before, tracer = len(collector.raw), otel.OtelTracer(collector.url, 1)
+        trace = tracer.begin([], "GET", time.monotonic())
+        assert trace is not None
+        trace.span.end()
+        tracer.close()
+        told = [values(one.resource) for one in collector.resources(before)]
+        (own,) = [one for one in told if one["process.pid"] == os.getpid()]
+        assert own["deployment.environment.name"] == "test"
+        names.append(own["service.name"])
+    assert names == ["cloze", "search-embeddings"]
+
+
+def test_a_collector_that_never_answers_does_not_hold_up_the_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tracer = otel.OtelTracer(f"http://127.0.0.1:{silent.getsockname()[1]}", 1)
+        for _ in range(2000):  # several times what is sent at once
+            trace = tracer.begin([], "GET", time.monotonic())
+            assert trace is not None
+            trace.span.end()
+        begun = time.monotonic()
+        tracer.close()
+        assert time.monotonic() - begun < 6
 
 
 def test_a_refusal_says_why(traced: RunningServer, collector: Collector) -> None:
