@@ -15,7 +15,7 @@ documenting := .venv-docs/bin/python
 LOCK := serve
 SBOM := cloze-$(LOCK).cdx.json
 
-.PHONY: help serve serve-cuda japanese export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-clients test-container check format docs site docs-serve lock audit sbom clean
+.PHONY: help serve serve-cuda japanese tracing export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-clients test-container check format docs site docs-serve lock audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ serve-cuda: .venv-cuda/.installed  ## the same with an NVIDIA GPU; see docs/gpu.
 
 japanese: .venv/.installed  ## add what Japanese models need to the serving environment
 	@scripts/install.sh japanese .venv
+
+tracing: .venv/.installed  ## add what traces of requests need to the serving environment
+	@scripts/install.sh serve-otel .venv
 
 export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT models/NAME"
 	$(exporting) -m export $(ARGS)

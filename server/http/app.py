@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from server import __version__
@@ -32,8 +33,18 @@ body that a route does not know are passed over and named in `x-ignored`.
 
 _EXPOSED: Final = (
     *("x-request-id", "x-compute-tokens", "x-truncated", "x-ignored"),
-    *("server-timing", "retry-after"),
+    *("server-timing", "retry-after", "traceparent"),
 )
+
+
+# FastAPI's telemetry obeys variables that other programs set, and sees bodies. Ours writes traces
+# where somebody wants them, and no text (`server.tracing`).
+_NO_SPANS_OF_FASTAPI: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 
 
 def create_app(service: Service, lifespan: Lifespan) -> FastAPI:
@@ -48,6 +59,7 @@ def create_app(service: Service, lifespan: Lifespan) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
+        telemetry=_NO_SPANS_OF_FASTAPI,
         strict_content_type=False,  # a body that does not say what it is may be JSON
         exception_handlers=dict.fromkeys(HANDLED, answer_failure),
     )

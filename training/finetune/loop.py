@@ -86,7 +86,8 @@ class Training:
         batches = training_batches(self._lengths, self._options.batch_size, rng)
         self._model.train()
         total = torch.zeros((), device=self._device)
-        for numbers in tqdm(batches, desc=f"epoch {number}", unit="step", leave=False):
+        shown = tqdm(batches, desc=f"epoch {number}", unit="step", disable=None, leave=False)
+        for numbers in shown:
             batch = collate([self._task.train.inputs[index] for index in numbers])
             total += self._descend(batch.to(self._device))
         loss = float(total) / len(batches)

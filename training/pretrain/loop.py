@@ -133,7 +133,7 @@ class Run:
         batches = self.batches.from_step(self.step)
         started, since = time.monotonic(), self.step
         totals = torch.zeros(len(_PARTS), device=self.device)
-        with tqdm(total=steps, initial=self.step, unit="step") as shown:
+        with tqdm(total=steps, initial=self.step, unit="step", disable=None) as shown:
             while self.step < steps:
                 if self.step == self.recipe.int8_from:
                     self._round()
