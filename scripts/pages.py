@@ -76,7 +76,7 @@ HEADERS: Final = """\
 | `x-ignored` | answers to a body, if fields were passed over | at most 16 names; `...` for others |
 | `content-encoding` | answers of 1 KB or more, if asked for | `gzip` |
 | `vary` | answers of 1 KB or more | `accept-encoding`: with another one, another coding |
-| `location` | `GET /` | where the docs are |
+| `location` | `GET /` without the page | where the docs are |
 | `retry-after` | some of 429 and 503 | seconds to wait before the next attempt |
 | `allow` | 405 | the methods that the path takes |
 | `connection` | answers during a shutdown | `close`: the connection is closed; open a new one |

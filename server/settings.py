@@ -154,14 +154,15 @@ class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):
 
     api_key_file: Path | None = Field(None, description="file of API keys, one of which every request but probes must then show; see docs/keys.md")
     open_metrics: bool = Field(False, description="answer /metrics without a key, where keys are asked for")
-    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for")
+    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for; the page at / then asks people for theirs")
     allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
     drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")
     drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
     stuck_after_s: float = Field(60.0, gt=0, description="seconds without a sign of life from a busy worker until /livez fails")
 
     auto_truncate: bool = Field(False, description="cut texts that are too long, where a request does not say what to do with them and its route can cut")
-    docs: bool = Field(True, description="serve /docs and /openapi.json")
+    docs: bool = Field(True, description="serve /docs and /openapi.json, and the page at /")
+    page: bool = Field(True, description="serve the page at /, where docs are served; without it / leads to /docs")
     cors_origins: CommaSeparated = Field((), description="browser origins that may call, separated by commas; none by default")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log; debug adds a line per request")
     log_format: Literal["json", "text"] = Field("json", description="JSON lines for machines, or text for people")

@@ -219,7 +219,7 @@ def _is_open(scope: Scope, settings: Settings) -> bool:
         path = path.removesuffix("/")
     if path == "/metrics":
         return settings.open_metrics
-    if path in {"/", "/docs", "/openapi.json"} or path.startswith("/docs/"):
+    if path in {"/", "/docs", "/openapi.json"} or path.startswith(("/docs/", "/page/")):
         return settings.open_docs
     return path.encode() in PROBES
 

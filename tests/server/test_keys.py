@@ -139,7 +139,7 @@ def test_what_may_be_open_is_open_if_it_is_said(
         open_docs=True,
         cors_origins=origin,
     )
-    for path in ("/metrics", "/docs", "/docs/start.js", "/openapi.json"):
+    for path in ("/metrics", "/", "/page/main.js", "/docs", "/docs/start.js", "/openapi.json"):
         assert server.get(path).status_code == 200
     assert server.get("/info").status_code == 401
     asked = {"origin": origin, "access-control-request-method": "POST"}

@@ -65,7 +65,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
 }
 # A request that names no task, at the root and at a model.
 ANSWERED["{model}"] = ANSWERED["invocations"] = ANSWERED[""] = ANSWERED["fill-mask"]
-UNDOCUMENTED = ("/", "/docs", "/docs/start.js", "/openapi.json")
+UNDOCUMENTED = ("/", "/page/main.js", "/docs", "/docs/start.js", "/openapi.json")
 
 
 @dataclass(frozen=True)

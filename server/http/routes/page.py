@@ -1,0 +1,44 @@
+"""`/`: a page on which people try what the models can do, and watch the server.
+
+Its files are plain ES modules in `server/web/page`: there is no build step, and no other host is
+ever asked.
+"""
+
+from html import escape
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from server.http.routing import Call, TaskRoute
+from server.http.web_files import WebFiles
+
+router = APIRouter(route_class=TaskRoute, include_in_schema=False)
+
+_FILES: Final = WebFiles(
+    folder="page",
+    # Asked for each time, which is answered with 304: modules of two releases must not be mixed.
+    caching="no-cache",
+    policy=(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+)
+_OWN: Final = '="page/'  # how the page refers to its files
+
+
+@router.get("/")
+async def page(call: Call) -> Response:
+    """The page; behind a proxy that strips what is in front of paths, it says where its files are.
+
+    Relative to `/bert`, which a proxy may pass on as `/`, they would not be found.
+    """
+    root = call.scope["root_path"]
+    where = f'="{escape(root)}/page/' if root else _OWN
+    return _FILES.answer(call, "index.html", (_OWN, where))
+
+
+@router.get("/page/{name}")
+async def asset(call: Call) -> Response:
+    """A module or the style sheet of the page."""
+    return _FILES.answer(call, call.path_params["name"])
