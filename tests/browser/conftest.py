@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+WANTING = "Playwright's Python client is not installed"
 PATIENCE_MS = 60_000  # the machine may be busy
 
 
@@ -22,7 +23,7 @@ PATIENCE_MS = 60_000  # the machine may be busy
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, as Debian packages it."""
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright's client is not installed")
+    api = pytest.importorskip("playwright.sync_api", reason=WANTING)
     chromium = next(filter(None, map(shutil.which, NAMES)), None)
     if chromium is None:
         pytest.skip("Chromium is not installed (apt-get install chromium)")

@@ -30,7 +30,7 @@ SERIOUS = {"serious", "critical"}
 @pytest.mark.parametrize("panel", PANELS)
 def test_no_serious_fault_is_found(visitor: Visitor, panel: str, width: int, scheme: str) -> None:
     page = visitor.open(f"#{panel}", width=width, scheme=scheme)
-    page.locator(PANELS[panel]).first.wait_for()
+    page.locator(PANELS[panel]).first.wait_for(state="attached")
     page.locator("summary", has_text="The same from a program").click()
     page.wait_for_timeout(400)  # until bars have grown
     # By the debugger, which the page's policy does not bind.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -86,7 +87,7 @@ def test_another_model_can_be_chosen_and_is_in_the_address(visitor: Visitor) -> 
     page = visitor.open()
     with page.expect_request("**/models/reviews/fill-mask"):
         page.get_by_label("Model").select_option("reviews")
-    page.wait_for_function("location.hash.includes('model=reviews')")
+    page.wait_for_url(re.compile("model=reviews"))
     other = visitor.open(url=page.url)
     assert other.get_by_label("Model").input_value() == "reviews"
 
@@ -110,7 +111,7 @@ def test_only_panels_are_shown_that_some_model_can_fill(
 def test_back_leads_to_the_panel_before_as_it_was_left(visitor: Visitor) -> None:
     page = visitor.open()
     page.get_by_label("Your text").fill("A [word].")
-    page.wait_for_function("location.hash.includes('word')")
+    page.wait_for_url(re.compile("word"))
     page.get_by_role("link", name="Sentences").click()
     page.get_by_role("heading", name="Which sentences mean alike?").wait_for()
     assert page.evaluate("document.activeElement.id") == "content"

@@ -8,11 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import WANTING, Visitor
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
+expect = pytest.importorskip("playwright.sync_api", reason=WANTING).expect
 pytestmark = pytest.mark.browser
 
 
@@ -32,8 +33,6 @@ def words(answer: list[dict[str, Any]]) -> list[str]:
 
 def expect_words(bars: Locator, expected: list[str]) -> None:
     """Waits until the bars are those, in this order."""
-    from playwright.sync_api import expect  # noqa: PLC0415 (where it is not installed, all is skipped)
-
     expect(bars.locator(".bar-name")).to_have_text(expected)
 
 
@@ -101,7 +100,7 @@ def test_what_is_typed_is_in_the_address_and_can_be_shared(visitor: Visitor) -> 
     page = visitor.open()
     page.get_by_label("Your text").fill("Bees make [honey] & sell it 50 % off #1.")
     expected = texts(candidates(page, 1))
-    page.wait_for_function("location.hash.includes('honey')")
+    page.wait_for_url(re.compile("honey"))
     other = visitor.open(url=page.url)
     expect_words(candidates(other, 1), expected)
     assert (
@@ -133,7 +132,7 @@ def test_every_sentence_of_a_story_is_tried_after_every_other(visitor: Visitor) 
     order = [text.split("\n")[-1] for text in page.locator(".order li").all_inner_texts()]
     assert sorted(order) == sorted(story)
     page.get_by_role("button", name="Shuffle").click()
-    page.wait_for_function("location.hash.includes('seed=2')")
+    page.wait_for_url(re.compile("seed=2"))
     assert sorted(page.get_by_label("One sentence a line").input_value().split("\n")) == sorted(
         story
     )
@@ -147,7 +146,10 @@ def test_sentences_are_compared_mapped_and_searched(visitor: Visitor) -> None:
     page.get_by_role("table").wait_for()
     vectors = visitor.server.post("/embed", {"inputs": lines}).json()
     expected = [sum(x * y for x, y in zip(a, b, strict=True)) for a in vectors for b in vectors]
-    shown = [float(text.replace("\N{MINUS SIGN}", "-")) for text in page.locator("td.cell").all_inner_texts()]
+    shown = [
+        float(text.replace("\N{MINUS SIGN}", "-"))
+        for text in page.locator("td.cell").all_inner_texts()
+    ]
     assert shown == pytest.approx(expected, abs=0.01)
     assert page.get_by_role("img", name="Map of the 3 lines").locator("circle").count() == 3
     asked = {"inputs": {"source_sentence": "water", "sentences": lines}}
@@ -205,20 +207,20 @@ def test_a_seed_decides_what_is_masked(visitor: Visitor) -> None:
     assert marks.count() == round(0.15 * 39)
     first = marks.all_inner_texts()
     page.get_by_role("button", name="Draw again").click()
-    page.wait_for_function("location.hash.includes('seed=8')")
+    page.wait_for_url(re.compile("seed=8"))
     assert marks.all_inner_texts() != first
     page.get_by_label("Seed").fill("7")
-    page.wait_for_function("!location.hash.includes('seed=')")
+    page.wait_for_url(re.compile(r"^(?!.*seed=)"))
     assert marks.all_inner_texts() == first
 
 
 def test_the_live_panel_sees_requests_and_can_be_paused(visitor: Visitor) -> None:
     page = visitor.open("#live")
     requests = page.locator("figure", has_text="Requests")
-    requests.locator("path.line[d]:not([d=''])").wait_for()
+    requests.locator("path.line[d]:not([d=''])").wait_for(state="attached")
     for _ in range(20):
         visitor.server.post("/embed", {"inputs": "A river runs."})
-    page.wait_for_function("parseFloat(document.querySelector('.figure').textContent) > 0.5")
+    expect(requests.locator(".figure")).to_have_text(re.compile(r"^\s*[1-9]"))
     button = page.get_by_role("button", name="Pause")
     button.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"

@@ -113,6 +113,10 @@ function Page({ models }) {
     return () => removeEventListener("hashchange", follow);
   }, []);
   useEffect(() => {
+    // On a phone the panels' names are wider than the screen.
+    document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
+  }, [name]);
+  useEffect(() => {
     document.title = `${panel.title} · Cloze`;
     const timer = setTimeout(() => history.replaceState(null, "", address), WRITTEN_AFTER_MS);
     return () => clearTimeout(timer);

@@ -55,8 +55,8 @@ export function Panel({ fields, change, choice }) {
       : ""}
     <section>
       <h2>Stories in disorder</h2>
-      <p>Each sentence is tried after each other one; the darker a cell, the likelier it follows. From the table comes
-        the likeliest order of the whole.</p>
+      <p>Each sentence is tried after each other one; the deeper the colour of a cell, the likelier it follows. From the
+        table comes the likeliest order of the whole.</p>
       <${Field} label="One sentence a line" rows=${Math.max(3, Math.min(8, story.length))} value=${fields.story}
         onInput=${(text) => change({ story: text })} hint="At most ${MOST} lines are read." />
       <p><button type="button" onClick=${shuffle}>Shuffle</button></p>

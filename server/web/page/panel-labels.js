@@ -13,7 +13,7 @@ export const defaults = {
   odd: "She stirred her coffee with a bicycle.",
   text: "Clara lives in Berkeley and Omar lives in Oslo.",
   own: "film, food, travel",
-  context: "Clara lives in Berkeley. Omar lives in Oslo.",
+  context: "Clara lives in Berkeley.",
   question: "Where does Clara live?",
 };
 
@@ -63,7 +63,7 @@ export function Panel({ fields, change, choice }) {
   return html`<h1>What is in this text?</h1>
     <p class="lead">What BERT has read it can point at: words that nobody would expect, names, what a text
       is about, the place of an answer. Each takes a small layer, a head, on top of the same network.</p>
-    ${part("score", "Surprise", "Each word is hidden in turn. The darker it is, the less the model expected it.",
+    ${part("score", "Surprise", "Each word is hidden in turn. The deeper its colour, the less the model expected it.",
       (answer, body) => html`<${Surprise} text=${body.inputs} tokens=${answer.tokens} />`,
       html`<${Field} label="A sentence" value=${fields.odd} onInput=${(odd) => change({ odd })} />`)}
     ${["token-classification", "text-classification", "zero-shot-classification"].some((task) => models[task]) && html`<section>

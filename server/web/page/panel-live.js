@@ -13,6 +13,7 @@ export const defaults = {};
 
 const EVERY_MS = 2000;
 const MINUTES = 5;
+const LEAST_S = 30; // that a chart shows
 const [WIDTH, HEIGHT] = [240, 56];
 // What this page and those who watch ask is not the server's work.
 const WATCHING = new Set([
@@ -115,8 +116,9 @@ export function Panel({ choice }) {
 function Chart({ name, unit, points }) {
   const known = points.filter(([, value]) => value !== null);
   const end = points.at(-1)?.[0] ?? 0;
+  const span = Math.max(LEAST_S, end - (points[0]?.[0] ?? end));
   const most = Math.max(1e-9, ...known.map(([, value]) => value));
-  const x = (at) => (WIDTH * (at - end + 60 * MINUTES)) / (60 * MINUTES);
+  const x = (at) => (WIDTH * (at - end + span)) / span;
   const y = (value) => HEIGHT - 2 - ((HEIGHT - 6) * value) / most;
   const path = points
     .map(([at, value], i) => {
@@ -130,7 +132,7 @@ function Chart({ name, unit, points }) {
     <figcaption>${name}</figcaption>
     <p class="figure">${now} <span class="hint">${unit}</span></p>
     <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" preserveAspectRatio="none"
-      aria-label="${name} over ${MINUTES} minutes: ${known.length ? `last ${now}, most ${rounded(most)} ${unit}` : "nothing yet"}">
+      aria-label="${name} in the last ${Math.ceil(span / 60)} min: ${known.length ? `last ${now}, most ${rounded(most)} ${unit}` : "nothing yet"}">
       <path class="axis" d="M0 ${HEIGHT - 1}H${WIDTH}" /><path class="line" d=${path} />
     </svg>
   </figure>`;

@@ -25,8 +25,9 @@ export const defaults = {
 
 const MOST = 60; // lines that are read
 const MOST_IN_TABLE = 16;
-const MOST_NAMED = 12; // points of the map that have their words beside them
-const SIDE = 320; // of the map, in units of its own
+const MOST_NAMED = 12; // points of a map whose words are beside them
+const SIDE = 320; // of the map, in units of its own, as are the next
+const [NAME_WIDTH, NAME_HEIGHT] = [120, 13];
 
 export function Panel({ fields, change, choice }) {
   const texts = lines(fields.texts).slice(0, MOST);
@@ -95,17 +96,32 @@ function beginning(text) {
 function Places({ places, texts, kept }) {
   const reach = Math.max(1e-9, ...places.flat().map(Math.abs));
   const at = (value) => SIDE / 2 + (value / reach) * (SIDE / 2 - 20);
+  const points = places.map(([x, y], i) => ({ x: at(x), y: at(-y), text: texts[i], number: i + 1 }));
+  const named = texts.length > MOST_NAMED ? [] : apart(points);
+  // Of points that hide each other the one whose words are shown is above.
+  const drawn = [...points.filter((point) => !named.includes(point)), ...named];
   const share = Math.round(100 * kept);
   return html`<figure>
     <svg viewBox="0 0 ${SIDE} ${SIDE}" role="img" aria-label="Map of the ${texts.length} lines: near each other are those that mean alike">
       <path class="axis" d="M0 ${SIDE / 2}H${SIDE}M${SIDE / 2} 0V${SIDE}" />
-      ${places.map(([x, y], i) => html`<g class="place" key=${i}>
-        <title>${texts[i]}</title>
-        <circle cx=${at(x)} cy=${at(-y)} r="9" />
-        <text x=${at(x)} y=${at(-y) + 3.5}>${i + 1}</text>
-        ${texts.length <= MOST_NAMED && html`<text class=${x > 0 ? "named left" : "named"} x=${at(x) + (x > 0 ? -13 : 13)} y=${at(-y) + 3.5}>${beginning(texts[i])}</text>`}
-      </g>`)}
+      ${drawn.map((point) => html`<${Point} key=${point.number} named=${named.includes(point)} ...${point} />`)}
     </svg>
     <figcaption>The two directions in which the lines differ most (principal components). They show ${share} % of how they differ.</figcaption>
   </figure>`;
+}
+
+/** The points beside which there is room for their words. */
+function apart(points) {
+  const near = (a, b) => Math.abs(a.x - b.x) < NAME_WIDTH && Math.abs(a.y - b.y) < NAME_HEIGHT;
+  return points.reduce((free, point) => (free.some((other) => near(other, point)) ? free : [...free, point]), []);
+}
+
+function Point({ x, y, text, number, named }) {
+  const [side, away] = x > SIDE / 2 ? ["named left", -13] : ["named", 13];
+  return html`<g class="place">
+    <title>${text}</title>
+    <circle cx=${x} cy=${y} r="9" />
+    <text x=${x} y=${y + 3.5}>${number}</text>
+    ${named && html`<text class=${side} x=${x + away} y=${y + 3.5}>${beginning(text)}</text>`}
+  </g>`;
 }
