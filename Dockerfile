@@ -16,6 +16,8 @@ COPY server ./server
 COPY models/*.py ./models/
 # The root file system is read-only at run time: bytecode is written now.
 RUN python -m compileall -q .
+# SageMaker starts a container with this word.
+RUN printf '#!/bin/sh\nexec python -m server\n' > /opt/venv/bin/serve && chmod +x /opt/venv/bin/serve
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Cloze" \

@@ -9,6 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -166,8 +167,8 @@ def http_page() -> str:
     described: list[str] = []
     for path, methods in document["paths"].items():
         if not path.startswith(OF_MODEL):
-            per_model = of_model_path(path) in document["paths"]
             for method, operation in methods.items():
+                per_model = method in document["paths"].get(of_model_path(path), {})
                 described.append(route(f"{method.upper()} {path}", operation, schemas, per_model))
     parts = [HTTP_HEAD, routes(document), HEADERS, errors_part(), *described, shapes(document)]
     return "".join(parts)
@@ -186,9 +187,8 @@ def routes(document: Schema) -> str:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             name = f"{method.upper()} {path}"
-            of_model = (
-                f"`{of_model_path(path)}`" if of_model_path(path) in document["paths"] else ""
-            )
+            per_model = method in document["paths"].get(of_model_path(path), {})
+            of_model = f"`{of_model_path(path)}`" if per_model else ""
             if not path.startswith(OF_MODEL):
                 purpose = operation["description"].partition(";")[0].rstrip(".")
                 rows.append((f"[`{name}`](#{anchor(name)})", of_model, purpose))
@@ -254,10 +254,14 @@ def route(name: str, operation: Schema, schemas: dict[str, Schema], per_model: b
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         body = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
         text += table(["request field", "type", "default", "what it is"], fields(body, schemas))
-    content = operation["responses"]["200"].get("content", {})
-    if "application/json" in content:
+    responses = operation["responses"]
+    right = next(status for status in responses if int(status) < HTTPStatus.BAD_REQUEST)
+    content = responses[right].get("content", {})
+    if right != "200":
+        text += f"Answer: {right}. {responses[right]['description']}.\n\n"
+    elif "application/json" in content:
         text += f"Answer: {kind_of(content['application/json']['schema'])}.\n\n"
-    statuses = [status for status in operation["responses"] if status != "200"]
+    statuses = [status for status in responses if status != right]
     return text + (f"Errors: {', '.join(statuses)}.\n\n" if statuses else "")
 
 

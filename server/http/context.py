@@ -31,8 +31,9 @@ KEPT: Final = "cloze.kept"
 REFUSAL: Final = "cloze.refusal"
 WHOLE: Final = "cloze.whole"
 PROBES: Final = frozenset(
-    {b"/livez", b"/readyz", b"/health", b"/v2/health/live", b"/v2/health/ready", b"/ping"}
+    {"/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready", "/ping"}
 )
+_DOCS: Final = frozenset({"/", "/docs", "/openapi.json"})
 TIMEOUT_HEADER: Final = "x-request-timeout-ms"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
@@ -206,6 +207,15 @@ class RequestContext:
         return raw
 
 
+def is_probe(path: str) -> bool:
+    """Whether a path, as it was sent, is that of a probe; one slash may end it, as everywhere.
+
+    >>> is_probe("/livez"), is_probe("/livez/"), is_probe("/livez//"), is_probe("/%6civez")
+    (True, True, False, False)
+    """
+    return path.removesuffix("/") in PROBES
+
+
 def _is_open(scope: Scope, settings: Settings) -> bool:
     """Whether a request needs no key, by its path exactly as it was sent.
 
@@ -215,13 +225,13 @@ def _is_open(scope: Scope, settings: Settings) -> bool:
     if method not in {"GET", "HEAD"}:
         return False
     path = path.removeprefix(settings.root_path)
+    if is_probe(path):
+        return True
     if len(path) > 1:
         path = path.removesuffix("/")
     if path == "/metrics":
         return settings.open_metrics
-    if path in {"/", "/docs", "/openapi.json"} or path.startswith(("/docs/", "/page/")):
-        return settings.open_docs
-    return path.encode() in PROBES
+    return settings.open_docs and (path in _DOCS or path.startswith(("/docs/", "/page/")))
 
 
 def _too_large(most: int) -> BodyTooLarge:

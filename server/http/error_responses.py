@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -59,6 +60,8 @@ async def answer_failure(request: Request, error: Exception) -> Response:
             own = _translated(error, request.scope)
             response = failure(own, request.scope, error.status_code)
             response.headers.update(error.headers or {})
+            if isinstance(own, MethodNotAllowed) and (allowed := _allowed(request)):
+                response.headers["allow"] = allowed
             return response
     return failure(InternalError(INTERNAL), request.scope)
 
@@ -80,6 +83,14 @@ def _translated(error: HTTPException, scope: Scope) -> ClozeError:
             return InternalError(said or "The request could not be answered.")
         case _:
             return BadRequest(said or "The request could not be read.")
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes that have a path; Starlette lists those of the first alone."""
+    path = route_path(request.scope)
+    contexts = iter_route_contexts(request.app.routes)
+    found = [one for one in contexts if hasattr(one, "path_regex") and one.path_regex.match(path)]
+    return ", ".join(sorted({method for one in found for method in one.methods or ()}))
 
 
 def _no_route(scope: Scope) -> ClozeError:

@@ -84,16 +84,17 @@ PLAIN: Final = Family("all others", ErrorAnswer, _plain)
 """Of Hugging Face's and TEI's clients, which show `error` as text."""
 FAMILIES: Final = {
     "v1": Family("`/v1/…`", OpenAIErrorAnswer, _openai, {422: 400}),
-    "v2": Family("`/v2/…`", InferenceErrorAnswer, _inference),
+    "v2": Family("`/v2/…` but `/v2/rerank`", InferenceErrorAnswer, _inference),
 }
-_FAMILY: Final = re.compile(r"(?:/models/.+?)?/(v1|v2)(?:/|$)")
+# Cohere's `/v2/rerank` is no path of that protocol, and its clients show whatever there is.
+_FAMILY: Final = re.compile(r"(?:/models/.+?)?/(v1|v2(?!/rerank(?:/|$)))(?:/|$)")
 
 
 def family_of(path: str) -> Family:
     """The family of a path, without what a proxy put in front of it.
 
-    >>> family_of("/models/minilm/v1/embeddings").routes, family_of("/v1x").routes
-    ('`/v1/…`', 'all others')
+    >>> [family_of(f"/models/minilm{path}").routes for path in ("/v1/rerank", "/v2/rerank", "/v1x")]
+    ['`/v1/…`', 'all others', 'all others']
     """
     found = _FAMILY.match(path)
     return FAMILIES[found[1]] if found else PLAIN

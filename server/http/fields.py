@@ -13,6 +13,8 @@ from server.http.context import RequestContext
 from server.http.mistakes import SHOWN_NAME
 
 IGNORED_HEADER: Final = "x-ignored"
+UNNAMED: Final = "default/not-specified"
+"""What Infinity's clients send as `model` where their caller names none."""
 _MOST_SHOWN: Final = 16  # names in it
 _PARAMETERS: Final = "parameters"
 _TRUNCATE: Final = "truncate"
@@ -37,7 +39,7 @@ class Fields:
         if not isinstance(value, dict):
             return value
         named = value.get("model")
-        context.named = named if isinstance(named, str) else None
+        context.named = named if isinstance(named, str) and named != UNNAMED else None
         unknown = value.keys() - self._known
         context.ignored = tuple(unknown) if unknown else ()
         if context.service.settings.auto_truncate:

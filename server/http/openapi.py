@@ -16,6 +16,7 @@ Operation = dict[str, Any]
 _TASK_OF_ROUTE: Final = {
     "text-classification": TEXT_CLASSIFICATION.name,
     "embeddings": EMBED.name,
+    "classify": TEXT_CLASSIFICATION.name,
 }
 _REFERENCE: Final = "#/components/schemas/"
 
@@ -34,6 +35,8 @@ def document(app: FastAPI, registry: Registry | None = None, root_path: str = ""
     for path, operation in operations(described):
         if "HTTPValidationError" in str(operation["responses"].get("422")):
             del operation["responses"]["422"]
+        if "requestBody" in operation:
+            operation["requestBody"]["required"] = True  # no route reads an empty body
         _exemplify(path, operation, schemas, registry)
         family = family_of(path)
         if family is not PLAIN:
@@ -62,7 +65,7 @@ def _exemplify(
     model = default or next(iter(able), "")
     parameters = operation.get("parameters", [])
     for parameter in parameters:
-        if parameter["in"] == "path" and parameter["name"] == "model" and model:
+        if parameter["in"] == "path" and model:  # all that a path names is a model
             parameter["example"] = model
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is None:

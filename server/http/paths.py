@@ -31,11 +31,12 @@ def canonical(path: str, aliases: Mapping[str, str]) -> str:
     """
     if len(path) > 1:
         path = path.removesuffix("/")
+    done = ""  # a path may name two: `/models/minilm/v1/models/org/MiniLM`
     for before in _BEFORE_MODEL if aliases else ():
         if path.startswith(before):
-            rest = path.removeprefix(before)
-            known = [alias for alias in aliases if f"{rest}/".startswith(f"{alias}/")]
-            if known:
-                longest = max(known, key=len)
-                return before + aliases[longest] + rest.removeprefix(longest)
-    return path
+            asked = path.removeprefix(before)
+            known = [alias for alias in aliases if f"{asked}/".startswith(f"{alias}/")]
+            name = max(known, key=len) if known else asked.partition("/")[0]
+            done += before + aliases.get(name, name)
+            path = asked.removeprefix(name)
+    return done + path

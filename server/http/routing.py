@@ -25,7 +25,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.errors import ClientClosedRequest, ClozeError, MissingHead
+from server.errors import ClientClosedRequest, ClozeError
 from server.http.body import check_media_type, parse_json
 from server.http.compression import IDENTITY, WORTH_PACKING, pack, takes_gzip
 from server.http.context import CONTEXT, TIMEOUT_HEADER, RequestContext
@@ -33,7 +33,7 @@ from server.http.families import PLAIN
 from server.http.fields import IGNORED_HEADER, Fields, ignored_header
 from server.http.schemas import validated
 from server.inference.pipeline import SMALL, Answered, Pipeline, Usage
-from server.inference.tasks.task import Task, supports
+from server.inference.tasks.task import Task
 
 T = TypeVar("T")
 In = TypeVar("In")
@@ -157,8 +157,6 @@ class Call(Request):
             )
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)
-            if isinstance(error, MissingHead):
-                error.message += self._answered_by(task)
             raise
         context.usage = answer.usage
         if answer.price.answer_bytes <= SMALL.answer_bytes:
@@ -169,14 +167,6 @@ class Call(Request):
             )
         headers = _usage_headers(answer.usage)
         return Response(content, headers=headers, media_type="application/json")
-
-    def _answered_by(self, task: Task[In, Options, Out]) -> str:
-        """What a refusal adds about the models that do have what a task reads."""
-        pipelines = self.context.service.registry.pipelines
-        able = [name for name, own in pipelines.items() if supports(task, own.manifest)]
-        if not able:
-            return f" No loaded model answers /{task.name}."
-        return f" /{task.name} is answered by: {', '.join(able)}."
 
 
 def to_json(value: object, *, in_parts: bool = False) -> bytes:

@@ -13,10 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from models.manifest import ManifestError
+from models.manifest import ManifestError, ModelManifest
 from server.errors import MissingHead, ModelNotFound, ModelRequired, NotReady
 from server.inference.pipeline import Pipeline, Resources
-from server.inference.tasks.task import Task, has_head, supports
+from server.inference.tasks.task import Task, supports
 
 logger = logging.getLogger("cloze")
 
@@ -71,25 +71,29 @@ class Registry:
         pipeline = self._pipelines.get(own)
         if pipeline is None and name is not None:
             raise self.not_found()
-        # Who names a model may tell it more than the task needs of others, such as a label.
-        suits = supports if name is None else has_head
-        if pipeline is not None and (task is None or suits(task, pipeline.manifest)):
+        if pipeline is not None and (task is None or supports(task, pipeline.manifest)):
             return own, pipeline
-        able = self.able(task)
+        # One may be told more than the task needs of others, such as a label.
+        told = [] if task is None else self._where(task.able)
+        able = (self.able(task) or told) if name is None else told
+        if own in able:
+            return own, self._pipelines[own]
         if name is None and len(able) == 1:
             return able[0], self._pipelines[able[0]]
-        if name is None and able:
+        if task is None or (name is None and able):
             raise ModelRequired(
                 f"Several models can answer this: {_listed(able)}; name one, as `model` in the "
                 "body or in the path.",
                 param="model",
             )
-        raise _cannot(task, able)
+        raise self._cannot(task, own)
 
     def able(self, task: AnyTask | None) -> list[str]:
         """The names of the models that can do a task."""
-        found = self._pipelines.items()
-        return [name for name, each in found if task is None or supports(task, each.manifest)]
+        return self._where(lambda manifest: task is None or supports(task, manifest))
+
+    def _where(self, holds: Callable[[ModelManifest], bool]) -> list[str]:
+        return [name for name, each in self._pipelines.items() if holds(each.manifest)]
 
     def require_loaded(self) -> None:
         """Raise `NotReady` until the models are loaded."""
@@ -101,6 +105,18 @@ class Registry:
         return ModelNotFound(
             f"No model of this name is loaded; loaded: {_listed(self._pipelines)}.", param="model"
         )
+
+    def _cannot(self, task: AnyTask, own: str) -> MissingHead:
+        """The error for a task that `own` cannot do; without one, that none of the models can."""
+        lacking: dict[str, list[str]] = {}
+        for name in [own] if own else self._pipelines:
+            lack = task.lack(self._pipelines[name].manifest)
+            lacking.setdefault(lack, []).append(name)
+        told = [f"The checkpoint of {_listed(names)} {lack}." for lack, names in lacking.items()]
+        able = self.able(task)
+        answered = f"/{task.name} is answered by: {_listed(able)}."
+        nobody = f"No loaded model answers /{task.name}."
+        return MissingHead(" ".join([*told, answered if able else nobody]))
 
     def serve(
         self, pipelines: Mapping[str, Pipeline], default: str | None, aliases: Mapping[str, str]
@@ -155,12 +171,6 @@ class Registry:
         self._resources.offload.close(wait=False)
         for pipeline in self._pipelines.values():
             pipeline.close()
-
-
-def _cannot(task: AnyTask | None, able: Collection[str]) -> MissingHead:
-    title = "such" if task is None else task.title
-    others = f"models that have one: {_listed(able)}" if able else "no loaded model has one"
-    return MissingHead(f"The model's checkpoint had no {title} head; {others}.")
 
 
 def _listed(names: Collection[str]) -> str:

@@ -42,7 +42,7 @@ from server.inference.scheduling.cost import SHAPES, by_operations, fitted, time
 from server.inference.scheduling.counters import BatcherStats
 from server.inference.scheduling.queue import Flow
 from server.inference.tasks import TASKS
-from server.inference.tasks.task import Plan, Price, ServedModel, Task, has_head, supports
+from server.inference.tasks.task import Plan, Price, ServedModel, Task, supports
 from server.inference.tokenizer import Tokenizer
 from server.settings import InferenceOptions, Limits
 
@@ -236,10 +236,8 @@ class Pipeline:
         )
 
     def _require(self, task: Task[In, Options, Out], count: int) -> None:
-        if not has_head(task, self.manifest):
-            raise MissingHead(
-                f"The model's checkpoint had no {task.title} head; ask a model that has one."
-            )
+        if not task.able(self.manifest):
+            raise MissingHead(f"The model's checkpoint {task.lack(self.manifest)}.")
         if count == 0:
             raise EmptyText("The list of inputs is empty.", param="inputs")
         most = self._resources.limits.max_inputs

@@ -32,7 +32,7 @@ from server.errors import (
     UnknownTransferCoding,
     UrlTooLong,
 )
-from server.http.context import FIRST_BYTE, KEPT, PROBES, REFUSAL, WHOLE
+from server.http.context import FIRST_BYTE, KEPT, REFUSAL, WHOLE, is_probe
 from server.process.sockets import is_readable
 from server.settings import Connections
 
@@ -71,6 +71,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Of a body. The parser calls nothing but this for each of many small chunks."""
         self.on_body = self._parts.append  # type: ignore[method-assign, assignment]
         super().__init__(*args, **options)
+        self.url = b""
+        """Of the latest request: what comes before any, such as line ends, is refused too."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         """While an answer waits to be read."""
@@ -280,7 +282,7 @@ class HttpProtocol(HttpToolsProtocol):
             if [coding.strip().lower() for coding in codings] != [b"chunked"]:
                 return UnknownTransferCoding("The only transfer coding known here is chunked.")
         crowded = len(self.connections) > self.bounds.max_connections
-        if crowded and bytes(self.url) not in PROBES:
+        if crowded and not is_probe(self.url.decode("latin-1")):
             return Overloaded("Too many connections are open; try again.", retry_after_s=1)
         return None
 

@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +22,58 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.http.families import FAMILIES, family_of
 from tests.acceptance.clients import Answer, ask_all, p99, request, resident_mib
 from tests.acceptance.conftest import Reached
 from tests.acceptance.faults import PLACE, POISON, SECRET, FaultyServer
 from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
-from tests.server.http.every_route import ANSWERED
+from tests.server.http.every_route import Ask, answered
 
 slow = pytest.mark.slow
 CONFIGURATION = Path(__file__).parent / "schemathesis.toml"
+HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
 
 
-def documented(server: RunningServer) -> dict[str, set[int]]:
-    """The statuses that the OpenAPI document lists for each path that takes a body."""
-    paths = server.get("/openapi.json").json()["paths"]
-    return {
-        path.replace("{model}", ANSWERED[path.rpartition("/")[2]][0]): {
-            int(status) for status in methods["post"]["responses"]
-        }
-        for path, methods in paths.items()
+@dataclass(frozen=True)
+class Documented:
+    """A route that takes a body, as the OpenAPI document has it."""
+
+    template: str
+    ask: Ask
+    """A request that it answers."""
+    statuses: frozenset[int]
+
+
+def documented(server: RunningServer) -> list[Documented]:
+    """Every route that takes a body."""
+    return [
+        Documented(path, answered("post", path), frozenset(map(int, methods["post"]["responses"])))
+        for path, methods in server.get("/openapi.json").json()["paths"].items()
         if "post" in methods
-    }
+    ]
 
 
 # --- 1 ------------------------------------------------------------------------------------------
+
+
+# What it takes for a right refusal, and why.
+CHECKS = tomllib.loads(CONFIGURATION.read_text())["checks"]
+
+
+def operation(route: Documented) -> str:
+    """What schemathesis has to know of a route, if anything: a model, how its family refuses."""
+    told = []
+    if "{model}" in route.template:
+        prefix, suffix = route.template.split("{model}")
+        model = route.ask.path.removeprefix(prefix).removesuffix(suffix)
+        told.append(f'parameters = {{ "path.model" = "{model}" }}')
+    if family_of(route.template) is FAMILIES["v1"]:
+        usual = CHECKS["positive_data_acceptance"]["expected-statuses"]
+        expected = json.dumps([*usual, str(FAMILIES["v1"].status(422))])
+        told.append(f"checks.positive_data_acceptance.expected-statuses = {expected}")
+    head = ["[[operations]]", f'include-name = "POST {route.template}"']
+    return "\n".join(["", *head, *told, ""]) if told else ""
 
 
 @pytest.mark.timeout(1200)
@@ -52,8 +82,10 @@ def test_01_schemathesis(
     whole: RunningServer, tmp_path: Path, reached: Reached, examples: int
 ) -> None:
     """Schemathesis over our OpenAPI, all checks: 0 × 5xx, 0 schema violations."""
-    # What it takes for a right refusal, tests/acceptance/schemathesis.toml says.
-    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIGURATION]
+    configuration = tmp_path / "schemathesis.toml"
+    of_routes = "".join(map(operation, documented(whole)))
+    configuration.write_text(f'hooks = "{HOOKS}"\n{CONFIGURATION.read_text()}{of_routes}')
+    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", configuration]
     options = ["--checks", "all", "--max-examples", examples, "--continue-on-failure"]
     done = subprocess.run(
         [*map(str, [*program, "run", *options]), f"{whole.url}/openapi.json", "--no-color"],
@@ -127,9 +159,9 @@ def changed(draw: st.DrawFn, value: Any) -> Any:
 
 
 @st.composite
-def bodies(draw: st.DrawFn, path: str) -> bytes:
+def bodies(draw: st.DrawFn, request: Any) -> bytes:
     """JSON that is nearly a request, written well or badly, whole or damaged."""
-    value = changed(draw, ANSWERED[path.rpartition("/")[2]][1])
+    value = changed(draw, request)
     if isinstance(value, dict) and draw(st.booleans()):
         value = value | draw(st.dictionaries(NAMES, VALUES, max_size=2))
     escaped = draw(st.booleans())
@@ -160,12 +192,12 @@ def test_02_random_bodies(whole: RunningServer, reached: Reached, examples: int)
         suppress_health_check=list(HealthCheck),
         phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
     )  # fmt: skip
-    @given(st.data(), st.sampled_from(sorted(routes)))
-    def send(data: st.DataObject, path: str) -> None:
-        body = data.draw(bodies(path))
+    @given(st.data(), st.sampled_from(routes))
+    def send(data: st.DataObject, route: Documented) -> None:
+        path, body = route.ask.path, data.draw(bodies(route.ask.body))
         answer = whole.post_raw(path, body)
         seen[answer.status_code] += 1
-        assert answer.status_code in routes[path], (path, body, answer.text)
+        assert answer.status_code in route.statuses, (path, body, answer.text)
         assert answer.status_code < 500, (path, body, answer.text)
         if answer.status_code != 200:
             assert len(answer.content) <= LARGEST, (path, body)
@@ -188,10 +220,9 @@ def whole_requests(server: RunningServer) -> list[bytes]:
     """One request for each route, as it should be."""
     found = []
     for path, methods in server.get("/openapi.json").json()["paths"].items():
-        model, body = ANSWERED.get(path.rpartition("/")[2], ("cloze-small-en", None))
-        for method in methods:
-            sent = request(path.replace("{model}", model), body if method == "post" else b"")
-            found.append(sent.replace(b"POST", method.upper().encode(), 1))
+        for ask in [answered(method, path) for method in methods]:
+            sent = request(ask.path, b"" if ask.body is None else ask.body)
+            found.append(sent.replace(b"POST", ask.method.encode(), 1))
     return found
 
 
@@ -332,7 +363,8 @@ def provoked(server: RunningServer) -> Iterator[httpx.Response]:
         {f"{NAME}{number}": 1 for number in range(20_000)}, {"inputs": [[CANARY] * 3] * 500},
         {"inputs": CANARY, "model": LONG}, {"input": CANARY, "model": CANARY},
     ]  # fmt: skip
-    for path in (f"/{CANARY}", *documented(server), f"/models/{CANARY}/embed"):
+    known = [route.ask.path for route in documented(server)]
+    for path in (f"/{CANARY}", *known, f"/models/{CANARY}/embed"):
         for field in fields:
             yield server.post(path, field)
         for raw in (f'{{"{CANARY}', f'"{CANARY}\\ud800"', f"[{CANARY}]", f'{{"a": NaN, "{CANARY}'):

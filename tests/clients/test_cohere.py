@@ -62,6 +62,49 @@ def test_version_2_reranks(everything: RunningServer) -> None:
     assert best.index == expected.index(max(expected))
 
 
+@pytest.mark.parametrize("version", [cohere.Client, cohere.ClientV2])
+def test_both_versions_take_a_models_address(
+    everything: RunningServer, version: type[cohere.Client | cohere.ClientV2]
+) -> None:
+    """either with `base_url=".../models/MODEL"`"""
+    expected = scores(everything)
+    with version(api_key="none", base_url=f"{everything.url}/models/matches") as client:
+        answer = client.rerank(model="rerank-v3.5", query=QUERY, documents=DOCUMENTS)
+    assert [result.relevance_score for result in answer.results] == pytest.approx(
+        sorted(expected, reverse=True), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "documents", "status", "code", "param", "sentence"),
+    [
+        ("nobody", DOCUMENTS, 404, "model_not_found", "model", "No model of this name is loaded"),
+        ("matches", ["a", ""], None, "empty_text", "documents[1]", "The text is empty"),
+        ("reviews", DOCUMENTS, None, "invalid_parameter", "label", "This model has 3 labels"),
+    ],
+)
+def test_refusals_are_the_clients_own_errors(
+    everything: RunningServer,
+    model: str,
+    documents: list[str],
+    status: int | None,
+    code: str,
+    param: str,
+    sentence: str,
+) -> None:
+    """refusals: `NotFoundError`, `BadRequestError`, `UnprocessableEntityError` with our sentence"""
+    for version, usual in ((cohere.Client, 400), (cohere.ClientV2, 422)):
+        with (
+            version(api_key="none", base_url=everything.url) as client,
+            pytest.raises(cohere.core.ApiError, match=sentence) as refused,
+        ):
+            client.rerank(model=model, query=QUERY, documents=documents)
+        assert refused.value.status_code == (status or usual)
+        told = refused.value.body
+        told = told["error"] if version is cohere.Client else told
+        assert (told["code"], told["param"]) == (code, param)
+
+
 def test_a_call_in_jinas_shape(everything: RunningServer) -> None:
     """Jina's: `POST /v1/rerank` with `top_n` and `return_documents`"""
     body = {"model": "matches", "query": QUERY, "documents": DOCUMENTS, "top_n": 2}

@@ -38,6 +38,18 @@ def test_a_models_address_is_enough_for_its_task(everything: RunningServer) -> N
     assert at("answers").question_answering(QUESTION, CONTEXT).answer == "Berkeley"
 
 
+def test_so_it_is_where_the_body_tells_the_task(everything: RunningServer) -> None:
+    """`sentence_similarity(sentence, others)`, `zero_shot_classification(text, labels)`"""
+    for at in ("", "/models/cloze-small-en"):
+        client = InferenceClient(model=everything.url + at)
+        same, other = client.sentence_similarity(CONTEXT, [CONTEXT, "It rained."])
+        assert other < same == pytest.approx(1, abs=1e-5)
+    for at in ("", "/models/inference"):
+        client = InferenceClient(model=everything.url + at)
+        found = client.zero_shot_classification("The actor was charming.", ["food", "film"])
+        assert found[0].label == "film"
+
+
 def test_the_asynchronous_client_needs_no_route_either(everything: RunningServer) -> None:
     """`AsyncInferenceClient` with the same"""
 

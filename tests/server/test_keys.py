@@ -64,8 +64,9 @@ def test_probes_need_no_key(guarded: RunningServer) -> None:
         *("/livez", "/readyz", "/health", "/ping"),
         *("/v2/health/live", "/v2/health/ready"),
     ):
-        assert guarded.get(path).status_code == 200
-        assert guarded.client.head(guarded.url + path).status_code == 200
+        for asked in (path, f"{path}/"):  # one slash at the end is passed over, as by routes
+            assert guarded.get(asked).status_code == 200
+            assert guarded.client.head(guarded.url + asked).status_code == 200
 
 
 FIELDS = {
@@ -102,7 +103,9 @@ def test_without_one_good_key_nothing_is_answered(
 
 TARGETS = [
     *("/", "/docs", "/docs/index.html", "/openapi.json", "/metrics", "/info", "/v1/models"),
-    *("/models/cloze-small-en/info", "/nothing", "//livez", "/livez/", "/./livez", "/%6civez"),
+    *("/models/cloze-small-en/info", "/nothing", "//livez", "/livez//", "/./livez", "/%6civez"),
+    *("/ping//", "/livez%2f", "/livez/.", "/livez/..", "/livez/%2e%2e/info", "/info/", "/docs/"),
+    *("/models/livez/", "/livez/models/cloze-small-en/info/", "/v2/health/", "/v2/models/livez/"),
     *("/livez/../info", "/%2e/info", "/info?/livez", "/LIVEZ", "/livez%00", "/livez;x=/info"),
     "http://127.0.0.1/info",
 ]
@@ -115,9 +118,22 @@ def test_no_other_path_or_method_is_open(guarded: RunningServer, method: str, ta
     assert raw(guarded, request.encode()) == 401
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *[("/embed/", 200), ("/models/cloze-small-en/embed/", 200), ("//", 200)],
+        *[("/embed//", 404), ("/livez/embed/", 404), ("/embed/livez/", 404), ("/livez/", 405)],
+    ],
+)
+def test_a_slash_at_the_end_opens_no_task(guarded: RunningServer, path: str, status: int) -> None:
+    assert guarded.post(path, QUESTION).status_code == 401
+    assert guarded.post(path, QUESTION, x_api_key=OTHER).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/livez", "/ping/"])
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "PUT"])
-def test_a_probe_is_only_asked(guarded: RunningServer, method: str) -> None:
-    request = f"{method} /livez HTTP/1.1\r\nHost: livez\r\nConnection: close\r\n\r\n"
+def test_a_probe_is_only_asked(guarded: RunningServer, method: str, path: str) -> None:
+    request = f"{method} {path} HTTP/1.1\r\nHost: livez\r\nConnection: close\r\n\r\n"
     assert raw(guarded, request.encode()) == 401
 
 
@@ -139,9 +155,11 @@ def test_what_may_be_open_is_open_if_it_is_said(
         open_docs=True,
         cors_origins=origin,
     )
-    for path in ("/metrics", "/", "/page/main.js", "/docs", "/docs/start.js", "/openapi.json"):
+    shown = ("/", "/page/main.js", "/docs", "/docs/start.js", "/openapi.json", "/docs/")
+    for path in ("/metrics", "/metrics/", *shown):
         assert server.get(path).status_code == 200
-    assert server.get("/info").status_code == 401
+    for path in ("/info", "/info/", "/metrics//", "/docs-", "/docsx/start.js", "/openapi.json//"):
+        assert server.get(path).status_code == 401
     asked = {"origin": origin, "access-control-request-method": "POST"}
     assert server.client.options(server.url + "/embed", headers=asked).status_code == 200
     foreign = asked | {"origin": "https://evil.example"}

@@ -33,6 +33,8 @@ PER_MODEL: Final = _routers(
     "decode",
     "info",
     "openai",
+    "cohere",
+    "infinity",
 )
 # Of the server, or of models that are named otherwise.
-SHARED: Final = _routers("cohere", "open_inference", "models", "own_task", "probes")
+SHARED: Final = _routers("open_inference", "models", "own_task", "probes")

@@ -3,6 +3,7 @@
 Swagger UI comes from `server/web/docs`: no other host is ever asked.
 """
 
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -15,7 +16,7 @@ from server.http.web_files import WebFiles
 
 router = APIRouter(route_class=TaskRoute, include_in_schema=False)
 # Where the page at `/` is switched off.
-root_router = APIRouter(route_class=TaskRoute, include_in_schema=False)
+root_router = APIRouter(route_class=TaskRoute, tags=["server"])
 
 _FILES: Final = WebFiles(
     folder="docs",
@@ -28,7 +29,13 @@ _FILES: Final = WebFiles(
 )
 
 
-@root_router.get("/")
+@root_router.get(
+    "/",
+    summary="Go to the docs",
+    response_class=RedirectResponse,
+    status_code=HTTPStatus.TEMPORARY_REDIRECT,
+    response_description="They are at the address in `location`",
+)
 async def root(call: Call) -> Response:
     """Leads a browser to the docs, behind a proxy that strips what is in front of paths too."""
     return RedirectResponse(

@@ -1,4 +1,4 @@
-"""`/models` and `/v1/models/{model}`: which models there are, in the shape of OpenAI's lists."""
+"""`GET /models`: which models there are, in the shape of OpenAI's lists."""
 
 from datetime import datetime
 from typing import Literal
@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from server.http.routing import NAMED, Call, TaskRoute, errors, json_response
+from server.http.routing import Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer
 from server.inference.model_registry import Registry
 from server.inference.tasks import TASKS
@@ -40,29 +40,17 @@ async def list_models(call: Call) -> Response:
     return json_response(listing(call))
 
 
-@router.get(
-    "/v1/models/{model}",
-    summary="Describe a model",
-    response_model=ModelCard,
-    responses=errors(404, 500, 503),
-    dependencies=[NAMED],
-)
-async def describe_model(call: Call) -> Response:
-    """Describes one loaded model."""
-    call.pipeline()
-    return json_response(_card(call.context.service.registry, call.context.model))
-
-
 def listing(call: Call) -> dict[str, object]:
     """The answer of a route that lists models."""
     registry = call.context.service.registry
     registry.require_loaded()
     names = sorted(registry.pipelines, key=lambda name: name != registry.default)
-    cards = [_card(registry, name) for name in (*names, *registry.aliases)]
+    cards = [card(registry, name) for name in (*names, *registry.aliases)]
     return {"object": "list", "data": cards}
 
 
-def _card(registry: Registry, name: str) -> dict[str, object]:
+def card(registry: Registry, name: str) -> dict[str, object]:
+    """What a list says of one model, by its name or an alias."""
     own, pipeline = registry.find(name)
     manifest = pipeline.manifest
     return {

@@ -5,7 +5,7 @@ runs is said by them. Tensors come and go as JSON or, as Triton's client does it
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -36,6 +36,7 @@ from server.http.tensors import BINARY_TYPE, LENGTH_HEADER, read_body, texts_of,
 from server.inference.pipeline import Answered
 
 VERSION: Final = "1"
+MAX_SIZES: Final = 32  # of a shape: the product of a million long ones takes minutes
 _OF_MODEL: Final = "/v2/models/{model}"
 _OF_VERSION: Final = f"{_OF_MODEL}/versions/{VERSION}"
 
@@ -64,7 +65,9 @@ class InputTensor(Part):
     """Texts by name; those of one request all have as many."""
 
     name: str = Field(description="such as text; the model's description lists them")
-    shape: AnyItems[AtLeast0] = Field(description="sizes, whose product is the number of texts")
+    shape: Annotated[AnyItems[AtLeast0], Field(max_length=MAX_SIZES)] = Field(
+        description="sizes, whose product is the number of texts"
+    )
     datatype: str = Field(description="BYTES")
     parameters: InputParameters | None = None
     data: AnyItems[Any] | SkipJsonSchema[bytes] | None = Field(

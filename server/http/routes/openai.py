@@ -6,13 +6,13 @@ model's tokenizer, and embedding them would answer nonsense.
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import Field
 from starlette.responses import Response
 
 from server.errors import InvalidParameter, WrongType
 from server.http.routes.embed import TextsOrIds, VectorOptions, as_list, encode
-from server.http.routes.models import ModelList, listing
+from server.http.routes.models import ModelCard, ModelList, card, listing
 from server.http.routing import TASK_ERRORS, TIMED, Call, TaskRoute, errors, json_response
 from server.http.schemas import Answer, AnyCase, AtLeast0, Truncation
 from server.inference.pipeline import Answered
@@ -120,8 +120,35 @@ def _dtype(body: EmbeddingsBody) -> Dtype:
 
 
 @router.get(
-    "/v1/models", summary="List models", response_model=ModelList, responses=errors(500, 503)
+    "/v1/models", summary="List models", response_model=ModelList, responses=errors(404, 500, 503)
 )
 async def models(call: Call) -> Response:
     """Lists the loaded models."""
+    _require_own_model(call)
     return json_response(listing(call))
+
+
+@router.get(
+    "/v1/models/{name}",
+    summary="Describe a model",
+    response_model=ModelCard,
+    responses=errors(404, 500, 503),
+)
+async def describe_model(
+    name: Annotated[str, Path(description="name or alias of a loaded model")], call: Call
+) -> Response:
+    """Describes one loaded model."""
+    _require_own_model(call)
+    registry = call.context.service.registry
+    call.context.model, _ = registry.find(name)
+    return json_response(card(registry, call.context.model))
+
+
+def _require_own_model(call: Call) -> None:
+    """Refuses an address below a model that is not there, though the answer is about all of them.
+
+    Raises:
+        ModelNotFound: no loaded model has the name in the path.
+    """
+    if "model" in call.path_params:
+        call.pipeline()

@@ -115,6 +115,10 @@ def route_of(body: Mapping[str, Any], pipeline: Pipeline) -> str:
     manifest = pipeline.manifest
     for task in BY_HEAD:
         if supports(task, manifest):
+            # Who posts one text to the address alone reads Hugging Face's nested answer.
+            nested = isinstance(inputs, str) and "raw_scores" not in body
+            if task is TEXT_CLASSIFICATION and nested:
+                return "/text-classification"
             return f"/{task.name}"
     texts = [text for text in several if isinstance(text, str)]
     mask = manifest.tokenizer.mask

@@ -8,12 +8,12 @@ from html import escape
 from typing import Final
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from server.http.routing import Call, TaskRoute
 from server.http.web_files import WebFiles
 
-router = APIRouter(route_class=TaskRoute, include_in_schema=False)
+router = APIRouter(route_class=TaskRoute, tags=["server"])
 
 _FILES: Final = WebFiles(
     folder="page",
@@ -27,7 +27,7 @@ _FILES: Final = WebFiles(
 _OWN: Final = '="page/'  # how the page refers to its files
 
 
-@router.get("/")
+@router.get("/", summary="The page to try the models on", response_class=HTMLResponse)
 async def page(call: Call) -> Response:
     """The page; behind a proxy that strips what is in front of paths, it says where its files are.
 
@@ -38,7 +38,7 @@ async def page(call: Call) -> Response:
     return _FILES.answer(call, "index.html", (_OWN, where))
 
 
-@router.get("/page/{name}")
+@router.get("/page/{name}", include_in_schema=False)
 async def asset(call: Call) -> Response:
     """A module or the style sheet of the page."""
     return _FILES.answer(call, call.path_params["name"])

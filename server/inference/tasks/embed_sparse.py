@@ -18,7 +18,7 @@ import numpy as np
 
 from models.heads import MLM, SPARSE
 from models.manifest import ModelManifest
-from server.errors import AnswerTooLarge, InvalidParameter, MissingHead
+from server.errors import AnswerTooLarge, InvalidParameter
 from server.inference.runtime.packing import (
     Encoding,
     Float32,
@@ -75,22 +75,22 @@ class EmbedSparse(Task[Text, SparseOptions, list[WordResult]]):
     name = "embed_sparse"
     title = SPARSE.title
 
-    def suits(self, manifest: ModelManifest) -> bool:
+    def able(self, manifest: ModelManifest) -> bool:
         """Whether the graph gives them."""
         return manifest.sparse or SPARSE.name in manifest.heads
 
+    def lack(self, manifest: ModelManifest) -> str:
+        """A masked language model's graph gives them only where it is exported so."""
+        if MLM.name not in manifest.heads:
+            return super().lack(manifest)
+        return (
+            "was exported without sparse vectors; if it was trained for them, export it with "
+            "--sparse"
+        )
+
     def check(self, inputs: Sequence[Text], options: SparseOptions, model: ServedModel) -> None:
         """Refuse what the model cannot do."""
-        manifest = model.manifest
-        if not self.suits(manifest):
-            masked = MLM.name in manifest.heads
-            raise MissingHead(
-                "The model was exported without sparse vectors; if it was trained for them, export "
-                "it with --sparse."
-                if masked
-                else f"The model's checkpoint had no {self.title} head; ask a model that has one."
-            )
-        most, asked = manifest.architecture.vocab_size, options.max_active_dims
+        most, asked = model.manifest.architecture.vocab_size, options.max_active_dims
         if asked is not None and not 1 <= asked <= most:
             raise InvalidParameter(
                 f"max_active_dims must be from 1 to {most}.", param="max_active_dims"

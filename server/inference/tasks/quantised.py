@@ -23,7 +23,7 @@ def quantised(vectors: NDArray[np.float32], dtype: Dtype) -> NDArray[Any]:
 
     >>> one = np.array([[0.5, -1.0, 0.0, 1.0]], np.float32)
     >>> quantised(one, "uint8").tolist(), quantised(one, "int8").tolist()
-    ([[191, 0, 127, 255]], [[63, -128, -1, 127]])
+    ([[191, 0, 127, 254]], [[63, -128, -1, 126]])
     >>> quantised(one, "ubinary").tolist(), quantised(one, "binary").tolist()
     ([[144]], [[16]])
     """

@@ -198,8 +198,16 @@ class Task(ABC, Generic[In, Options, Out]):
     head: ClassVar[Head | None] = None
     """What the model must have; None for the encoder alone."""
 
+    def able(self, manifest: ModelManifest) -> bool:
+        """Whether a model has what the task reads."""
+        return self.head is None or self.head.name in manifest.heads
+
+    def lack(self, manifest: ModelManifest) -> str:
+        """What is said of the checkpoint of a model that is not able, and of a remedy, if any."""
+        return f"had no {self.title} head"
+
     def suits(self, manifest: ModelManifest) -> bool:
-        """Whether a model that has the head answers without being told more."""
+        """Whether a model that is able answers without being told more."""
         return True
 
     def check(self, inputs: Sequence[In], options: Options, model: ServedModel) -> None:
@@ -220,11 +228,6 @@ class Task(ABC, Generic[In, Options, Out]):
         return None
 
 
-def has_head(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:
-    """Whether a model has what the task reads."""
-    return task.head is None or task.head.name in manifest.heads
-
-
 def supports(task: Task[In, Options, Out], manifest: ModelManifest) -> bool:
     """Whether a model answers the task, without being told more than its inputs."""
-    return has_head(task, manifest) and task.suits(manifest)
+    return task.able(manifest) and task.suits(manifest)

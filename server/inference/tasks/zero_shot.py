@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.heads import SEQUENCE
 from models.manifest import ModelManifest
 from models.probabilities import softmax
-from server.errors import EmptyText, InvalidParameter, MissingHead, TooLong, TooManyInputs
+from server.errors import EmptyText, InvalidParameter, TooLong, TooManyInputs
 from server.inference.runtime.packing import Item, PooledLogits, Results, results_as
 from server.inference.tasks.pairs import Cut, keep, read_text, require_pairs
 from server.inference.tasks.task import (
@@ -59,17 +59,19 @@ class ZeroShot(Task[str, ZeroShotOptions, LabelsByText]):
     title = SEQUENCE.title
     head = SEQUENCE
 
-    def suits(self, manifest: ModelManifest) -> bool:
+    def able(self, manifest: ModelManifest) -> bool:
         """Whether one of several labels is that of entailment."""
-        return len(manifest.labels) > 1 and _entailment(manifest) is not None
+        entails = len(manifest.labels) > 1 and _entailment(manifest) is not None
+        return super().able(manifest) and entails
+
+    def lack(self, manifest: ModelManifest) -> str:
+        """A classifier may have learnt other things than inference."""
+        if not super().able(manifest):
+            return super().lack(manifest)
+        return 'did not learn inference: no label among several begins with "entail"'
 
     def check(self, inputs: Sequence[str], options: ZeroShotOptions, model: ServedModel) -> None:
-        """Refuse other models, templates without a place for the label, and too many pairs."""
-        if not self.suits(model.manifest):
-            raise MissingHead(
-                "The model did not learn inference: none of its labels begins with "
-                '"entail"; ask a model that has one.'
-            )
+        """Refuse templates without a place for the label, and too many pairs."""
         if not options.labels:
             raise EmptyText("The list of labels is empty.", param=_LABELS)
         rest = options.template.replace(BLANK, "", 1)

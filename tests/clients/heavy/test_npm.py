@@ -78,6 +78,28 @@ def test_hugging_face_compares_sentences(got: dict[str, Any]) -> None:
     assert got["similar"][1] < 1
 
 
+def test_hugging_face_classifies_without_training(got: dict[str, Any]) -> None:
+    """`zeroShotClassification`"""
+    assert got["zeroShot"][0]["label"] == "film"
+    assert sum(one["score"] for one in got["zeroShot"]) == pytest.approx(1)
+
+
+def test_hugging_face_needs_no_route(got: dict[str, Any]) -> None:
+    """all of these with `endpointUrl` the address of the server, or of a model"""
+    masks_and_vectors = {
+        "filled": got["filled"],
+        "features": got["features"][0],
+        "same": 100_000,
+    }
+    others = {
+        "label": "positive",
+        "entities": ["PER", "LOC"],
+        "answer": "Berkeley",
+        "zeroShot": "film",
+    }
+    assert got["addressed"] == [masks_and_vectors, masks_and_vectors, others] * 2
+
+
 def test_hugging_face_tells_refusals(got: dict[str, Any]) -> None:
     """a refusal: an error with our sentence"""
     assert "[MASK]" in got["message"]

@@ -17,7 +17,7 @@ from server.http.families import (
 from server.http.openapi import document
 from tests.running_server import Served
 
-# By the last part of a task's path: a model that answers it, and a body.
+# By the last part of a path that takes a body: a model that answers it, and what is sent.
 ANSWERED: dict[str, tuple[str, Any]] = {
     "fill-mask": ("cloze-small-en", {"inputs": ["Paris is the [MASK] of [MASK].", "A [MASK]."]}),
     "score": ("cloze-small-en", {"inputs": ["Unbelievably good.", "A river."]}),
@@ -32,6 +32,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
     "nsp": ("cloze-small-en", {"inputs": [["The train was late.", "We waited for an hour."]]}),
     "tokenize": ("cloze-small-en", {"inputs": ["Two words", {"text": "a", "text_pair": "b"}]}),
     "embeddings": ("cloze-small-en", {"input": ["A river."], "model": "cloze-small-en"}),
+    "classify": ("reviews", {"input": ["What a wonderful film!"], "model": "reviews"}),
     "predict": ("reviews", {"inputs": "What a wonderful film!"}),
     "text-classification": ("reviews", {"inputs": ["What a wonderful film!", "The soup."]}),
     "rerank": (
@@ -63,9 +64,9 @@ ANSWERED: dict[str, tuple[str, Any]] = {
         },
     ),
 }
-# A request that names no task, at the root and at a model.
-ANSWERED["{model}"] = ANSWERED["invocations"] = ANSWERED[""] = ANSWERED["fill-mask"]
-UNDOCUMENTED = ("/", "/page/main.js", "/docs", "/docs/start.js", "/openapi.json")
+# A request that names no task, at the root, at a model, and from SageMaker.
+ANSWERED["{model}"] = ANSWERED[""] = ANSWERED["invocations"] = ANSWERED["fill-mask"]
+UNDOCUMENTED = ("/page/main.js", "/docs", "/docs/start.js", "/openapi.json")
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,20 @@ def every_route(app: FastAPI) -> list[Ask]:
     """A request for each route, those of the docs included."""
     asks = [Ask("GET", path) for path in UNDOCUMENTED]
     for path, operations in document(app)["paths"].items():
-        task = path.rpartition("/")[2]
-        model, body = ANSWERED.get(task, ("cloze-small-en", None))
-        for method in operations:
-            sent = body if method == "post" else None
-            asks.append(Ask(method.upper(), path.replace("{model}", model), sent))
+        asks += [answered(method, path) for method in operations]
     return asks
+
+
+def answered(method: str, path: str) -> Ask:
+    """The request for a route by its path, as OpenAPI has it.
+
+    Raises:
+        AssertionError: it takes a body, and nobody has said in `ANSWERED` which.
+    """
+    path = path.replace("{name}", "cloze-small-en")
+    if method != "post":
+        return Ask(method.upper(), path.replace("{model}", "cloze-small-en"))
+    last = path.rpartition("/")[2]
+    assert last in ANSWERED, f"{path} needs a request in ANSWERED of {__name__}"
+    model, body = ANSWERED[last]
+    return Ask("POST", path.replace("{model}", model), body)

@@ -44,7 +44,7 @@ def test_a_browser_may_read_our_headers(build: Build) -> None:
         ("POST", "/", {"inputs": "A [MASK]."}),
         ("GET", "/docs/start.js", None),
         ("GET", "/info", None),
-        *(("GET", probe.decode(), None) for probe in sorted(PROBES)),
+        *(("GET", probe, None) for probe in sorted(PROBES)),
     ],
 )
 def test_routes_are_where_a_proxy_leaves_them(

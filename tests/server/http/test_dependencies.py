@@ -569,7 +569,7 @@ def test_odd_bodies_are_told_of_the_same_by_both_ways(
 ) -> None:
     app, short, whole = both_ways
     tasks = [ask for ask in guarded(app) if ask.method == "POST"]
-    assert len(tasks) == 38
+    assert len(tasks) == 44
     for ask in tasks:
         for content, kind in ODD_BODIES:
             headers = {} if kind is None else {"content-type": kind}

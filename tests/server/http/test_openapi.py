@@ -42,6 +42,42 @@ def test_every_example_is_answered_as_it_is(build: Build, models: list[str]) -> 
         assert answered.status_code == 200, (path, body, answered.text)
 
 
+def choices(part: object) -> Iterator[list[object]]:
+    """The values of each choice anywhere in a document."""
+    if isinstance(part, dict):
+        yield from [part["enum"]] if isinstance(part.get("enum"), list) else []
+        part = list(part.values())
+    for own in part if isinstance(part, list) else []:
+        yield from choices(own)
+
+
+def test_generated_clients_get_names_that_differ(build: Build) -> None:
+    document = TestClient(build()).get("/openapi.json").json()
+    of_all = [list(map(str, values)) for values in choices(document)]
+    assert len(of_all) >= 20
+    for values in of_all:
+        assert len({value.upper() for value in values}) == len(values), values
+    operations = [own for methods in document["paths"].values() for own in methods.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "value"),
+    [
+        ("/embed", {"inputs": "a " * 900, "truncate": True}, "truncation_direction", "Left"),
+        ("/embed", {"inputs": "a"}, "output_dtype", "INT8"),
+        ("/embed", {"inputs": "a"}, "truncate", "End"),
+        ("/v1/embeddings", {"input": "a"}, "encoding_format", "Base64"),
+    ],
+)
+def test_what_the_document_names_in_one_case_is_understood_in_any(
+    build: Build, path: str, body: dict[str, Any], field: str, value: str
+) -> None:
+    client = TestClient(build())
+    for written in (value, value.lower(), value.upper()):
+        assert client.post(path, json={**body, field: written}).status_code == 200, written
+
+
 @pytest.mark.parametrize(
     ("root_path", "shown", "expected"),
     [

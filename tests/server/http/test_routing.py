@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from starlette.testclient import TestClient
 
 from server.http.routing import to_json
 from tests.running_server import RunningServer
+from tests.server.http.conftest import Build
 
 BODIES = {
     "/fill-mask": {"inputs": "Paris is the [MASK] of France."},
@@ -46,6 +48,23 @@ def test_another_method_is_refused(server: RunningServer) -> None:
     refused = server.get("/fill-mask")
     assert refused.status_code == 405
     assert refused.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        *[("/", "GET, POST"), ("/embed", "POST"), ("/models", "GET"), ("/livez/", "GET")],
+        *[("/models/names", "POST"), ("/v2/models/names", "GET"), ("/models/names/info", "GET")],
+    ],
+)
+def test_a_method_that_no_route_of_a_path_takes_is_told_all_that_do(
+    build: Build, path: str, allowed: str
+) -> None:
+    client = TestClient(build())
+    for method in ("PUT", "OPTIONS", "TRACE"):
+        refused = client.request(method, path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+    assert TestClient(build(docs=False)).put("/").headers["allow"] == "POST"
 
 
 # --- JSON in parts ----------------------------------------------------------------------------

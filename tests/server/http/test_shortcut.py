@@ -10,14 +10,14 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.http.routes import PER_MODEL, cohere
+from server.http.routes import PER_MODEL
 from server.http.routing import TaskRoute
 from server.http.shortcut import Shortcut, plain_handlers
 
 Build = Callable[..., FastAPI]
 TASK_PATHS = {
     route.path
-    for router in (*PER_MODEL, cohere.router)
+    for router in PER_MODEL
     for route in router.routes
     if isinstance(route, TaskRoute) and route.methods == {"POST"}
 }
@@ -45,7 +45,7 @@ def test_a_dependency_of_one_application_is_not_lost_by_another_that_has_none(
     guarded, free = build(), build()
     for app, dependencies in ((guarded, [Depends(refuse)]), (free, [])):
         app.router.routes.clear()
-        for router in (*PER_MODEL, cohere.router):
+        for router in PER_MODEL:
             app.include_router(router, dependencies=dependencies)
     # In either order of being looked at.
     assert not plain_handlers(guarded)

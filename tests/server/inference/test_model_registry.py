@@ -14,6 +14,7 @@ from server.inference.pipeline import Pipeline
 from server.inference.tasks.embed import EMBED, EmbedOptions
 from server.inference.tasks.fill_mask import FILL_MASK
 from server.inference.tasks.question_answering import QUESTION_ANSWERING
+from server.inference.tasks.rerank import RERANK
 from server.inference.tasks.text_classification import TEXT_CLASSIFICATION
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION
 from tests.server.inference.conftest import resources
@@ -76,14 +77,24 @@ def test_models_answer_by_name_by_alias_or_by_what_is_asked(classifiers: Path) -
                 registry.find(None, task)
             assert ("answers" in several.value.message) == (task is not TEXT_CLASSIFICATION)
         for name in ("reviews", "ner"):
-            with pytest.raises(MissingHead, match="models that have one: answers"):
+            with pytest.raises(MissingHead) as lacks:
                 registry.find(name, QUESTION_ANSWERING)
+            assert lacks.value.message == (
+                f"The checkpoint of {registry.aliases.get(name, name)} had no question-answering "
+                "head. /question-answering is answered by: answers."
+            )
         assert registry.find(None, FILL_MASK)[0] == "reviews"
         few = Registry()
         few.serve({name: registry.pipelines[name] for name in ("names", "topics")}, None, {})
-        for asked_of in (None, "topics"):
-            with pytest.raises(MissingHead, match="no loaded model has one"):
+        for asked_of, own in ((None, "names, topics"), ("topics", "topics")):
+            with pytest.raises(MissingHead) as lacks:
                 few.find(asked_of, FILL_MASK)
+            assert lacks.value.message == (
+                f"The checkpoint of {own} had no masked language model head. "
+                "No loaded model answers /fill-mask."
+            )
+        # Of models that have the head, one that could be told which label to rank by is asked.
+        assert few.find(None, RERANK) == few.find("topics", RERANK)
         await registry.drain()
         named = await loaded(classifiers / "models", "subject", subject="topics")
         assert named.find()[0] == named.find(None, EMBED)[0] == named.default == "topics"

@@ -267,6 +267,7 @@ TOO_LARGE = {
     "a path": (b"GET /" + b"a" * 2000 + b" HTTP/1.1\r\nHost: cloze\r\n\r\n", 414),
     "a query without an end": (b"GET /livez?" + b"a" * 5000, 414),
     "line ends": (b"\r\n" * 10_000, 431),
+    "half line ends": (b"\n" * 20_000, 431),
     "trailing chunk fields": (
         b"POST /fill-mask HTTP/1.1\r\nHost: cloze\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"0\r\n" + b"a: %b\r\n" % (b"b" * 900) * 20,
@@ -510,9 +511,10 @@ def test_beyond_the_most_connections_only_probes_are_answered(
     time.sleep(0.2)
     held = [running.connect() for _ in range(10)]
     try:
-        with running.connect() as late:
-            late.sendall(HEALTH)
-            assert rest(late).endswith(b'{"status":"ok"}')
+        for probe in (HEALTH, HEALTH.replace(b"/livez", b"/v2/health/ready/")):
+            with running.connect() as late:
+                late.sendall(probe)
+                assert rest(late).startswith(b"HTTP/1.1 200 ")
         with running.connect() as late:
             late.sendall(head(len(QUESTION)) + QUESTION)
             answered, _ = read_answer(late)

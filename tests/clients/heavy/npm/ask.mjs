@@ -32,6 +32,39 @@ const answered = await at("/models/answers/question-answering").questionAnswerin
 const similar = await at("/similarity").sentenceSimilarity({
   inputs: { source_sentence: texts[0], sentences: texts },
 });
+const wanted = { candidate_labels: ["film", "food", "travel"] };
+const zeroShot = await at("/models/inference/zero-shot-classification").zeroShotClassification({
+  inputs: "The actor was charming.",
+  parameters: wanted,
+});
+
+// The server's address, or a model's, which name no route: with a slash at its end or without.
+const question = { question: "Where does Clara live?", context: "Clara lives in Berkeley." };
+const compared = { source_sentence: texts[0], sentences: texts };
+const addressed = [];
+for (const slash of ["", "/"]) {
+  for (const model of ["", "/models/cloze-small-en"]) {
+    const client = at(`${model}${slash}`);
+    const best = await client.fillMask({ inputs: text });
+    const [answer] = await client.featureExtraction({ inputs: texts });
+    const [same] = await client.sentenceSimilarity({ inputs: compared });
+    addressed.push({ filled: best[0].sequence, features: answer, same: Math.round(same * 1e5) });
+  }
+  const of = (model) => at(`/models/${model}${slash}`);
+  const told = await of("reviews").textClassification({ inputs: "What a wonderful film!" });
+  const found = await of("names").tokenClassification({ inputs: question.context });
+  const said = await of("answers").questionAnswering({ inputs: question });
+  const guess = await of("inference").zeroShotClassification({
+    inputs: "The actor was charming.",
+    parameters: wanted,
+  });
+  addressed.push({
+    label: told[0].label,
+    entities: found.map((one) => one.entity_group),
+    answer: said.answer,
+    zeroShot: guess[0].label,
+  });
+}
 const message = await at("/fill-mask")
   .fillMask({ inputs: "no blank" })
   .catch((error) => String(error.message) + JSON.stringify(error.httpResponse?.body ?? ""));
@@ -48,6 +81,8 @@ console.log(
     entities: entities.map((one) => one.entity_group),
     answer: answered.answer,
     similar,
+    zeroShot,
+    addressed,
     message,
   }),
 );

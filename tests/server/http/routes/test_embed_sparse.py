@@ -111,7 +111,10 @@ def test_a_model_that_was_not_exported_for_it_says_so(
     assert without["error"].endswith(" /embed_sparse is answered by: m3, splade.")
     masked = server.post("/embed_sparse", {"inputs": "a"}).json()
     assert masked["code"] == "missing_head"
-    assert "--sparse" in masked["error"]
+    assert masked["error"].startswith("The checkpoint of cloze-small-en was exported without")
+    assert masked["error"].endswith("with --sparse. No loaded model answers /embed_sparse.")
+    named = server.post("/embed_sparse", {"inputs": ["a"], "model": "cloze-small-en"}).json()
+    assert named == masked
 
 
 @pytest.mark.parametrize(

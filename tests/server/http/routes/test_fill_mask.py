@@ -208,7 +208,7 @@ def test_what_cannot_be_answered_is_refused_by_name(
 
 
 def test_a_search_that_costs_too_much_is_refused(server: RunningServer) -> None:
-    body = {"inputs": "[MASK] " * 60, "parameters": {"joint": True, "num_beams": 64}}
+    body = {"inputs": "[MASK] " * 120, "parameters": {"joint": True, "num_beams": 64}}
     assert refusal(server, body) == (422, "too_many_tokens", "inputs")
 
 

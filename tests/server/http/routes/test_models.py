@@ -31,10 +31,30 @@ def test_models_are_listed_with_their_aliases(client: TestClient, path: str) -> 
     assert "token-classification" in cards[-1].tasks
 
 
+@pytest.mark.parametrize("below", ["", "/models/reviews", "/models/ner", "/models/org/name-v2"])
 @pytest.mark.parametrize("name", ["names", "ner", "org/name-v2", "org%2Fname-v2"])
-def test_a_model_is_described_by_any_of_its_names(client: TestClient, name: str) -> None:
-    card = ModelCard.model_validate_json(client.get(f"/v1/models/{name}").content)
+def test_a_model_is_described_by_any_of_its_names(
+    client: TestClient, below: str, name: str
+) -> None:
+    card = ModelCard.model_validate_json(client.get(f"{below}/v1/models/{name}").content)
     assert card.id == card.root == ("cloze-small-en" if "org" in name else "names")
+
+
+@pytest.mark.parametrize(
+    "path", ["/models/nobody/v1/models", "/models/nobody/v1/models/names", "/v1/models/nobody"]
+)
+def test_there_is_nothing_below_a_model_that_is_not_there(client: TestClient, path: str) -> None:
+    answered = client.get(path)
+    assert (answered.status_code, answered.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_all_that_openais_and_coheres_clients_ask_is_answered_below_a_model(
+    client: TestClient,
+) -> None:
+    paths = set(client.get("/openapi.json").json()["paths"])
+    theirs = {path for path in paths if path.startswith(("/v1/", "/v2/rerank"))}
+    assert len(theirs) >= 5
+    assert {f"/models/{{model}}{path}" for path in theirs} <= paths
 
 
 @pytest.mark.parametrize(

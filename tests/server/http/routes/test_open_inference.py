@@ -224,6 +224,8 @@ def test_bytes_that_do_not_fit_are_refused_in_a_sentence(
         ([tensor("text", ["a [MASK]"])], {"parameters": {"dimensions": 3}}, "says nothing to"),
         ([tensor("text", ["a [MASK]"])], {"parameters": {"sequence_id": 3}}, "not a known field"),
         ([tensor("text", [])], {}, "list of inputs is empty"),
+        ([tensor("text", ["a"], shape=[1] * 33)], {}, "should have 32 entries or fewer"),
+        ([tensor("text", ["a"], shape=[2**63 - 1] * 60_000)], {}, "32 entries or fewer"),
         ([tensor("text", ["no blank"])], {}, "holds no [MASK]"),
     ],
 )

@@ -132,6 +132,31 @@ def test_a_document_without_the_fields_is_named(classifier_server: RunningServer
         assert refusal(response) == (400, "wrong_type", "documents[1]")
 
 
+@pytest.mark.parametrize("below", ["", "/models/matches"])
+@pytest.mark.parametrize(("path", "status"), [("/v1/rerank", 400), ("/v2/rerank", 422)])
+def test_coheres_clients_get_the_code_and_the_field_of_a_refusal(
+    classifier_server: RunningServer, below: str, path: str, status: int
+) -> None:
+    body = {"query": QUERY, "model": "matches"}
+    for sent, told in (
+        ({"documents": ["a", " "]}, ("empty_text", "documents[1]")),
+        ({"documents": [7]}, ("wrong_type", "documents[0]")),
+        ({"documents": ["a"], "top_n": 0}, ("invalid_parameter", "top_n")),
+    ):
+        response = classifier_server.post(below + path, body | sent)
+        assert refusal(response) == (status, *told)
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank"])
+def test_a_path_below_a_model_is_enough(classifier_server: RunningServer, path: str) -> None:
+    body = {"query": QUERY, "documents": DOCUMENTS}
+    found = rerank(classifier_server, f"/models/matches{path}", **body)
+    assert found == rerank(classifier_server, path, **body, model="matches")
+    assert found["model"] == "matches"
+    missing = classifier_server.post(f"/models/nobody{path}", body)
+    assert refusal(missing) == (404, "model_not_found", "model")
+
+
 def test_so_many_tokens_of_each_document_are_read(classifier_server: RunningServer) -> None:
     long = "Clara lives in Berkeley. " * 3
     body = {"query": QUERY, "model": "matches"}
@@ -219,7 +244,7 @@ def test_a_model_that_does_not_rerank_names_those_that_do(library_server: Runnin
 def test_where_no_model_reranks_this_is_said(server: RunningServer) -> None:
     response = server.post("/rerank", {"query": "a", "texts": ["b"]})
     assert refusal(response)[:2] == (422, "missing_head")
-    assert response.json()["error"].endswith("no loaded model has one.")
+    assert response.json()["error"].endswith("No loaded model answers /rerank.")
 
 
 @pytest.mark.parametrize(
