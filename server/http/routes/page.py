@@ -29,10 +29,8 @@ _OWN: Final = '="page/'  # how the page refers to its files
 
 @router.get("/", summary="The page to try the models on", response_class=HTMLResponse)
 async def page(call: Call) -> Response:
-    """The page; behind a proxy that strips what is in front of paths, it says where its files are.
-
-    Relative to `/bert`, which a proxy may pass on as `/`, they would not be found.
-    """
+    """Shows a page on which people try what the models can do."""
+    # Relative to `/bert`, which a proxy may pass on as `/`, its files would not be found.
     root = call.scope["root_path"]
     where = f'="{escape(root)}/page/' if root else _OWN
     return _FILES.answer(call, "index.html", (_OWN, where))
