@@ -77,7 +77,7 @@ HEADERS: Final = """\
 | `x-ignored` | answers to a body, if fields were passed over | at most 16 names; `...` for others |
 | `content-encoding` | answers of 1 KB or more, if asked for | `gzip` |
 | `vary` | answers of 1 KB or more | `accept-encoding`: with another one, another coding |
-| `location` | `GET /` | where the docs are |
+| `location` | `GET /` without the page | where the docs are |
 | `retry-after` | some of 429 and 503 | seconds to wait before the next attempt |
 | `allow` | 405 | the methods that the path takes |
 | `traceparent` | every answer, if the request is traced | the request's own span |

@@ -90,7 +90,7 @@ class Access(BaseModel):
 
     api_key_file: Path | None = Field(None, description="file of API keys, one of which every request but probes must then show; see docs/keys.md")
     open_metrics: bool = Field(False, description="answer /metrics without a key, where keys are asked for")
-    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for")
+    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for; the page at / then asks people for theirs")
     cors_origins: CommaSeparated = Field((), description="browser origins that may call, separated by commas; none by default")
 
 
@@ -99,7 +99,8 @@ class Answering(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    docs: bool = Field(True, description="serve /docs and /openapi.json")
+    docs: bool = Field(True, description="serve /docs and /openapi.json, and the page at /")
+    page: bool = Field(True, description="serve the page at /, where docs are served; without it / leads to /docs")
     allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
     auto_truncate: bool = Field(False, description="cut texts that are too long, where a request does not say what to do with them and its route can cut")
 

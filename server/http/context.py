@@ -247,7 +247,7 @@ def _is_open(scope: Scope, settings: Settings) -> bool:
         path = path.removesuffix("/")
     if path == "/metrics":
         return settings.open_metrics
-    return settings.open_docs and (path in _DOCS or path.startswith("/docs/"))
+    return settings.open_docs and (path in _DOCS or path.startswith(("/docs/", "/page/")))
 
 
 def _too_large(most: int) -> BodyTooLarge:
