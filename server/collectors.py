@@ -1,13 +1,10 @@
-"""What was counted, and what pipelines and admission hold, in; Prometheus' families out.
+"""Pipelines and admission in, what they hold and counted out, read when Prometheus asks.
 
-They are made when Prometheus asks, so that counting costs a request next to nothing: the library's
-own counters and histograms take five times as long.
+So that counting costs a request next to nothing.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Final
 
 from prometheus_client.core import (
@@ -25,40 +22,6 @@ from server.inference.scheduling.distribution import Distribution
 from server.logs import dropped_lines
 
 Pipelines = Callable[[], Mapping[str, Pipeline]]
-Values = tuple[object, ...]
-"""Of labels, in their order."""
-
-
-class Counts(Collector):
-    """A counter: `counts.of[values] += 1`."""
-
-    def __init__(self, name: str, purpose: str, *labels: str) -> None:
-        self._described = (name, purpose)
-        self._labels = labels
-        self.of = defaultdict[Values, float](float)
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields one family."""
-        family = CounterMetricFamily(*self._described, labels=self._labels)
-        for values, count in list(self.of.items()):  # as it is now
-            family.add_metric([str(value) for value in values], count)
-        yield family
-
-
-class Durations(Collector):
-    """A histogram of seconds: `durations.of[values].add(seconds)`."""
-
-    def __init__(self, name: str, purpose: str, *labels: str) -> None:
-        self._described = (name, purpose)
-        self._labels = labels
-        self.of = defaultdict[Values, Distribution](partial(Distribution.over, *_SECONDS))
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields one family."""
-        family = HistogramMetricFamily(*self._described, labels=self._labels)
-        for values, durations in list(self.of.items()):
-            _add(family, [str(value) for value in values], durations)
-        yield family
 
 
 class ProcessStateCollector(Collector):
@@ -126,12 +89,14 @@ class PipelineCollector(Collector):
         for field, purpose in _SIZES.items():
             histogram = HistogramMetricFamily(f"cloze_{field}", purpose, labels=["model"])
             for model, snapshot in stats.items():
-                _add(histogram, [model], getattr(snapshot, field))
+                sizes: Distribution = getattr(snapshot, field)
+                buckets = [
+                    ("+Inf" if math.isinf(most) else f"{most:.1f}", count)
+                    for most, count in sizes.cumulative()
+                ]
+                histogram.add_metric([model], buckets, sizes.total)
             yield histogram
 
-
-# From one short text alone (about 2 ms) to the longest that a request may take.
-_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 # By field of `PipelineStats`; Prometheus' own name for a counter ends in _total in any case.
 _GAUGES: Final = {
@@ -161,14 +126,6 @@ _SPARED: Final = {
     "last_layer_rows": "Rows of the last layer that were not computed since nothing reads them.",
     "vocabulary_rows": "Rows of texts with masks that were not multiplied by the vocabulary.",
 }
-
-
-def _add(family: HistogramMetricFamily, values: list[str], counted: Distribution) -> None:
-    buckets = [
-        ("+Inf" if math.isinf(most) else str(float(most)), count)
-        for most, count in counted.cumulative()
-    ]
-    family.add_metric(values, buckets, counted.total)
 
 
 def _fill(
