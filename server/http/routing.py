@@ -10,7 +10,7 @@ fill-masks and embeddings (medians of nine rounds, int8, 2 busy cores of an AMD 
 2026-11-29): `make bench-paired ARGS="--without short-way"`.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Final, TypeVar, get_type_hints
 
@@ -119,9 +119,10 @@ class Call(Request):
 
     async def pack(self, response: Response) -> None:
         """Compresses an answer for a client that asks for it: a large one aside."""
-        if "vary" in response.headers:
+        headers = response.raw_headers
+        if any(name == b"vary" for name, _ in headers):
             return  # the route has seen to it
-        response.headers.add_vary_header("accept-encoding")
+        headers.append((b"vary", b"accept-encoding"))
         context = self.context
         if not takes_gzip(context.headers.get(b"accept-encoding", b"")):
             return
@@ -165,8 +166,23 @@ class Call(Request):
             content = await pipeline.offload.run(
                 lambda _: to_json(shape(answer), in_parts=True), context.deadline
             )
-        headers = _usage_headers(answer.usage)
-        return Response(content, headers=headers, media_type="application/json")
+        return _Written(content, _usage_headers(answer.usage))
+
+
+class _Written(Response):
+    """JSON that is written already; its headers are, too: what Starlette writes of a mapping."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = content
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(content)),
+            (b"content-type", b"application/json"),
+            *headers,
+        ]
 
 
 def to_json(value: object, *, in_parts: bool = False) -> bytes:
@@ -204,14 +220,15 @@ def _as_sent(param: str | None, field: str, *, many: bool) -> str | None:
     return field + (param.removeprefix("inputs") if many else param.partition("]")[2])
 
 
-def _usage_headers(usage: Usage) -> dict[str, str]:
-    timing = (
-        f"tokenise;dur={usage.tokenise_s * 1000:.2f}, queue;dur={usage.queue_s * 1000:.2f}, "
-        f"compute;dur={usage.compute_s * 1000:.2f}"
+def _usage_headers(usage: Usage) -> list[tuple[bytes, bytes]]:
+    timing = b"tokenise;dur=%.2f, queue;dur=%.2f, compute;dur=%.2f" % (
+        usage.tokenise_s * 1000,
+        usage.queue_s * 1000,
+        usage.compute_s * 1000,
     )
-    headers = {"x-compute-tokens": str(usage.tokens), "server-timing": timing}
+    headers = [(b"x-compute-tokens", b"%d" % usage.tokens), (b"server-timing", timing)]
     if any(usage.truncated):
-        headers["x-truncated"] = truncated_indices(usage.truncated)
+        headers.append((b"x-truncated", truncated_indices(usage.truncated).encode()))
     return headers
 
 

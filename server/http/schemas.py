@@ -1,5 +1,6 @@
 """A parsed body in, a checked one out: what all request bodies share."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -125,14 +126,14 @@ TruncateEnd = Annotated[
 
 
 End = Annotated[Literal["left", "right"], AnyCase] | None
+_ENDS: Final[Mapping[object, Direction]] = {Cutting.START: "left", Cutting.END: "right"}
 CUT_END: Final = "the end that is cut; the model's own, mostly the right, if absent"
 """What `truncation_direction` says."""
 
 
 def cut_as_asked(truncate: bool | Cutting | None, direction: Direction | None = None) -> Cut:
     """As tasks take it; a direction that is named counts for more than START or END."""
-    ends: dict[object, Direction] = {Cutting.START: "left", Cutting.END: "right"}
-    return Cut(bool(truncate), direction or ends.get(truncate))
+    return Cut(bool(truncate), direction or _ENDS.get(truncate))
 
 
 class Truncation(Body):

@@ -180,16 +180,7 @@ class Pipeline:
                     lambda proceed: task.plan(inputs, options, self.model, proceed), until
                 )
         reservation.admit(plan.price, self._batcher.wait_s)
-        value, usage = await self._compute(plan, until, reservation, begun)
-        return Answered(value, usage, plan.price)
-
-    async def _compute(
-        self, plan: Plan[Out], until: float, reservation: Reservation, begun: float
-    ) -> tuple[Out, Usage]:
-        """Run an admitted plan, round by round; the answer, and what it cost since `begun`.
-
-        Where all rounds together are more than the queue holds, each of them is fed in parts.
-        """
+        # Round by round; where all together are more than the queue holds, each is fed in parts.
         price, flow = plan.price, Flow(plan.price.tokens)
         in_parts = price.tokens > self._resources.limits.queue_tokens
         value: Out | Plan[Out] = plan
@@ -213,7 +204,8 @@ class Pipeline:
                 value = value.answer(completed.results)
             else:
                 value = await self._aside(partial(value.answer, completed.results), until)
-        return value, Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s)
+        usage = Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s)
+        return Answered(value, usage, price)
 
     async def _aside(self, work: Callable[[], T], until: float) -> T:
         """Do what takes long beside the event loop."""

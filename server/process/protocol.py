@@ -239,7 +239,7 @@ class HttpProtocol(HttpToolsProtocol):
         if problem := self._head_problem():
             self._stop(problem)
         super().on_headers_complete()
-        if self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
+        if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
             # Uvicorn keeps none. This client asked for it, and is told of it (RFC 9112, C.2.2).
             self.cycle.keep_alive = True
             self.scope[KEPT] = True  # type: ignore[typeddict-unknown-key]

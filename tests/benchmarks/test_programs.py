@@ -38,7 +38,7 @@ def test_cpu_time_and_memory_are_those_of_all_its_processes(program: Program) ->
 
 
 def test_the_peak_of_memory_is_that_since_it_was_forgotten(tmp_path: Path) -> None:
-    once = "import sys; data = bytes(range(256)) * 200_000; del data; print(); sys.stdin.read()"
+    once = "import sys; bytes(range(256)) * 200_000; print(flush=True); sys.stdin.read()"
     program = Program([sys.executable, "-c", once], CORES, tmp_path / "log")
     try:
         program.stdout.readline()

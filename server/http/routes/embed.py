@@ -21,7 +21,6 @@ from server.http.schemas import (
     shape_error,
     tag,
 )
-from server.inference.pipeline import Answered
 from server.inference.tasks.embed import EMBED, EmbedOptions, Kind, Vectors
 from server.inference.tasks.embed_all import EMBED_ALL, EmbedAllOptions
 from server.inference.tasks.quantised import Dtype, quantised
@@ -135,15 +134,21 @@ async def embed(body: EmbedBody, call: Call) -> Response:
         layer=body.layer,
     )
 
-    def of_texts(embedded: Answered[Vectors]) -> object:
-        return encode(embedded.value, dtype, as_text=False)
-
-    def of_tokens(embedded: Answered[list[Vectors]]) -> object:
-        return [encode(vectors, dtype, as_text=False) for vectors in embedded.value]
-
     if body.pooling == "none":
-        return await call.run(EMBED_ALL, texts, EmbedAllOptions(options), of_tokens, many=many)
-    return await call.run(EMBED, texts, options, of_texts, many=many)
+        return await call.run(
+            EMBED_ALL,
+            texts,
+            EmbedAllOptions(options),
+            lambda embedded: [encode(own, dtype, as_text=False) for own in embedded.value],
+            many=many,
+        )
+    return await call.run(
+        EMBED,
+        texts,
+        options,
+        lambda embedded: encode(embedded.value, dtype, as_text=False),
+        many=many,
+    )
 
 
 def as_list(
