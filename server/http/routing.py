@@ -10,7 +10,7 @@ fill-masks and embeddings (medians of nine rounds, int8, 2 busy cores of an AMD 
 2026-11-29): `make bench-paired ARGS="--without short-way"`.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Final, TypeVar, get_type_hints
 
@@ -172,23 +172,9 @@ class Call(Request):
             content = await pipeline.offload.run(
                 lambda _: to_json(shape(answer), in_parts=True), context.deadline
             )
-        return _Written(content, _usage_headers(answer.usage))
-
-
-class _Written(Response):
-    """JSON that is written already; its headers are, too: what Starlette writes of a mapping."""
-
-    media_type = "application/json"
-
-    def __init__(self, content: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.status_code = 200
-        self.background = None
-        self.body = content
-        self.raw_headers = [
-            (b"content-length", b"%d" % len(content)),
-            (b"content-type", b"application/json"),
-            *headers,
-        ]
+        response = Response(content, media_type="application/json")
+        response.raw_headers += _usage_headers(answer.usage)
+        return response
 
 
 def to_json(value: object, *, in_parts: bool = False) -> bytes:
