@@ -91,7 +91,8 @@ def copy(folder: str, name: str, coding: str, replaced: tuple[str, str]) -> tupl
     if stored.exists():
         content = stored.read_bytes()
     else:
-        text = (_WEB / folder / name).read_bytes().replace(*(part.encode() for part in replaced))
+        old, new = replaced
+        text = (_WEB / folder / name).read_bytes().replace(old.encode(), new.encode())
         content = gzip.compress(text, mtime=0)
     if coding == IDENTITY:
         content = gzip.decompress(content)

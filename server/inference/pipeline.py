@@ -16,6 +16,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from models.embedding_tables import EmbeddingTables
 from models.graph_file import require_graph
 from models.manifest import SHORTEST_TEXT, TOKENIZER_FILE, load_manifest
 from models.opening import refused
@@ -125,6 +126,7 @@ class Pipeline:
         self.model = ServedModel(
             self.manifest,
             Tokenizer(folder / TOKENIZER_FILE, self.manifest.tokenizer),
+            EmbeddingTables.of(folder, self.manifest),
             limits,
             self.memory,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import pytest
 from tests.browser.conftest import WANTING, Visitor
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason=WANTING).expect
 pytestmark = pytest.mark.browser
@@ -188,15 +189,49 @@ def test_pieces_and_parameters_are_the_models(visitor: Visitor) -> None:
     page = visitor.open("#adds?text=" + quote("Jellyfishes swim.") + "&pair=Slowly.")
     asked = {"inputs": {"text": "Jellyfishes swim.", "text_pair": "Slowly."}}
     (tokens,) = visitor.server.post("/tokenize", asked).json()
-    rows = page.get_by_role("table").locator("tbody tr")
+    rows = page.locator("table.pieces tbody tr")
     rows.first.wait_for()
-    assert [row.split("\t") for row in rows.all_inner_texts()] == [
+    assert [re.split(r"\s+", row.strip()) for row in rows.all_inner_texts()] == [
         [one["token"], str(one["id"]), str(one["token_type_id"]), str(one["position"])]
         for one in tokens
     ]
     info = visitor.server.get("/info").json()
     page.get_by_role("heading", name=f"{info['parameters']['total']:,} parameters").wait_for()
     page.get_by_text(f"{info['parameters']['textbook']:,}").wait_for()
+
+
+def written(page: Page) -> list[list[float]]:
+    """The lines of numbers that are shown of one piece."""
+    lines = page.locator("table.numbers tr").all()
+    return [
+        [
+            float(text.replace("\N{MINUS SIGN}", "-"))
+            for text in line.locator("td").all_inner_texts()
+        ]
+        for line in lines
+    ]
+
+
+def test_the_numbers_of_a_piece_add_up(visitor: Visitor) -> None:
+    page = visitor.open("#adds?text=" + quote("A river runs."))
+    asked = {"inputs": "A river runs.", "embeddings": 8}
+    (tokens,) = visitor.server.post("/tokenize", asked).json()
+    page.locator("table.numbers tr").first.wait_for()
+    assert_adds_up(page, tokens[2])
+    page.get_by_role("button", name="runs: show its numbers").press("Enter")
+    page.locator("table.numbers caption", has_text="runs").wait_for()
+    assert_adds_up(page, tokens[3])
+    page.wait_for_url(re.compile("piece=3"))
+    other = visitor.open(url=page.url)
+    other.locator("table.numbers caption", has_text="runs").wait_for()
+
+
+def assert_adds_up(page: Page, token: dict[str, Any]) -> None:
+    lines = written(page)
+    parts = [token["embeddings"][name] for name in ("token", "segment", "position")]
+    for shown, numbers in zip(lines[:3], parts, strict=True):
+        assert shown == pytest.approx(numbers, abs=0.0006)
+    assert lines[3] == pytest.approx([sum(three) for three in zip(*parts, strict=True)], abs=0.0006)
 
 
 def spelled(marks: Locator) -> list[str]:
@@ -229,3 +264,52 @@ def test_the_live_panel_sees_requests_and_can_be_paused(visitor: Visitor) -> Non
     button = page.get_by_role("button", name="Pause")
     button.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"
+
+
+SPARED = {
+    "padding_tokens": "Padding spared",
+    "last_layer_rows": "Rows spared",
+    "vocabulary_rows": "Logits spared",
+}
+
+
+def watch_metrics(page: Page, change: Callable[[str], str]) -> None:
+    """The page is shown the server's metrics as `change` makes them."""
+
+    def answer(route: Route) -> None:
+        real = route.fetch()
+        route.fulfill(response=real, body=change(real.text()))
+
+    page.route("**/metrics", answer)
+
+
+def test_what_a_server_does_not_count_is_said(visitor: Visitor) -> None:
+    page = visitor.open("#fill")
+    watch_metrics(page, lambda text: re.sub(r"(?m)^cloze_spared_.*\n", "", text))
+    page.get_by_role("link", name="Live").click()
+    for name in SPARED.values():
+        chart = page.locator("figure", has_text=name)
+        chart.get_by_text("This server does not count it.").wait_for()
+        assert chart.locator("svg").count() == 0
+
+
+def test_what_a_server_spares_is_shown(visitor: Visitor) -> None:
+    page = visitor.open("#fill")
+    asked = iter(range(1, 10_000))
+
+    def counted(text: str) -> str:
+        rest = re.sub(r"(?m)^cloze_(spared|tokens_total).*\n", "", text)
+        number = 100 * next(asked)
+        spared = "".join(f'cloze_spared_{name}_total{{model="a"}} {number}\n' for name in SPARED)
+        return f'{rest}{spared}cloze_tokens_total{{model="a"}} {3 * number}\n'
+
+    watch_metrics(page, counted)
+    page.get_by_role("link", name="Live").click()
+    figures = {
+        name: page.locator("figure", has_text=name).locator(".figure") for name in SPARED.values()
+    }
+    expect(figures["Rows spared"]).to_have_text(re.compile(r"^\s*33 %"))
+    expect(figures["Padding spared"]).to_have_text(re.compile(r"^\s*25 %"))
+    expect(figures[SPARED["vocabulary_rows"]]).to_have_text(
+        re.compile(r"^\s*[1-9]\d* rows a second")
+    )

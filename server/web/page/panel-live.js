@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "./preact.js";
 import { ask } from "./api.js";
 import { useAnswer } from "./asking.js";
 import { Progress, SameCalls } from "./parts.js";
-import { bucketsOf, quantile, samplesOf, sumOf } from "./prometheus.js";
+import { bucketsOf, quantile, samplesOf, sumIfCounted, sumOf } from "./prometheus.js";
 import { grouped } from "./words.js";
 
 export const title = "Live";
@@ -24,6 +24,8 @@ const isWork = ({ route }) => !WATCHING.has(route);
 
 const rounded = (value) =>
   value >= 100 ? grouped(value) : value.toFixed(value >= 10 || value === 0 ? 0 : 1);
+const share = (part, whole) => (whole ? (100 * part) / whole : null);
+// Name, unit, value of a step, and the counter that it needs where not every server has it.
 const CHARTS = [
   ["Requests", "a second", ({ requests, seconds }) => requests / seconds],
   ["Latency, 95th percentile", "ms", ({ slow }) => slow && 1000 * slow],
@@ -31,7 +33,10 @@ const CHARTS = [
   ["Tokens computed", "a second", ({ tokens, seconds }) => tokens / seconds],
   ["Tokens that wait", "now", ({ queued }) => queued],
   ["Texts in a batch", "on average", ({ items, batches }) => (batches ? items / batches : null)],
-  ["Fill of a batch", "% of its tokens", ({ tokens, batches, room }) => (batches ? (100 * tokens) / batches / room : null)],
+  ["Fill of a batch", "% of its tokens", ({ tokens, batches, room }) => share(tokens, batches * room)],
+  ["Padding spared", "% of a padded batch", ({ padding, tokens }) => share(padding, tokens + padding), "padding"],
+  ["Rows spared", "% of the last layer's", ({ rows, tokens }) => share(rows, tokens), "rows"],
+  ["Logits spared", "rows a second", ({ logits, seconds }) => logits / seconds, "logits"],
   ["Refused or failed", "a second", ({ refused, seconds }) => refused / seconds],
 ];
 
@@ -49,12 +54,15 @@ function reading(text) {
     items: sum("items_total"),
     batches: sum("batches_total"),
     queued: sum("queued_tokens"),
+    padding: sumIfCounted(samples, "cloze_spared_padding_tokens_total"),
+    rows: sumIfCounted(samples, "cloze_spared_last_layer_rows_total"),
+    logits: sumIfCounted(samples, "cloze_spared_vocabulary_rows_total"),
   };
 }
 
 /** What happened between two readings. */
 function between(last, next, room) {
-  const grown = ["requests", "refused", "spent", "tokens", "items", "batches"];
+  const grown = ["requests", "refused", "spent", "tokens", "items", "batches", "padding", "rows", "logits"];
   return {
     ...Object.fromEntries(grown.map((name) => [name, Math.max(0, next[name] - last[name])])),
     seconds: next.at - last.at,
@@ -102,12 +110,15 @@ export function Panel({ choice }) {
     : [];
   return html`<h1>What the server is doing</h1>
     <p class="lead">All that this server answers, of all clients and models, over the last ${MINUTES} minutes. What
-      this page asks to draw it is left out.</p>
+      this page asks to draw it is left out. Spared is what is never computed since nobody reads it: padding, rows of
+      the last layer, logits where no word is hidden.</p>
     <p><button type="button" aria-pressed=${String(paused)} onClick=${() => pause(!paused)}>Pause</button></p>
     <${Progress} of=${[state, info]} />
     <div class="charts">
-      ${CHARTS.map(([name, unit, value]) => html`<${Chart} key=${name} name=${name} unit=${unit}
-        points=${steps.map((step) => [step.at, value(step)])} />`)}
+      ${CHARTS.map(([name, unit, value, counter]) =>
+        counter && readings.at(-1)?.[counter] === null
+          ? html`<figure class="chart" key=${name}><figcaption>${name}</figcaption><p class="hint">This server does not count it.</p></figure>`
+          : html`<${Chart} key=${name} name=${name} unit=${unit} points=${steps.map((step) => [step.at, value(step)])} />`)}
     </div>
     <${SameCalls} calls=${[call]} />`;
 }

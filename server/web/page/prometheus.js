@@ -17,6 +17,10 @@ export function samplesOf(text) {
 export const sumOf = (samples, name, pleases = () => true) =>
   samples.reduce((sum, one) => sum + (one.name === name && pleases(one.labels) ? one.value : 0), 0);
 
+/** The same, or null if there is no series of the name at all. */
+export const sumIfCounted = (samples, name) =>
+  samples.some((one) => one.name === name) ? sumOf(samples, name) : null;
+
 /** A histogram's buckets, summed over its series: upper bound -> how many were not above it. */
 export function bucketsOf(samples, name, pleases = () => true) {
   const counts = new Map();

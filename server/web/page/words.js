@@ -12,6 +12,10 @@ export function percent(p) {
 /** A number with thousands parted. */
 export const grouped = (number) => Math.round(number).toLocaleString("en");
 
+/** A number with so many places behind the point, and a true minus. */
+export const fixed = (number, places) =>
+  number.toFixed(places).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
+
 /** The lines of a text that say something. */
 export const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 
