@@ -17,6 +17,23 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WANTING = "Playwright's Python client is not installed"
 PATIENCE_MS = 60_000  # the machine may be busy
+# Each panel, with what it shows when it is done, and its name for people.
+PANELS = {
+    "fill": '[aria-label="Fillings of all blanks"] li',
+    "following": ".order li",
+    "sentences": '[aria-label^="Read beside"] li',
+    "labels": '[aria-label="The likeliest answers"] li',
+    "adds": '[aria-label="Parameters by part"] li',
+    "live": "path.line",
+}
+TITLES = {
+    "fill": "Fill",
+    "following": "Next sentence",
+    "sentences": "Sentences",
+    "labels": "Words and labels",
+    "adds": "What BERT adds up",
+    "live": "Live",
+}
 
 
 # Of a module: while it is open an event loop runs, in which other tests could not start theirs.

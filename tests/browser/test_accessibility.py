@@ -8,21 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import PANELS, Visitor
 
 pytestmark = pytest.mark.browser
 
 FOLDER = Path(__file__).parent
 AXE = gzip.decompress((FOLDER / "axe.min.js.gz").read_bytes()).decode()
-# Each panel, with what it shows when it is done.
-PANELS = {
-    "fill": '[aria-label="Fillings of all blanks"] li',
-    "following": ".order li",
-    "sentences": '[aria-label^="Read beside"] li',
-    "labels": '[aria-label="The likeliest answers"] li',
-    "adds": '[aria-label="Parameters by part"] li',
-    "live": "path.line",
-}
 SERIOUS = {"serious", "critical"}
 
 
@@ -44,6 +35,38 @@ def test_no_serious_fault_is_found(visitor: Visitor, panel: str, width: int, sch
     ] == []
     assert len(found["passes"]) > 10
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# What can be used, in the order in which it stands.
+USABLE = """[...document.querySelectorAll(
+    'a[href], button, input, select, textarea, summary, [tabindex="0"]')]
+    .filter((element) => element.checkVisibility() && !element.matches('.skip'))"""
+MARK = f"({USABLE}).map((element, i) => (element.dataset.nth = i))"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_all_that_can_be_used_is_reached_by_keyboard_in_its_order(
+    visitor: Visitor, panel: str
+) -> None:
+    page = visitor.open(f"#{panel}", width=390)
+    page.locator(PANELS[panel]).first.wait_for(state="attached")
+    page.wait_for_load_state("networkidle")
+    usable = page.evaluate(MARK)
+    assert len(usable) > len(PANELS)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    reached = []
+    for _ in usable:
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "({nth: Number(document.activeElement.dataset.nth),"
+            " outline: getComputedStyle(document.activeElement).outlineStyle,"
+            " visible: document.activeElement.checkVisibility()})"
+        )
+        assert focused["visible"]
+        assert focused["outline"] != "none"
+        reached.append(focused["nth"])
+    assert reached == usable
 
 
 def test_a_fault_would_be_found(visitor: Visitor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import PANELS, TITLES, Visitor
 from tests.conftest import Serve
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, Page, Response, Route
 
 pytestmark = pytest.mark.browser
 
@@ -81,6 +82,72 @@ def test_the_python_code_that_is_copied_does_the_same(visitor: Visitor) -> None:
     code = page.evaluate("navigator.clipboard.readText()").split("\n\nimport")[0]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'is_next'" in done.stdout
+
+
+def shown_calls(page: Page, language: str) -> str:
+    """The calls of a panel, opened."""
+    page.locator("summary", has_text="The same from a program").click()
+    return str(page.get_by_label(f"the {language}").locator("code").inner_text())
+
+
+def asked(url: str, body: str | None) -> str:
+    """One call, to find it again."""
+    return f"{url} {json.dumps(json.loads(body), sort_keys=True) if body else ''}"
+
+
+@pytest.mark.parametrize("panel", [name for name in PANELS if name != "live"])
+def test_every_call_of_a_panel_answers_in_a_shell_what_the_page_was_answered(
+    visitor: Visitor, panel: str
+) -> None:
+    answers: dict[str, Response] = {}
+    page = visitor.open("#live")
+    page.on(
+        "response",
+        lambda answer: answers.setdefault(
+            asked(answer.url, answer.request.post_data), answer
+        ),
+    )  # fmt: skip
+    page.get_by_role("link", name=TITLES[panel]).click()
+    page.locator(PANELS[panel]).first.wait_for(state="attached")
+    page.wait_for_load_state("networkidle")
+    commands = shown_calls(page, "command").split("\n\n")
+    for command in commands:
+        words = shlex.split(command.replace("\\\n", ""))
+        body = words[words.index("-d") + 1] if "-d" in words else None
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout) == answers[asked(words[2], body)].json()
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_call_of_a_panel_answers_in_python(visitor: Visitor, panel: str) -> None:
+    page = visitor.open(f"#{panel}")
+    page.locator(PANELS[panel]).first.wait_for(state="attached")
+    page.wait_for_load_state("networkidle")
+    code = shown_calls(page, "Python code").replace(
+        "print(answer.", "answer.raise_for_status()\nprint(answer."
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) >= code.count("print(") > 0
+
+
+@pytest.mark.parametrize("panel", [name for name in PANELS if name != "live"])
+def test_all_that_is_entered_in_a_panel_is_in_its_address(visitor: Visitor, panel: str) -> None:
+    visitor.expected.append("status of 422")  # not all of it can be answered
+    page = visitor.open(f"#{panel}")
+    page.locator(PANELS[panel]).first.wait_for(state="attached")
+    fields = page.locator("main input, main textarea")
+    for number, field in enumerate(fields.all()):
+        is_number = field.get_attribute("type") == "number"
+        field.fill(f"1{number}" if is_number else f"Café & tea = {number} #[cups]; 50 %?")
+    entered = [field.input_value() for field in fields.all()]
+    page.wait_for_function(
+        "count => new URLSearchParams(location.hash.split('?')[1]).size >= count", arg=len(entered)
+    )
+    other = visitor.open(url=page.url)
+    other.locator("main input, main textarea").first.wait_for()
+    assert [field.input_value() for field in other.locator("main input, main textarea").all()] == (
+        entered
+    )
 
 
 def test_another_model_can_be_chosen_and_is_in_the_address(visitor: Visitor) -> None:

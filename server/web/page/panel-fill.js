@@ -1,6 +1,6 @@
 // Words hidden in a text: what the model says of each, of all together, and of one's own candidates.
 
-import { html, useState } from "./preact.js";
+import { html, useRef, useState } from "./preact.js";
 import { useAnswer } from "./asking.js";
 import { masked, piecesOf, questions, toggled } from "./blanks.js";
 import { Bars, Examples, Field, Progress, SameCalls } from "./parts.js";
@@ -24,6 +24,7 @@ const EXAMPLES = [
 
 export function Panel({ fields, change, choice }) {
   const [heard, tell] = useState("");
+  const own = useRef(null);
   const model = choice.modelFor("fill-mask");
   const mask = useMask(choice, model);
   const pieces = piecesOf(fields.text);
@@ -84,7 +85,9 @@ export function Panel({ fields, change, choice }) {
     <p class="lead">BERT learnt language by filling blanks: it reads what stands on both sides of a
       blank, and says how likely each word of its vocabulary is there. Click a word to hide it.</p>
     <${Sentence} pieces=${pieces} fills=${fills} flip=${flip} />
-    <${Examples} texts=${EXAMPLES} onPick=${(text) => change({ text, fills: "" })} />
+    <${Examples} texts=${EXAMPLES} onPick=${(text) => change({ text, fills: "" })}>
+      <button type="button" class="quiet" onClick=${() => own.current.querySelector("textarea").focus()}>your own text</button>
+    <//>
     <p role="status" class="hidden">${heard}</p>
     ${blanks.length === 0 && html`<p class="notice">Nothing is hidden yet: click a word of the sentence above.</p>`}
     <${Progress} of=${[candidates, together]} />
@@ -105,7 +108,7 @@ export function Panel({ fields, change, choice }) {
       ? html`<${Together} found=${together.answer} alone=${bestAlone(candidates)}
           onPick=${(words) => setFills(fills.map((fill, i) => words[together.to.about.open.indexOf(i)] ?? fill))} />`
       : ""}
-    <div class="inputs">
+    <div class="inputs" ref=${own}>
       <${Field} label="Your text" rows=${2} value=${fields.text} onInput=${edit}
         hint="A word in [brackets] is hidden, and so is what you write as ___." />
       <${Field} label="Compare your own words (optional)" value=${fields.targets} onInput=${(text) => change({ targets: text })}

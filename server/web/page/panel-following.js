@@ -32,7 +32,8 @@ export function Panel({ fields, change, choice }) {
   const pairs = story.flatMap((text, i) =>
     story.flatMap((next, j) => (i === j ? [] : [{ text, text_pair: next }])),
   );
-  const all = pairs.length ? choice.call("nsp", { inputs: pairs }) : null;
+  // The story stays with its answer, which is shown until the next one is there.
+  const all = pairs.length ? { ...choice.call("nsp", { inputs: pairs }), about: { story } } : null;
   const matrix = useAnswer(all);
   const shuffle = () => {
     const seed = Number(fields.seed) + 1 || 1;
@@ -47,7 +48,7 @@ export function Panel({ fields, change, choice }) {
     </div>
     <${Examples} texts=${EXAMPLES} onPick=${(first, second) => change({ first, second })} />
     <${Progress} of=${told} />
-    ${told.answer
+    ${pair && told.answer
       ? html`<${Bars} label="Whether the second sentence follows" items=${[
           { name: "It follows", score: told.answer.probability },
           { name: "It comes from somewhere else", score: 1 - told.answer.probability },
@@ -61,8 +62,8 @@ export function Panel({ fields, change, choice }) {
         onInput=${(text) => change({ story: text })} hint="At most ${MOST} lines are read." />
       <p><button type="button" onClick=${shuffle}>Shuffle</button></p>
       <${Progress} of=${matrix} />
-      ${matrix.answer && matrix.to.body.inputs.length === pairs.length
-        ? html`<${Story} story=${story} answers=${matrix.answer} />`
+      ${all && matrix.answer
+        ? html`<${Story} story=${matrix.to.about.story} answers=${matrix.answer} />`
         : ""}
     </section>
     <${SameCalls} calls=${[pair, all]} />`;

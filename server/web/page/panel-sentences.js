@@ -4,7 +4,7 @@ import { html } from "./preact.js";
 import { useAnswer } from "./asking.js";
 import { Bars, Field, HeatMap, Progress, SameCalls } from "./parts.js";
 import { cosines, principalPlane } from "./maths.js";
-import { lines, percent } from "./words.js";
+import { fixed, lines, percent } from "./words.js";
 
 export const title = "Sentences";
 export const tasks = ["embed"];
@@ -45,27 +45,28 @@ export function Panel({ fields, change, choice }) {
     <${Field} label="One sentence a line" rows=${Math.max(4, Math.min(10, texts.length))} value=${fields.texts}
       onInput=${(text) => change({ texts: text })} hint="Paste your own; at most ${MOST} lines are read." />
     <${Progress} of=${vectors} />
-    ${vectors.answer && vectors.to.body.inputs.length === texts.length && texts.length > 1
-      ? html`<${Space} texts=${texts} vectors=${vectors.answer} />`
+    ${texts.length > 1 && vectors.answer?.length > 1
+      ? html`<${Space} texts=${vectors.to.body.inputs} vectors=${vectors.answer} />`
       : ""}
     <section>
       <h2>Search in these lines</h2>
       <${Field} label="Your question" value=${fields.query} onInput=${(text) => change({ query: text })} />
       <${Progress} of=${[alike, ranked]} />
       <div class=${rank ? "columns wide" : ""}>
-        ${alike.answer && alike.answer.length === texts.length
-          ? html`<${Nearest} name="By their vectors" scores=${texts.map((text, i) => ({ name: text, score: alike.answer[i] }))} written=${hundredths} />`
+        ${near && alike.answer
+          ? html`<${Nearest} name="By their vectors" written=${hundredths}
+              scores=${alike.to.body.inputs.sentences.map((name, i) => ({ name, score: alike.answer[i] }))} />`
           : ""}
-        ${rank && ranked.answer && ranked.answer.length === texts.length
+        ${rank && ranked.answer
           ? html`<${Nearest} name="Read beside the question, by ${reranker.id}" written=${percent}
-              scores=${ranked.answer.map(({ index, score }) => ({ name: texts[index], score }))} />`
+              scores=${ranked.answer.map(({ index, score }) => ({ name: ranked.to.body.texts[index], score }))} />`
           : ""}
       </div>
     </section>
     <${SameCalls} calls=${[embed, near, rank]} />`;
 }
 
-const hundredths = (value) => value.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
+const hundredths = (value) => fixed(value, 2);
 const short = (value) => hundredths(value).replace("0.", ".").replace("1.00", "1");
 
 function Nearest({ name, scores, written }) {

@@ -24,14 +24,15 @@ export function Field({ label, hint, value, rows, onInput, ...others }) {
   </div>`;
 }
 
-/** Texts to begin with, one button each. */
-export function Examples({ texts, onPick }) {
+/** Texts to begin with, one button each; `children` stand behind them. */
+export function Examples({ texts, onPick, children }) {
   return html`<p class="examples">
     <span>Try</span>
     ${texts.map(
       ([name, ...value]) =>
         html`<button type="button" class="quiet" onClick=${() => onPick(...value)}>${name}</button>`,
     )}
+    ${children}
   </p>`;
 }
 
