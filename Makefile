@@ -10,11 +10,12 @@ developing := .venv-dev/bin/python
 # What pytest says if ARGS leave none of these tests.
 or-none := || [ $$? -eq 5 ]
 auditing := .venv-audit/bin
+documenting := .venv-docs/bin/python
 
 LOCK := serve
 SBOM := cloze-$(LOCK).cdx.json
 
-.PHONY: help serve serve-cuda japanese export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-clients test-container check format docs lock audit sbom clean
+.PHONY: help serve serve-cuda japanese tracing export restore train bench bench-paired bench-costly bench-peers reliability plots info test test-all test-clients test-container check format docs site docs-serve lock audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ serve-cuda: .venv-cuda/.installed  ## the same with an NVIDIA GPU; see docs/gpu.
 
 japanese: .venv/.installed  ## add what Japanese models need to the serving environment
 	@scripts/install.sh japanese .venv
+
+tracing: .venv/.installed  ## add what traces of requests need to the serving environment
+	@scripts/install.sh serve-otel .venv
 
 export: .venv-export/.installed  ## checkpoint -> model folder; ARGS="CHECKPOINT models/NAME"
 	$(exporting) -m export $(ARGS)
@@ -58,11 +62,11 @@ plots: .venv-dev/.installed  ## benchmark results -> the SVG plots of docs/perfo
 info: .venv/.installed  ## count and list what the serving install holds
 	@$(serving) -m scripts.installed
 
-test: .venv-dev/.installed  ## the test suite, without the slow and the container tests
+test: .venv-dev/.installed .venv-docs/.installed  ## the test suite, without the slow and the container tests
 	$(developing) -m pytest -n 2 --dist loadfile -m "not alone and not slow and not container" $(ARGS) $(or-none)
 	$(developing) -m pytest -m "alone and not slow and not container" $(ARGS) $(or-none)
 
-test-all: .venv-dev/.installed  ## the test suite with the slow tests
+test-all: .venv-dev/.installed .venv-docs/.installed  ## the test suite with the slow tests
 	$(developing) -m pytest -n 2 --dist loadfile -m "not alone and not container" $(ARGS) $(or-none)
 	$(developing) -m pytest -m "alone and not container" $(ARGS) $(or-none)
 
@@ -72,7 +76,7 @@ test-clients: .venv-dev/.installed .venv-clients/.installed  ## other people's c
 test-container: .venv-dev/.installed  ## build the image, start it, call it, stop it
 	$(developing) -m pytest -m container tests/container $(ARGS)
 
-check: .venv-dev/.installed  ## format, lint, types and doctests, as in CI
+check: .venv-dev/.installed site  ## format, lint, types, doctests and the site of docs/, as in CI
 	$(developing) -m ruff format --check .
 	$(developing) -m ruff check .
 	$(developing) -m mypy
@@ -85,6 +89,14 @@ format: .venv-dev/.installed  ## put the source into its standard form
 
 docs: .venv-dev/.installed  ## write the pages that are generated from the source
 	$(developing) -m scripts.pages
+
+# A dead link, a dead anchor and a page that docs/index.md does not list are warnings, and so errors.
+site: .venv-docs/.installed  ## docs/ -> site/, which needs no server and no network
+	@rm -rf site  # what is there already is not looked at again
+	$(documenting) -m sphinx --conf-dir docs --fail-on-warning --keep-going --quiet . site
+
+docs-serve: site  ## the site on port 8000 of this machine; ARGS=9000 for another
+	$(documenting) -m http.server --bind 127.0.0.1 --directory site $(or $(ARGS),8000)
 
 lock: .venv-dev/.installed  ## pyproject.toml -> requirements/*.txt; ARGS=--upgrade for newer ones
 	PATH="$(CURDIR)/.venv-dev/bin:$$PATH" scripts/lock.sh $(ARGS)
@@ -101,7 +113,7 @@ sbom: .venv-audit/.installed  ## requirements/serve.txt -> cloze-serve.cdx.json;
 	@echo "$(SBOM): CycloneDX 1.6"
 
 clean:  ## remove the environments and caches
-	rm -rf .venv .venv-cuda .venv-export .venv-audit .venv-clients .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-cuda .venv-export .venv-audit .venv-docs .venv-clients .venv-training .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis site
 
 .venv/.installed: requirements/serve.txt
 	@scripts/install.sh serve .venv
@@ -114,6 +126,9 @@ clean:  ## remove the environments and caches
 
 .venv-audit/.installed: requirements/audit.txt
 	@scripts/install.sh audit .venv-audit
+
+.venv-docs/.installed: requirements/docs.txt
+	@scripts/install.sh docs .venv-docs
 
 .venv-clients/.installed: requirements/clients.txt
 	@scripts/install.sh clients .venv-clients

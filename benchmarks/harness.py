@@ -4,6 +4,7 @@ What `benchmarks`, `benchmarks.peers` and `benchmarks.gpu` have in common.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.machine import Conditions, core_list, own_cores
 from benchmarks.report import write
-from benchmarks.results import Results
+from benchmarks.results import Results, Sample
 from benchmarks.sections import SECTIONS
 from benchmarks.subjects import Spec, Subject, running
 from benchmarks.workloads import KINDS, Workloads
@@ -138,7 +139,7 @@ def run(
         for section, measure in options.sections.items():
             print(f"round {number + 1} of {options.rounds}: {section}", flush=True)
             try:
-                results.add(section, list(measure(bench)))
+                results.add(section, list(shown(measure(bench))))
             except RuntimeError as error:
                 failed[f"failed: {section}"] = str(error)
             stated = conditions | rounds | failed
@@ -148,3 +149,16 @@ def run(
     print(f"\n{written.read_text()}\nwritten to {written} and .json")
     if failed:
         raise SystemExit("; ".join(f"{what}: {why}" for what, why in failed.items()))
+
+
+def shown(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Pass figures on; a person at a terminal sees meanwhile how far it is."""
+    told = sys.stderr if sys.stderr.isatty() else None
+    for number, sample in enumerate(samples, start=1):
+        if told is not None:
+            told.write(f"\r\x1b[K  {number} figures, now {sample.workload} of {sample.subject}")
+            told.flush()
+        yield sample
+    if told is not None:
+        told.write("\r\x1b[K")
+        told.flush()

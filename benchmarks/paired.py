@@ -2,7 +2,8 @@
 
 The two servers take turns within every round, one paused while the other answers, and ratios are
 taken round by round: a machine that is slow for a minute is slow for both. With `--against .` both
-run this checkout, so that two settings can be compared.
+run this checkout, so that two settings can be compared. With `--traced SHARE` ours traces so many
+of its requests, and this program takes the spans.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import cloze
 from benchmarks.bench import Bench
+from benchmarks.collector import collecting
 from benchmarks.harness import command_line, names, require_known, run, started
 from benchmarks.machine import Conditions, conditions, leave
 from benchmarks.plain import SHORTCUTS
@@ -109,6 +111,22 @@ def setting(text: str) -> tuple[str, str]:
     return name, value
 
 
+@contextmanager
+def traced(share: str) -> Iterator[list[tuple[str, str]]]:
+    """The settings of a server that traces a share of its requests, if it is to; we collect them.
+
+    Raises:
+        SystemExit: at the end, when no span has come.
+    """
+    if not share:
+        yield []
+        return
+    with collecting() as collector:
+        yield [("CLOZE_TRACE_ENDPOINT", collector.url), ("CLOZE_TRACE_SHARE", share)]
+        if not collector.taken_bytes:
+            raise SystemExit("no span has come, so what was measured is no tracing")
+
+
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = command_line("benchmarks.paired", "This checkout's server beside another revision's.")
@@ -119,6 +137,12 @@ def read_options() -> argparse.Namespace:
         help="a commit, branch or tag; otherwise this checkout itself, with other settings",
     )
     add("--without", choices=SHORTCUTS, default="", help="a shortcut that theirs does without")
+    add(
+        "--traced",
+        default="",
+        metavar="SHARE",
+        help="of the requests that ours traces (make tracing)",
+    )
     add("--only", type=names, default=tuple(WORKLOADS), help=f"of: {', '.join(WORKLOADS)}")
     add("--ours", type=setting, action="append", default=[], metavar="KEY=VALUE")
     add("--theirs", type=setting, action="append", default=[], metavar="KEY=VALUE")
@@ -136,9 +160,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     leave(options.cores)
     flags = ["--models", str(options.models.resolve())] if options.models else []
-    report = stated(options)
     models = options.models or cloze.REPOSITORY / "models"
-    with checkout_of(options.against) as theirs, TemporaryDirectory() as logs:
+    with (
+        traced(options.traced) as settings,
+        checkout_of(options.against) as theirs,
+        TemporaryDirectory() as logs,
+    ):
+        options.ours = [*options.ours, *settings]
+        report = stated(options)
         sides = {OURS: (cloze.REPOSITORY, options.ours), THEIRS: (theirs, options.theirs)}
         specs = [
             cloze.server(

@@ -6,7 +6,7 @@ exporter never writes is refused, and tensors are compared with the sizes, heads
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -139,6 +139,16 @@ def read_graph(path: Path, files: Mapping[str, FileRecord]) -> GraphFile:
         elif number == 7:
             _read_graph(value, path.parent, files, graph)
     return graph
+
+
+def read_tensors(
+    path: Path, files: Mapping[str, FileRecord], names: Collection[str]
+) -> dict[str, NDArray[Any]]:
+    """Those of the tensors `names` that a graph has which was found to be ours, mapped."""
+    parts = [value for number, value in _fields(path.read_bytes()) if number == 7]
+    stored = (data for part in parts for number, data in _fields(part) if number == 5)
+    wanted = (data for data in stored if dict(_fields(data))[8].decode() in names)
+    return dict(_tensor(data, path.parent, files) for data in wanted)
 
 
 def _read_graph(

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A lock file of requirements/ -> a fresh virtual environment, wheels only, every hash checked.
-# Usage: install.sh serve|serve-cuda|export|audit|clients|training|test VENV
-#        install.sh japanese VENV   adds MeCab and its dictionaries to one that is there
+# Usage: install.sh serve|serve-cuda|export|audit|docs|clients|training|test VENV
+#        install.sh japanese|serve-otel VENV   adds what Japanese models, or traces, need to one
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly group=$1 venv=$2
@@ -38,17 +38,26 @@ remove_pip() {
     "$venv/bin/python" -m pip uninstall --quiet --yes setuptools pip 2>/dev/null
 }
 
-if [[ $group == japanese ]]; then
-    echo "Adding requirements/japanese.txt to $venv"
+install_tracing() {
+    pip_install requirements/serve-otel.txt
+}
+
+add() {  # add LOCK HOW: to an environment that is there
+    echo "Adding requirements/$1.txt to $venv"
     if "$venv/bin/python" -c 'import pip' 2>/dev/null; then
-        install_japanese
+        "$2"
     else
         "$venv/bin/python" -m ensurepip
-        install_japanese
+        "$2"
         remove_pip
     fi
     exit
-fi
+}
+
+case $group in
+japanese) add japanese install_japanese ;;
+serve-otel) add serve-otel install_tracing ;;
+esac
 
 python=$(find_python)
 echo "Installing requirements/$group.txt into $venv with $("$python" --version)"

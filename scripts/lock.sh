@@ -40,7 +40,9 @@ lock serve "$SERVE_EXCLUDES" --group serve --constraints requirements/test.txt "
 lock serve-cuda "$SERVE_EXCLUDES" --group serve-cuda --constraints requirements/test.txt "$@"
 lock export "" --group export --constraints requirements/test.txt "$@"
 lock japanese "" --group japanese --constraints requirements/test.txt "$@"
+lock serve-otel "" --group tracing --constraints requirements/test.txt "$@"
 lock audit "" --group audit --constraints requirements/test.txt "$@"
+lock docs "" --group docs --constraints requirements/test.txt "$@"
 # Resolved by itself: clients want other versions of what they share with the exporter.
 lock clients "" --group clients "$@"
 lock training "$CUDA_EXCLUDES" --group training --no-emit-package torch \

@@ -1,8 +1,8 @@
-"""The source -> docs/settings.md, http.md, metrics.md and clients.md: each fact has one home.
+"""The source -> docs/settings.md, http.md, metrics.md, clients.md, and the dashboard.
 
 Settings, routes, errors and metrics are described where they are declared, clients where they are
-tested; these pages are written from there. A test holds each committed page against what is
-written here.
+tested; these pages are written from there: each fact has one home. A test holds each committed page
+against what is written here.
 """
 
 import inspect
@@ -12,18 +12,18 @@ from contextlib import nullcontext
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi.testclient import TestClient
 
-from scripts import clients
-from server.errors import ClozeError, NoMask
+from scripts import clients, dashboard
+from server.errors import ClozeError, Full, NoMask, QueueFull
 from server.http.app import create_app
 from server.http.context import Service
 from server.http.families import FAMILIES, PLAIN, Family
 from server.inference.pipeline import Usage
 from server.process.shared_memory import ProcessGroupMember, SharedStatistics
-from server.settings import ENV_PREFIX, Settings
+from server.settings import ENV_PREFIX, GROUPS, Settings, title
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 OF_MODEL: Final = "/models/{model}"
@@ -42,8 +42,7 @@ HTTP_HEAD: Final = """\
 # HTTP reference
 
 Written by `make docs` from the OpenAPI document, which a running server answers at `/openapi.json`
-and shows at `/docs`. The pages linked in the [README](../README.md#more) explain the tasks by
-example.
+and shows at `/docs`. [The pages of the tasks](index.md#tasks) explain them by example.
 
 Requests and answers are JSON in UTF-8. A field of a body that is not listed here is passed over and
 named in `x-ignored`; within `parameters` and other objects it is refused. `null` stands for a
@@ -67,6 +66,7 @@ HEADERS: Final = """\
 | `accept-encoding` | with `gzip` in it an answer of 1 KB or more is compressed |
 | `x-request-id` | up to 64 letters, digits and `._:-`; otherwise the server makes one up |
 | `x-request-timeout-ms` | milliseconds that the answer may take, up to `CLOZE_MAX_TIMEOUT_S` |
+| `traceparent`, `tracestate` | the [trace](operations.md#traces) that the request is part of |
 
 | answer header | on | what it says |
 |---|---|---|
@@ -77,9 +77,10 @@ HEADERS: Final = """\
 | `x-ignored` | answers to a body, if fields were passed over | at most 16 names; `...` for others |
 | `content-encoding` | answers of 1 KB or more, if asked for | `gzip` |
 | `vary` | answers of 1 KB or more | `accept-encoding`: with another one, another coding |
-| `location` | `GET /` | where the docs are |
+| `location` | `GET /` without the page | where the docs are |
 | `retry-after` | some of 429 and 503 | seconds to wait before the next attempt |
 | `allow` | 405 | the methods that the path takes |
+| `traceparent` | every answer, if the request is traced | the request's own span |
 | `connection` | answers during a shutdown | `close`: the connection is closed; open a new one |
 
 """
@@ -96,12 +97,22 @@ one of those that text-embeddings-inference has.
 METRICS_HEAD: Final = """\
 # Metrics
 
-Written by `make docs` from `server/metrics.py`. `GET /metrics` answers them in Prometheus's text
-format, beside the `process_…` and `python_info` figures that every Python client of Prometheus has.
+Written by `make docs` from `server/metrics.py` and `server/collectors.py`. `GET /metrics` answers
+them in Prometheus's text format, beside the `process_…` and `python_info` figures that every Python
+client of Prometheus has.
 A counter starts at 0 with the server; a histogram has the usual `_bucket`, `_sum` and `_count`
-series. Labels take values from fixed sets (routes as declared, names of loaded models), so clients
-cannot create new series. With [several processes](deploy.md#several-processes) each figure is the
-sum over all of them, whichever one is asked.
+series. Labels take values from fixed sets (routes as declared, names of loaded models and of keys,
+codes of errors), so clients cannot create new series. With
+[several processes](deploy.md#several-processes) each figure is the sum over all of them, whichever
+one is asked. [Operations](operations.md) has a dashboard and alerts.
+
+The stages of `cloze_stage_seconds` follow one another. `receive` ends when the request's body has
+come and is understood; `tokenise` with the texts as tokens; `queue` when a worker takes them;
+`compute` with the last result; `answer` when the answer is handed to the connection.
+
+`reason` is the `code` of the [error](http.md#errors). A full queue says what is full of it:
+
+{REASONS}
 
 """
 
@@ -130,21 +141,25 @@ def shown(default: object) -> str:
 
 
 def settings_page() -> str:
-    """Lists every option, the server's own before those of models and limits."""
-    options = Settings.model_fields.items()
-    rows: list[tuple[str, ...]] = []
-    for name, field in sorted(options, key=lambda each: each[0] not in Settings.__annotations__):
-        names = f"`{ENV_PREFIX}{name.upper()}`", f"`--{name.replace('_', '-')}`"
-        rows.append((*names, shown(field.default), field.description or ""))
-    return SETTINGS_HEAD + table(["variable", "flag", "default", "what it is"], rows)
+    """Lists every option by its group."""
+    text = SETTINGS_HEAD
+    for group in GROUPS:
+        rows: list[tuple[str, ...]] = []
+        for name, field in group.model_fields.items():
+            names = f"`{ENV_PREFIX}{name.upper()}`", f"`--{name.replace('_', '-')}`"
+            rows.append((*names, shown(field.default), field.description or ""))
+        head = ["variable", "flag", "default", "what it is"]
+        text += f"## {title(group)}\n\n{table(head, rows)}"
+    return text
 
 
 def metrics_page() -> str:
     """Lists every metric of a server with several processes, which has all that one alone has."""
     member = ProcessGroupMember(0, SharedStatistics(1), control=0, is_replacement=False)
     metrics = Service.of(Settings(), member).metrics
-    usage = Usage(0, (), 0.0, 0.0, 0.0)
-    metrics.observe(route="", status=200, model="", seconds=0.0, usage=usage)
+    usage = Usage(0, (), 0.0, 0.0, 0.0, 0.0, 0.0)
+    told = {"reason": "no_mask", "key": "search"}
+    metrics.observe(route="", status=422, model="", started=0.0, ended=0.0, usage=usage, **told)
     # Of an empty family only itself tells the labels.
     labels = {
         each.name: getattr(each, "_labelnames", None)
@@ -157,7 +172,13 @@ def metrics_page() -> str:
             name, purpose = about.removeprefix("# HELP ").split(" ", 1)
             named = ", ".join(f"`{label}`" for label in labels.get(name.removesuffix("_total"), ()))
             rows.append((f"`{name}`", kind.rpartition(" ")[2], named, purpose))
-    return METRICS_HEAD + table(["metric", "type", "labels", "what it counts"], sorted(rows))
+    head = METRICS_HEAD.replace("{REASONS}", reasons())
+    return head + table(["metric", "type", "labels", "what it counts"], sorted(rows))
+
+
+def reasons() -> str:
+    """Lists what a queue may be full of, as metrics have it."""
+    return "\n".join(f"- `{QueueFull.code}:{full}`" for full in get_args(Full))
 
 
 def http_page() -> str:
@@ -207,11 +228,11 @@ def of_model_path(path: str) -> str:
 def anchor(heading: str) -> str:
     """Names a heading as GitHub's links do.
 
-    >>> anchor("POST /v1/models/{model}")
-    'post-v1modelsmodel'
+    >>> anchor("POST /v1/models/{model}"), anchor("POST /")
+    ('post-v1modelsmodel', 'post-')
     """
     kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
-    return kept.strip().replace(" ", "-")
+    return kept.replace(" ", "-")
 
 
 def errors_part() -> str:
@@ -334,6 +355,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "http.md": http_page,
     "metrics.md": metrics_page,
     "clients.md": clients.page,
+    "../deploy/monitoring/dashboard.json": dashboard.page,
 }
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from server.errors import ExitCode
 from server.inference.runtime.cores import available_cores
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     if settings.device == "cuda" and settings.processes == 1:
         _require_cuda()
     _require_keys(settings)
-    set_up_logging(settings.log_level, settings.log_format)
+    if settings.trace_endpoint is not None:
+        _require_tracing()
+    set_up_logging(*settings.log_style)
     alone = settings.processes == 1
     bound = listen if settings.while_loading == "answer" else bind
     try:
@@ -62,6 +65,17 @@ def _require_keys(settings: Settings) -> None:
         KeyFile(settings.api_key_file)
     except KeyFileError as error:
         refuse([f"--api-key-file (CLOZE_API_KEY_FILE): {error}"])
+
+
+def _require_tracing() -> None:
+    """Refuses to trace without what it takes, before anything is opened."""
+    try:
+        installed = find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        installed = False
+    if not installed:
+        option = "--trace-endpoint (CLOZE_TRACE_ENDPOINT)"
+        refuse([f"{option}: OpenTelemetry is not installed; `make tracing` adds it"])
 
 
 def _require_cuda() -> None:

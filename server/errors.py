@@ -50,6 +50,8 @@ class ClozeError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.reason = self.code
+        """What metrics count it as: one of few words, so never of the request."""
 
 
 class BadRequest(ClozeError):
@@ -206,11 +208,29 @@ class UnknownTarget(ValidationError):
     """A target word, or a token id, is not in the model's vocabulary."""
 
 
+Full = Literal[
+    "tokens", "body_bytes", "answer_bytes", "key_tokens", "key_requests", "key_tokens_at_once"
+]
+"""What there is no more room for: of all requests together, or of those of one key."""
+
+
 class QueueFull(ClozeError):
     """More work is waiting than the server takes on."""
 
     status = 429
     error_type = "Overloaded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        full: Full | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        if full is not None:
+            self.reason = f"{self.code}:{full}"
 
 
 class HeadTooLarge(ClozeError):

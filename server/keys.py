@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -63,7 +63,7 @@ class _Bucket:
         self._most = self._left = per_minute
         self._seen = time.monotonic()
 
-    def require_some(self, what: str) -> None:
+    def require_some(self, what: Literal["tokens", "requests"]) -> None:
         """Raise `QueueFull` until there is something left."""
         now = time.monotonic()
         self._left = min(self._most, self._left + (now - self._seen) * self._per_second)
@@ -71,6 +71,7 @@ class _Bucket:
         if self._left < 1:
             raise QueueFull(
                 f"This key's {what} a minute are used up; send the request again later.",
+                full="key_tokens" if what == "tokens" else "key_requests",
                 retry_after_s=(1 - self._left) / self._per_second,
             )
 
@@ -113,6 +114,7 @@ class Key:
         if most is not None and more > 0 and self._at_once + more > most:
             raise QueueFull(
                 f"This key may have {most} tokens computed at once; send less at a time.",
+                full="key_tokens_at_once",
                 retry_after_s=1,
             )
         self._at_once += more

@@ -3,7 +3,8 @@
 Control characters never reach the output raw, and an exception is logged by its type and place:
 its message may hold a client's text, so it is left out above the debug level. A line is written
 only where it goes at once, and of many alike only the first: no client, and nobody who ought to
-read the log and does not, can hold the server up by it.
+read the log and does not, can hold the server up by it. What is written while a request is answered
+names it, whoever writes it.
 """
 
 import logging
@@ -13,10 +14,11 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 import orjson
 
@@ -29,6 +31,18 @@ _LINE_BYTES: Final = 4096  # which a pipe takes whole, or says beforehand that i
 _ALIKE: Final = 20  # lines of one kind that are written
 _PERIOD_S: Final = 10.0  # in so many seconds
 _MOST_KINDS: Final = 256
+
+
+class Asked(NamedTuple):
+    """The request that is being answered, as lines name it."""
+
+    request_id: bytes
+    trace_id: str = ""
+    """If it is traced."""
+
+
+ASKED: Final[ContextVar[Asked | None]] = ContextVar("asked", default=None)
+"""By which a task, and what it does on other threads, knows for whom it works."""
 
 # What a record holds before anyone adds to it with `extra=`; the rest are our fields.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "color_message"}
@@ -44,6 +58,7 @@ def set_up_logging(level: str, style: str) -> None:
     handler = PromptHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     handler.addFilter(Floods())
+    handler.addFilter(ByRequest())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -124,6 +139,19 @@ class Floods(logging.Filter):
         if len(self._kinds) >= _MOST_KINDS:
             self._kinds.clear()
         self._kinds[name] = _Kind(now)
+        return True
+
+
+class ByRequest(logging.Filter):
+    """Adds the id of the request that is being answered, if one is."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every record pass."""
+        asked = ASKED.get()
+        if asked is not None:
+            record.request_id = asked.request_id.decode()
+            if asked.trace_id:
+                record.trace_id = asked.trace_id
         return True
 
 

@@ -10,9 +10,9 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, Self
+from typing import Annotated, Any, Final, Literal, NoReturn, Self
 
 from pydantic import (
     AfterValidator,
@@ -83,6 +83,56 @@ class Serving(BaseModel):
         return {alias: model for alias, _, model in pairs}
 
 
+class Access(BaseModel):
+    """Who may call, and from where."""
+
+    model_config = ConfigDict(frozen=True)
+
+    api_key_file: Path | None = Field(None, description="file of API keys, one of which every request but probes must then show; see docs/keys.md")
+    open_metrics: bool = Field(False, description="answer /metrics without a key, where keys are asked for")
+    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for; the page at / then asks people for theirs")
+    cors_origins: CommaSeparated = Field((), description="browser origins that may call, separated by commas; none by default")
+
+
+class Answering(BaseModel):
+    """What is answered, and what is made of texts that are too long."""
+
+    model_config = ConfigDict(frozen=True)
+
+    docs: bool = Field(True, description="serve /docs and /openapi.json, and the page at /")
+    page: bool = Field(True, description="serve the page at /, where docs are served; without it / leads to /docs")
+    allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
+    auto_truncate: bool = Field(False, description="cut texts that are too long, where a request does not say what to do with them and its route can cut")
+
+
+class Ending(BaseModel):
+    """How it ends, and when it counts as stuck."""
+
+    model_config = ConfigDict(frozen=True)
+
+    drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")
+    drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
+    stuck_after_s: float = Field(60.0, gt=0, description="seconds without a sign of life from a busy worker until /livez fails")
+
+
+class Logging(BaseModel):
+    """What is logged, and how."""
+
+    model_config = ConfigDict(frozen=True)
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log; debug adds a line per request")
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="JSON lines for machines, text for people; auto is JSON unless standard error is a terminal, which is then told in a few lines what is served, and of warnings")
+
+
+class Tracing(BaseModel):
+    """Where traces of requests go, if anywhere."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trace_endpoint: str | None = Field(None, pattern=r"^https?://[^\s?#]+$", description="collector that gets traces of requests, by OTLP over HTTP, such as http://localhost:4318; see docs/operations.md")
+    trace_share: float = Field(0.01, ge=0, le=1, description="share of the requests that begin here that are traced; of one with a traceparent its caller decides")
+
+
 class Connections(BaseModel):
     """What a connection may do, whatever is asked through it."""
 
@@ -132,7 +182,7 @@ class Limits(BaseModel):
 
 
 class InferenceOptions(BaseModel):
-    """Where and how models are run; 0 leaves a choice to the device (`server.inference.options`)."""
+    """Where and how models are run; 0 leaves a choice to the device."""  # server.inference.options
 
     model_config = ConfigDict(frozen=True)
 
@@ -144,7 +194,7 @@ class InferenceOptions(BaseModel):
     run_bytes: int = Field(0, ge=0, description="most bytes of memory that one run may take beside the weights; each of the workers runs one at a time; a longer text than that allows is refused, or cut where it may be, and one with more masks is refused; 0 for 192 MiB, 8 GiB with a GPU")
 
 
-class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):
+class Settings(Limits, Connections, InferenceOptions, Tracing, Logging, Ending, Answering, Access, Serving, BaseSettings):
     """Serves BERT models over HTTP."""
 
     model_config = SettingsConfigDict(
@@ -152,24 +202,67 @@ class Settings(Limits, Connections, InferenceOptions, Serving, BaseSettings):
         cli_hide_none_type=True, cli_prog_name="python -m server",
     )
 
-    api_key_file: Path | None = Field(None, description="file of API keys, one of which every request but probes must then show; see docs/keys.md")
-    open_metrics: bool = Field(False, description="answer /metrics without a key, where keys are asked for")
-    open_docs: bool = Field(False, description="answer / and /docs without a key, where keys are asked for")
-    allow_token_ids: bool = Field(False, description="accept token ids at /v1/embeddings; they must be this model's own")
-    drain_delay_s: float = Field(3.0, ge=0, description="seconds after SIGTERM in which new requests are still served")
-    drain_timeout_s: float = Field(20.0, gt=0, description="seconds that admitted work then has to finish")
-    stuck_after_s: float = Field(60.0, gt=0, description="seconds without a sign of life from a busy worker until /livez fails")
+    @property
+    def is_read_by_a_person(self) -> bool:
+        """Whether somebody sits at the terminal, and has not said how to log."""
+        return self.log_format == "auto" and sys.stderr.isatty()
 
-    auto_truncate: bool = Field(False, description="cut texts that are too long, where a request does not say what to do with them and its route can cut")
-    docs: bool = Field(True, description="serve /docs and /openapi.json")
-    cors_origins: CommaSeparated = Field((), description="browser origins that may call, separated by commas; none by default")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log; debug adds a line per request")
-    log_format: Literal["json", "text"] = Field("json", description="JSON lines for machines, or text for people")
+    @property
+    def log_style(self) -> tuple[str, Literal["json", "text"]]:
+        """The least level that is logged, and as what."""
+        if self.log_format != "auto":
+            return self.log_level, self.log_format
+        if not self.is_read_by_a_person:
+            return self.log_level, "json"
+        chosen = "log_level" in self.model_fields_set
+        return (self.log_level if chosen else "warning"), "text"
 # fmt: on
+
+# In the order in which `--help` and the documents list them, each by its docstring.
+GROUPS: Final = (
+    Serving,
+    Access,
+    Answering,
+    Limits,
+    InferenceOptions,
+    Ending,
+    Logging,
+    Tracing,
+    Connections,
+)
+
+
+def title(group: type[BaseModel]) -> str:
+    """What a group of options is about.
+
+    >>> title(Access)
+    'Who may call, and from where'
+    """
+    return (group.__doc__ or "").removesuffix(".")
 
 
 class _Help(argparse.HelpFormatter):
-    """Adds each option's default and environment name to its line."""
+    """Lists options by group, with the default and the environment name of each."""
+
+    def add_usage(
+        self,
+        usage: str | None,  # noqa: ARG002 (argparse's, which would name each option)
+        actions: Iterable[argparse.Action],  # noqa: ARG002
+        groups: Iterable[Any],  # noqa: ARG002
+        prefix: str | None = None,
+    ) -> None:
+        """Says that there are options, which stand below."""
+        super().add_usage("%(prog)s [OPTIONS]", (), (), prefix)
+
+    def add_arguments(self, actions: Iterable[argparse.Action]) -> None:
+        """Puts a section for each group in place of the one that argparse has for all."""
+        actions = list(actions)
+        ours = {action.dest: action for action in actions if action.dest in Settings.model_fields}
+        super().add_arguments([action for action in actions if action.dest not in ours])
+        for group in GROUPS if ours else ():
+            self.end_section()
+            self.start_section(title(group))
+            super().add_arguments([ours[name] for name in group.model_fields])
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.dest not in Settings.model_fields:

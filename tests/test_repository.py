@@ -36,6 +36,8 @@ INFERENCE_MAY_IMPORT = ("server.inference", "server.errors", "server.settings", 
 
 # Distribution -> module, where the two differ.
 MODULE_OF = {
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
     "protobuf": "google",
     "onnxruntime-gpu": "onnxruntime",
     "google-crc32c": "google_crc32c",
@@ -152,7 +154,10 @@ def test_api_knows_nothing_of_sessions() -> None:
 
 
 def test_server_imports_only_what_the_serving_install_declares() -> None:
-    assert third_party("server") | third_party("models") <= declared("serve")
+    traces = REPOSITORY / "server" / "process" / "otel.py"
+    usual = third_party_of(set(files("server/*.py", "models/*.py")) - {traces})
+    assert usual <= declared("serve")
+    assert third_party_of([traces]) <= {"opentelemetry"} <= declared("tracing")
     assert declared("serve-cuda") == declared("serve")
 
 
@@ -180,7 +185,19 @@ def test_benchmarks_run_in_the_serving_install() -> None:
 
 
 @pytest.mark.parametrize(
-    "lock", ["serve", "serve-cuda", "export", "audit", "clients", "training", "test", "torch"]
+    "lock",
+    [
+        "serve",
+        "serve-cuda",
+        "serve-otel",
+        "export",
+        "audit",
+        "docs",
+        "clients",
+        "training",
+        "test",
+        "torch",
+    ],
 )
 def test_every_locked_package_has_a_hash_and_no_address(lock: str) -> None:
     text = (REPOSITORY / "requirements" / f"{lock}.txt").read_text()

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tqdm import tqdm
 
 from export.architectures.registry import architecture_of
 from export.check import parity, reference
@@ -50,7 +51,8 @@ def measure_quantization_error(
     encoded = reference.encode(weights, spec.config, texts)
     best = _best_words(encoded, masks, weights, spec) if MLM.name in spec.heads else []
     found = []
-    for index, (text, rows) in enumerate(zip(texts, masks, strict=True)):
+    asked = tqdm(list(zip(texts, masks, strict=True)), desc="texts", disable=None, leave=False)
+    for index, (text, rows) in enumerate(asked):
         feeds = parity.packed_feeds(spec, [text], [list(range(len(text.ids)))])
         feeds["mlm_index"] = np.array(rows, np.int64)
         feeds["top_k"] = np.array([1])

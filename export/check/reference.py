@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from export.architectures.registry import architecture_of
 from export.check.layers import Linear, NumpyEncoder, Text, activation, linear, log_softmax
@@ -42,7 +43,8 @@ def encode(
     architecture = architecture_of(config)
     encoder = NumpyEncoder(weights, config, ends, linear)
     before = rows = architecture.reference_embeddings(encoder, texts)
-    for index in range(config.num_hidden_layers):
+    layers = range(config.num_hidden_layers)
+    for index in tqdm(layers, desc="layers of the reference", disable=None, leave=False):
         before, rows = rows, architecture.reference_block(encoder, index, rows)
     return [
         Encoded(last, previous)

@@ -15,6 +15,7 @@ V vocabulary.
 from collections.abc import Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from export.architectures.registry import architecture_of
 from export.graph.builder import GraphBuilder
@@ -32,7 +33,7 @@ def build_encoder(graph: GraphBuilder, spec: GraphSpec, linear: Linear) -> None:
     rows = architecture.embeddings(encoder)
     depth = spec.config.num_hidden_layers
     tapped = {}
-    for index in range(depth):
+    for index in tqdm(range(depth), desc="layers", disable=None, leave=False):
         rows = architecture.block(encoder, index, rows)
         tapped[index - depth] = rows
     _add_heads(encoder, spec, rows, [tapped[layer] for layer in spec.layers])

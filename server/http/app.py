@@ -6,15 +6,17 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from server import __version__
 from server.http.context import Service
 from server.http.error_responses import HANDLED, answer_failure
 from server.http.middleware import RequestMiddleware
-from server.http.routes import PER_MODEL, SHARED, docs
+from server.http.routes import PER_MODEL, SHARED, docs, page
 from server.http.routing import MODEL_PREFIX, NAMED
 from server.http.shortcut import Shortcut
+from server.settings import Settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """What is entered before the application answers and left after its last answer."""
@@ -32,8 +34,18 @@ body that a route does not know are passed over and named in `x-ignored`.
 
 _EXPOSED: Final = (
     *("x-request-id", "x-compute-tokens", "x-truncated", "x-ignored"),
-    *("server-timing", "retry-after"),
+    *("server-timing", "retry-after", "traceparent"),
 )
+
+
+# FastAPI's telemetry obeys variables that other programs set, and sees bodies. Ours writes traces
+# where somebody wants them, and no text (`server.tracing`).
+_NO_SPANS_OF_FASTAPI: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 
 
 def create_app(service: Service, lifespan: Lifespan) -> FastAPI:
@@ -48,21 +60,23 @@ def create_app(service: Service, lifespan: Lifespan) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
+        telemetry=_NO_SPANS_OF_FASTAPI,
         strict_content_type=False,  # a body that does not say what it is may be JSON
         exception_handlers=dict.fromkeys(HANDLED, answer_failure),
     )
-    _add_routes(app, with_docs=service.settings.docs)
+    _add_routes(app, service.settings)
     _add_layers(app, service)
     return app
 
 
-def _add_routes(app: FastAPI, *, with_docs: bool) -> None:
+def _add_routes(app: FastAPI, settings: Settings) -> None:
     for router in (*PER_MODEL, *SHARED):
         app.include_router(router)
     for router in PER_MODEL:
         app.include_router(router, prefix=MODEL_PREFIX, dependencies=[NAMED])
-    if with_docs:
+    if settings.docs:
         app.include_router(docs.router)
+        app.include_router(page.router if settings.page else docs.root_router)
 
 
 def _add_layers(app: FastAPI, service: Service) -> None:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from server.errors import BodyTooLarge, InvalidParameter
 from server.http.compression import IDENTITY, inflated, known_coding
 from server.inference.admission import Admission, Reservation
-from server.inference.model_registry import Registry
+from server.inference.model_registry import Phase, Registry
 from server.inference.offload import Offload
 from server.inference.pipeline import Usage
 from server.keys import KeyFile
@@ -21,6 +21,7 @@ from server.metrics import Metrics
 from server.process.background import BackgroundTasks
 from server.process.shared_memory import ProcessGroupMember
 from server.settings import Settings
+from server.tracing import Trace, Tracer
 
 # Where an ASGI scope carries its context, and when the request's first byte came.
 CONTEXT: Final = "cloze"
@@ -54,6 +55,7 @@ class Service:
     member: ProcessGroupMember | None = None
     """Of one process among several."""
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
+    tracer: Tracer | None = None
 
     @classmethod
     def of(
@@ -61,6 +63,7 @@ class Service:
         settings: Settings,
         member: ProcessGroupMember | None = None,
         background: BackgroundTasks | None = None,
+        tracer: Tracer | None = None,
     ) -> Self:
         """The service of a process that has loaded nothing yet.
 
@@ -71,12 +74,18 @@ class Service:
         return cls(
             settings,
             registry,
-            Metrics(lambda: registry.pipelines, admission, member),
+            Metrics(
+                lambda: registry.pipelines,
+                admission,
+                member,
+                lambda: registry.phase is Phase.READY,
+            ),
             admission,
             Offload(),
             KeyFile(settings.api_key_file, settings.processes or 1),
             member,
             background or BackgroundTasks(),
+            tracer,
         )
 
 
@@ -109,6 +118,10 @@ class RequestContext:
     key: str = ""
     """The name of the key that it was sent with."""
     usage: Usage | None = None
+    trace: Trace | None = None
+    """If it is traced."""
+    reason: str = ""
+    """Why it is answered with an error, if it is; a word of a closed set."""
     status: int = 0  # 0 until the answer has begun
 
     @classmethod
@@ -119,6 +132,8 @@ class RequestContext:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = b"%016x" % _NUMBERS.getrandbits(64)
         started = scope.get(FIRST_BYTE) or time.monotonic()
+        tracer = service.tracer
+        trace = None if tracer is None else tracer.begin(scope["headers"], scope["method"], started)
         announced = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         return cls(
             service,
@@ -127,6 +142,7 @@ class RequestContext:
             service.admission.open(),
             headers,
             has_body=announced and WHOLE not in scope,
+            trace=trace,
         )
 
     def authenticate(self, scope: Scope) -> None:
@@ -231,7 +247,7 @@ def _is_open(scope: Scope, settings: Settings) -> bool:
         path = path.removesuffix("/")
     if path == "/metrics":
         return settings.open_metrics
-    return settings.open_docs and (path in _DOCS or path.startswith("/docs/"))
+    return settings.open_docs and (path in _DOCS or path.startswith(("/docs/", "/page/")))
 
 
 def _too_large(most: int) -> BodyTooLarge:

@@ -37,8 +37,10 @@ def failure(error: ClozeError, scope: Scope, status: int | None = None) -> Respo
     body = orjson.dumps(family.body(error, answered))
     response = Response(body, answered, media_type="application/json")
     context: RequestContext | None = scope.get(CONTEXT)
-    if context is not None and context.ignored:
-        response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
+    if context is not None:
+        context.reason = error.reason
+        if context.ignored:
+            response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
     if error.status == HTTPStatus.UNAUTHORIZED:
         response.headers["www-authenticate"] = "Bearer"
     if error.retry_after_s is not None:

@@ -24,6 +24,8 @@ from server.http.context import CONTEXT, KEPT, REFUSAL, RequestContext, Service
 from server.http.disconnect import Watch
 from server.http.error_responses import INTERNAL, failure
 from server.inference.model_registry import Phase
+from server.logs import ASKED, Asked
+from server.tracing import Finished, Trace
 
 logger = logging.getLogger("cloze")
 access = logging.getLogger("cloze.access")
@@ -47,6 +49,8 @@ class RequestMiddleware:
             return
         context = RequestContext.of(scope, self._service)
         scope[CONTEXT] = context
+        # Not taken back: what the server says of this request once it has left here is of it too.
+        ASKED.set(Asked(context.request_id, context.trace.trace_id if context.trace else ""))
         passage = _Passage(context, scope, receive, send)
         try:
             await passage.through(self._app, scope)
@@ -81,38 +85,56 @@ class RequestMiddleware:
                 return ClientClosedRequest("The client left before its answer was ready.")
             # Only the server's own end cancels a request from outside.
             return Draining("The server stopped before the answer was ready; send it again.")
-        logger.error(
-            "unexpected failure",
-            exc_info=error,
-            extra={"request_id": context.request_id.decode(), "route": context.route},
-        )
+        logger.error("unexpected failure", exc_info=error, extra={"route": context.route})
         return InternalError(INTERNAL)
 
     def _record(self, scope: Scope, context: RequestContext) -> None:
-        seconds = time.monotonic() - context.started
+        ended = time.monotonic()
         self._service.metrics.observe(
             route=context.route,
             status=context.status,
             model=context.model,
-            seconds=seconds,
+            started=context.started,
+            ended=ended,
             usage=context.usage,
+            reason=context.reason,
             key=context.key,
         )
+        if context.trace is not None:
+            self._trace(scope, context, context.trace, ended)
         level = _level(context.status)
         if access.isEnabledFor(level):
             access.log(
                 level,
                 "request",
                 extra={
-                    "request_id": context.request_id.decode(),
                     "method": scope["method"],
                     "route": context.route,
                     "model": context.model,
                     **({"key": context.key} if context.key else {}),
                     "status": context.status,
-                    "ms": round(seconds * 1000, 1),
+                    **({"reason": context.reason} if context.reason else {}),
+                    "ms": round((ended - context.started) * 1000, 1),
                 },
             )
+
+    def _trace(self, scope: Scope, context: RequestContext, trace: Trace, ended: float) -> None:
+        if self._service.tracer is None:
+            raise RuntimeError("expected a tracer of what it traces, found none")
+        self._service.tracer.end(
+            trace,
+            Finished(
+                method=scope["method"],
+                route=context.route,
+                model=context.model,
+                request_id=context.request_id.decode(),
+                status=context.status,
+                reason=context.reason,
+                started=context.started,
+                ended=ended,
+                usage=context.usage,
+            ),
+        )
 
 
 class _Passage:
@@ -177,6 +199,8 @@ class _Passage:
             context = self.context
             context.status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", context.request_id)]
+            if context.trace is not None:
+                headers.append((b"traceparent", context.trace.traceparent))
             unread = context.has_body and not context.received
             if unread or context.service.registry.phase is Phase.DRAINING:
                 headers.append(_CLOSE)

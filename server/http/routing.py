@@ -154,7 +154,13 @@ class Call(Request):
         context, pipeline = self.context, self.pipeline(task)
         try:
             answer = await pipeline.run(
-                task, inputs, options, deadline=context.deadline, reservation=context.reservation
+                task,
+                inputs,
+                options,
+                deadline=context.deadline,
+                reservation=context.reservation,
+                trace=context.trace,
+                request_id=context.request_id,
             )
         except ClozeError as error:
             error.param = _as_sent(error.param, field, many=many)

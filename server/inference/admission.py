@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from server.errors import Draining, QueueFull
+from server.errors import Draining, Full, QueueFull
 from server.inference.tasks.task import Price
 from server.settings import Limits
 
@@ -164,6 +164,7 @@ class Reservation:
         if not _fits(others, own, most, _SMALL_BYTES):
             raise QueueFull(
                 "Too many large requests are being read; send the request again later.",
+                full="body_bytes",
                 retry_after_s=1,
             )
         admission.body_bytes += count
@@ -189,12 +190,15 @@ class Reservation:
         own = price.tokens if price.tokens <= limits.queue_tokens else self.part_tokens
         # Who waits already is not to wait for ever while others come.
         ahead = admission.next_tokens if own > _SMALL_TOKENS else 0
-        if not (
-            _fits(tokens + ahead, own, limits.queue_tokens, _SMALL_TOKENS)
-            and _fits(answer_bytes, price.answer_bytes, limits.pending_answer_bytes, _SMALL_BYTES)
-        ):
+        full: Full | None = None
+        if not _fits(tokens + ahead, own, limits.queue_tokens, _SMALL_TOKENS):
+            full = "tokens"
+        elif not _fits(answer_bytes, price.answer_bytes, limits.pending_answer_bytes, _SMALL_BYTES):
+            full = "answer_bytes"
+        if full is not None:
             raise QueueFull(
                 "Too much work is waiting; send the request again later.",
+                full=full,
                 retry_after_s=wait(tokens),
             )
         if self.account is not None:

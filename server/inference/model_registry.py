@@ -133,12 +133,14 @@ class Registry:
         default: str | None,
         find_resources: Callable[[], Resources],
         aliases: Mapping[str, str] | None = None,
+        begin: Callable[[str, int, int], None] = lambda _name, _place, _count: None,
     ) -> None:
         """Verifies, loads and warms every model under `folder`, off the event loop.
 
         All on one thread, the search for a device included: denormals are flushed on the thread
         that opens the first session of a process and on those that it starts, and the workers of
-        every model must be among them (`models.opening`).
+        every model must be among them (`models.opening`). `begin` hears of each before it is
+        loaded: its name, which it is, and of how many.
 
         Raises:
             ManifestError: a model folder is missing, damaged or not what its manifest says, or an
@@ -153,10 +155,10 @@ class Registry:
         with ThreadPoolExecutor(1, "opener") as opener:
             opening = asyncio.get_running_loop().run_in_executor
             resources = await opening(opener, find_resources)
-            pipelines = {
-                name: await opening(opener, _running, path, resources)
-                for name, path in found.items()
-            }
+            pipelines = {}
+            for place, (name, path) in enumerate(found.items(), start=1):
+                begin(name, place, len(found))
+                pipelines[name] = await opening(opener, _running, path, resources)
         self.serve(pipelines, default, aliases)
         self._resources = resources
         if self.phase is Phase.LOADING:
@@ -216,17 +218,21 @@ def model_folders(folder: Path) -> dict[str, Path]:
     Names that start with a dot or an underscore are not models.
 
     Raises:
-        ManifestError: there is none.
+        ManifestError: there is none, or one whose name no answer can hold.
     """
     if (folder / "manifest.json").exists():
-        return {folder.resolve().name: folder}
-    if not folder.is_dir():
+        found = {folder.resolve().name: folder}
+    elif folder.is_dir():
+        found = {
+            path.name: path
+            for path in sorted(folder.iterdir())
+            if path.is_dir() and not path.name.startswith((".", "_"))
+        }
+    else:
         raise ManifestError(f"{folder} is not a folder")
-    found = {
-        path.name: path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and not path.name.startswith((".", "_"))
-    }
     if not found:
         raise ManifestError(f"{folder} holds no model folder")
+    for name in found:
+        if not name.isprintable():  # bytes that are no UTF-8 among them
+            raise ManifestError(f"a model's folder needs a name that can be printed, not {name!a}")
     return found

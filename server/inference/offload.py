@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Final, TypeVar
 
 from server.errors import ClientClosedRequest, DeadlineExceeded
@@ -57,7 +58,8 @@ class Offload:
         self._running += 1
         sys.setswitchinterval(_SOON_S)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, begin)
+            loop, known = asyncio.get_running_loop(), copy_context()
+            return await loop.run_in_executor(self._threads, known.run, begin)
         finally:
             given_up.set()
             self._running -= 1

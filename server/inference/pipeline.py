@@ -16,6 +16,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from models.embedding_tables import EmbeddingTables
 from models.graph_file import require_graph
 from models.manifest import SHORTEST_TEXT, TOKENIZER_FILE, load_manifest
 from models.opening import refused
@@ -37,7 +38,8 @@ from server.inference.runtime.packing import (
     fits,
 )
 from server.inference.runtime.sessions import open_sessions
-from server.inference.scheduling.batcher import Batcher
+from server.inference.runtime.spared import Spared
+from server.inference.scheduling.batcher import Batcher, TracedBatch
 from server.inference.scheduling.cost import SHAPES, by_operations, fitted, timed_runs
 from server.inference.scheduling.counters import BatcherStats
 from server.inference.scheduling.queue import Flow
@@ -51,6 +53,7 @@ Options = TypeVar("Options")
 Out = TypeVar("Out")
 T = TypeVar("T")
 PipelineStats = BatcherStats
+Watch = Callable[[str, TracedBatch], None]
 
 # What is done on the event loop itself, since a hop to a thread costs as much: some 2 ms at most.
 SMALL: Final = Price(characters=2000, tokens=512, answer_bytes=64_000)
@@ -66,6 +69,10 @@ class Usage(NamedTuple):
     tokenise_s: float
     queue_s: float
     compute_s: float
+    begun: float
+    """When it was known what is asked, in `time.monotonic()` seconds."""
+    computed: float
+    """When its last results came."""
 
 
 class Answered(NamedTuple, Generic[Out]):
@@ -86,12 +93,15 @@ class Resources:
         device: Device | None = None,
         admission: Admission | None = None,
         offload: Offload | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.options = options
         self.limits = limits
         self.device = device or cpu_device()
         self.admission = admission or Admission(limits)
         self.offload = offload or Offload()
+        self.watch = watch
+        """Hears of batches with traced requests in them: the model's name, then the batch."""
         self.slots = threading.Semaphore(worker_count(options, self.device))
         """Batches that may run at a time: together no more than one model alone would have."""
 
@@ -125,6 +135,7 @@ class Pipeline:
         self.model = ServedModel(
             self.manifest,
             Tokenizer(folder / TOKENIZER_FILE, self.manifest.tokenizer),
+            EmbeddingTables.of(folder, self.manifest),
             limits,
             self.memory,
         )
@@ -140,6 +151,7 @@ class Pipeline:
             slots=resources.slots,
             run_alone=None if sessions.alone is None else sessions.alone.run,
             run_bulk=sessions.usual.run_aside,
+            watch=None if resources.watch is None else partial(resources.watch, folder.name),
         )
 
     # --- the flow -----------------------------------------------------------------------------
@@ -152,24 +164,34 @@ class Pipeline:
         *,
         deadline: float | None = None,
         reservation: Reservation | None = None,
+        trace: object = None,
+        request_id: bytes = b"",
     ) -> Answered[Out]:
         """Answer `inputs` by `task`.
 
         `deadline` is in `time.monotonic()` seconds. A `reservation` is the caller's to close, once
         the answer has been sent; without one, what the request held is free when this returns.
+        Whoever watches batches gets the `trace` of each request in them that has one; the log
+        names the request by its `request_id`, where a run fails.
 
         Raises:
             ClozeError: it cannot be answered, or not now.
         """
         if reservation is None:
             with closing(self._resources.admission.open()) as own:
-                return await self.run(task, inputs, options, deadline=deadline, reservation=own)
-        until = time.monotonic() + FOREVER_S if deadline is None else deadline
+                return await self.run(
+                    *(task, inputs, options),
+                    deadline=deadline,
+                    reservation=own,
+                    trace=trace,
+                    request_id=request_id,
+                )
+        begun = time.monotonic()
+        until = begun + FOREVER_S if deadline is None else deadline
         self._require(task, len(inputs))
         task.check(inputs, options, self.model)
         estimate = task.price(inputs, options, self.model)
         reservation.admit(estimate.within(self.model.limits), self._batcher.wait_s)
-        begun = time.perf_counter()
         with self._explained():
             if estimate.characters <= SMALL.characters:
                 plan = task.plan(inputs, options, self.model, never_mind)
@@ -179,22 +201,23 @@ class Pipeline:
                 )
         reservation.admit(plan.price, self._batcher.wait_s)
         # Round by round; where all together are more than the queue holds, each is fed in parts.
-        price, flow = plan.price, Flow(plan.price.tokens)
+        price, flow = plan.price, Flow(plan.price.tokens, trace=trace, request_id=request_id)
         in_parts = price.tokens > self._resources.limits.queue_tokens
         value: Out | Plan[Out] = plan
+        since = begun
         tokens, tokenise_s, queue_s, compute_s = 0, 0.0, 0.0, 0.0
         while isinstance(value, Plan):
             if price.tokens <= SMALL.tokens:
                 items = value.items()
             else:
                 items = await self._aside(value.items, until)
-            tokenise_s += time.perf_counter() - begun
+            tokenise_s += time.monotonic() - since
             if in_parts and items:
                 submit = partial(self._batcher.submit, flow=flow)
                 completed = await fed(submit, items, until, reservation)
             else:
                 completed = await self._batcher.submit(items, until, reservation.computed, flow)
-            begun = time.perf_counter()
+            since = time.monotonic()
             tokens += completed.tokens
             queue_s += completed.queue_s
             compute_s += completed.compute_s
@@ -202,7 +225,7 @@ class Pipeline:
                 value = value.answer(completed.results)
             else:
                 value = await self._aside(partial(value.answer, completed.results), until)
-        usage = Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s)
+        usage = Usage(tokens, plan.truncated, tokenise_s, queue_s, compute_s, begun, since)
         return Answered(value, usage, price)
 
     async def _aside(self, work: Callable[[], T], until: float) -> T:
@@ -267,6 +290,7 @@ class Pipeline:
                 self._sessions.warm(outputs, tokens)
             self.cost = fitted(timed_runs(self._sessions.usual.run, shapes, clock)) or self.cost
         self._batcher.weigh_by(self.cost)
+        self._sessions.forget_spared()
 
     def _warming_tokens(self, outputs: Sequence[OutputSpec], most: int) -> int:
         """Tokens of one run of all outputs, `most` or as many as it may have; 0 if none may."""
@@ -307,3 +331,7 @@ class Pipeline:
     def stats(self) -> PipelineStats:
         """Counters and the state of the queue."""
         return self._batcher.stats()
+
+    def spared(self) -> Spared:
+        """What was not computed since it was warm, and would have been with padding."""
+        return self._sessions.spared()

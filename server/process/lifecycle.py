@@ -16,6 +16,7 @@ from server.errors import ExitCode
 from server.http.context import Service
 from server.inference.pipeline import Resources
 from server.inference.runtime.devices import DeviceError, find_device
+from server.process.reception import Reception
 from server.process.statistics import PUBLISH_EVERY_S
 
 logger = logging.getLogger("cloze")
@@ -27,13 +28,26 @@ _LAST_BATCH_S: Final = 2
 _COLLECT_AFTER: Final = 10_000  # objects; Python's own habit is 700
 
 
+def _in_silence(_name: str, _place: int, _count: int) -> None:
+    """Where nobody waits at a terminal."""
+
+
 class Lifecycle:
     """The life of one process; `lifespan` is the application's, as ASGI calls it."""
 
-    def __init__(self, service: Service, end: Callable[[ExitCode], None]) -> None:
-        """Fills the registry of `service`; calls `end` when the server cannot serve."""
+    def __init__(
+        self,
+        service: Service,
+        end: Callable[[ExitCode], None],
+        reception: Reception | None = None,
+    ) -> None:
+        """Fills the registry of `service`; calls `end` when the server cannot serve.
+
+        Where a person is at the terminal, `reception` tells how far it is.
+        """
         self._service = service
         self._end = end
+        self._reception = reception
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -49,22 +63,39 @@ class Lifecycle:
         loading.cancel()
         await self._drain()
         background.cancel()
+        if self._service.tracer is not None:
+            await asyncio.to_thread(self._service.tracer.close)
 
     async def _load(self) -> None:
+        if self._reception is None:
+            await self._load_models()
+            return
+        telling = self._service.background.start("reception", self._reception.tick())
+        try:
+            await self._load_models(self._reception.loading)
+        finally:
+            telling.cancel()
+        if self._service.registry.pipelines:
+            self._reception.ready(self._service.registry)
+
+    async def _load_models(self, begin: Callable[[str, int, int], None] = _in_silence) -> None:
         service, settings = self._service, self._service.settings
 
         def find_resources() -> Resources:
             device = find_device(settings.device)
-            return Resources(settings, settings, device, service.admission, service.offload)
+            watch = None if service.tracer is None else service.tracer.batch
+            return Resources(settings, settings, device, service.admission, service.offload, watch)
 
         try:
             await service.registry.load(
-                settings.models, settings.default_model, find_resources, settings.aliases
+                settings.models, settings.default_model, find_resources, settings.aliases, begin
             )
         except DeviceError as error:
+            self._make_room()
             logger.error("--device: %s", error)  # noqa: TRY400 (what a person can mend: no trace)
             self._end(ExitCode.BAD_SETTINGS)
         except (ManifestError, OSError) as error:
+            self._make_room()
             logger.error("model refused: %s", error)  # noqa: TRY400 (as above)
             self._end(ExitCode.NOT_LOADED)
         except asyncio.CancelledError:
@@ -77,6 +108,10 @@ class Lifecycle:
         else:
             _spare_garbage_collector()
 
+    def _make_room(self) -> None:
+        if self._reception is not None:
+            self._reception.make_room()
+
     async def _share_statistics(self, loading: asyncio.Task[None]) -> None:
         """Tells the other processes that this one is ready, and what it counts."""
         await loading
@@ -85,7 +120,7 @@ class Lifecycle:
             return
         member.statistics.set_ready(member.rank, ready=True)
         while True:
-            self._service.metrics.publish()
+            await asyncio.to_thread(self._service.metrics.publish)
             await asyncio.sleep(PUBLISH_EVERY_S)
 
     async def _drain(self) -> None:

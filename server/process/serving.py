@@ -21,9 +21,11 @@ from server.inference.runtime.cores import share_cores
 from server.process.background import BackgroundTasks
 from server.process.lifecycle import Lifecycle
 from server.process.protocol import bounded
+from server.process.reception import Reception
 from server.process.shared_memory import ProcessGroupMember
 from server.process.sockets import BACKLOG, is_readable, stop_new_connections
 from server.settings import Settings
+from server.tracing import Tracer
 
 logger = logging.getLogger("cloze")
 
@@ -148,11 +150,27 @@ def serve(
 def _server(
     settings: Settings, listener: socket.socket, member: ProcessGroupMember | None
 ) -> Server:
-    service = Service.of(settings, member, BackgroundTasks(lambda _task: server.make_room()))
-    lifecycle = Lifecycle(service, lambda code: server.end(code))  # noqa: PLW0108 (made below)
+    background = BackgroundTasks(lambda _task: server.make_room())
+    service = Service.of(settings, member, background, _tracer(settings))
+    reception = None
+    if settings.is_read_by_a_person and (member is None or member.rank == 0):
+        reception = Reception(sys.stderr, settings.host, listener.getsockname()[1])
+    lifecycle = Lifecycle(
+        service,
+        lambda code: server.end(code),  # noqa: PLW0108 (made below)
+        reception,
+    )
     app = create_app(service, lifecycle.lifespan)
     server = Server(_config(app, settings), listener, service)
     return server
+
+
+def _tracer(settings: Settings) -> Tracer | None:
+    if settings.trace_endpoint is None:
+        return None
+    from server.process.otel import OtelTracer  # noqa: PLC0415 (installed where it is wanted)
+
+    return OtelTracer(settings.trace_endpoint, settings.trace_share)
 
 
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:

@@ -1,13 +1,17 @@
 """What one process counts in, what the whole group counts out, by way of shared memory.
 
 A process that replaces one that died goes on from the counts that its predecessor published last,
-so that no sum ever falls: Prometheus would take that for a restart from zero.
+so that no sum ever falls: Prometheus would take that for a restart from zero. Of many models there
+is much to write, so that it is packed, and done on any thread but the event loop's.
 """
 
 import json
 import logging
+import struct
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -24,9 +28,13 @@ _SILENT_S: Final = 5.0
 
 _ADDED_UP: Final = frozenset({"counter", "histogram"})
 _HEARTBEAT_AGE: Final = "cloze_worker_heartbeat_age_seconds"
+_AGE: Final = struct.Struct("<d")  # the greatest one, in front, where probes find it soon
+_FASTEST: Final = 1  # of zlib's levels; names and labels repeat so much that all are good
 # Gauges are added up as well, but for these.
 _EXTREMES: Final[dict[str, Callable[[float, float], float]]] = {
     _HEARTBEAT_AGE: max,
+    "cloze_batch_budget_tokens": min,
+    "cloze_build_info": max,
     "process_start_time_seconds": min,
     "process_max_fds": min,
     "python_info": max,
@@ -42,6 +50,7 @@ class GroupCollector(Collector):
         self._restarts = 0
         self._inherited: list[Metric] = []
         self._too_long = False
+        self._one_writes = threading.Lock()
         last = self._shared.read(self._rank)
         if last is not None:
             self._inherited = [each for each in unpacked(last.content) if each.type in _ADDED_UP]
@@ -49,17 +58,20 @@ class GroupCollector(Collector):
 
     def publish(self) -> None:
         """Shares this process's counts; what is too long to share leaves those of before."""
-        families = merged([*self._own.collect(), self._replaced(), *self._inherited])
-        try:
-            self._shared.publish(self._rank, packed(families))
-        except ContentTooLong as error:
-            if not self._too_long:
-                logger.error("new statistics are not shared: %s", error)  # noqa: TRY400 (no crash)
-            self._too_long = True
-            last = self._shared.read(self._rank)  # a sign of life all the same
-            self._shared.publish(self._rank, last.content if last else packed([]))
-        else:
-            self._too_long = False
+        with self._one_writes:
+            families = [*self._own.collect(), self._replaced()]
+            content = packed(merged([*families, *self._inherited]) if self._inherited else families)
+            try:
+                self._shared.publish(self._rank, content)
+            except ContentTooLong as error:
+                if not self._too_long:
+                    logger.error("new statistics are not shared: %s", error)  # noqa: TRY400 (no crash)
+                self._too_long = True
+                last = self._shared.read(self._rank)  # a sign of life all the same
+                counts = last.content if last else packed([])
+                self._shared.publish(self._rank, content[: _AGE.size] + counts[_AGE.size :])
+            else:
+                self._too_long = False
 
     def collect(self) -> Iterator[Metric]:
         """Yields everyone's families as one, and how many processes they are of."""
@@ -80,23 +92,13 @@ class GroupCollector(Collector):
         """Seconds since the last sign of life of a ready process or its busiest worker."""
         shared, now = self._shared, time.monotonic()
         ready = (shared.read(rank) for rank in range(shared.size) if shared.is_ready(rank))
-        silences = (now - last.time_s + _heartbeat_age_s(last.content) for last in ready if last)
+        silences = (now - last.time_s + heartbeat_age_s(last.content) for last in ready if last)
         return max(silences, default=0.0)
 
     def _replaced(self) -> Metric:
         return CounterMetricFamily(
             "cloze_process_restarts", "Processes that died and were replaced.", value=self._restarts
         )
-
-
-def _heartbeat_age_s(content: bytes) -> float:
-    ages = (
-        sample.value
-        for family in unpacked(content)
-        for sample in family.samples
-        if sample.name == _HEARTBEAT_AGE
-    )
-    return max(ages, default=0.0)
 
 
 def merged(families: Iterable[Metric]) -> list[Metric]:
@@ -127,9 +129,9 @@ def _family(like: Metric, values: dict[tuple[str, tuple[tuple[str, str], ...]], 
     return made
 
 
-def packed(families: Iterable[Metric]) -> bytes:
-    """Writes families as JSON, Python's own, which has an infinity."""
-    return json.dumps(
+def packed(families: Sequence[Metric]) -> bytes:
+    """Writes families as JSON, Python's own, which has an infinity, and compresses it."""
+    written = json.dumps(
         [
             (
                 family.name,
@@ -139,12 +141,21 @@ def packed(families: Iterable[Metric]) -> bytes:
             )
             for family in families
         ]
-    ).encode()
+    )
+    beating = [family.samples for family in families if family.name == _HEARTBEAT_AGE]
+    age = max([sample.value for samples in beating for sample in samples], default=0.0)
+    return _AGE.pack(age) + zlib.compress(written.encode(), _FASTEST)
+
+
+def heartbeat_age_s(content: bytes) -> float:
+    """Seconds since the longest-running batch of what `packed` wrote began."""
+    age: float = _AGE.unpack_from(content)[0]
+    return age
 
 
 def unpacked(content: bytes) -> Iterator[Metric]:
     """Reads what `packed` wrote."""
-    for name, documentation, kind, samples in json.loads(content):
+    for name, documentation, kind, samples in json.loads(zlib.decompress(content[_AGE.size :])):
         family = Metric(name, documentation, kind)
         for sample_name, labels, value in samples:
             family.add_sample(sample_name, labels, value)

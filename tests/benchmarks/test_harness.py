@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.bench import Bench
-from benchmarks.harness import run
+from benchmarks.harness import run, shown
 from benchmarks.results import Sample
 from benchmarks.workloads import Workloads
 from tests.benchmarks.noting import EVERY_TASK, Noting
@@ -53,3 +54,15 @@ def test_section_that_fails_is_said_and_the_next_one_begins(bench: Bench, tmp_pa
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["conditions"]["failed: failing"] == "no answer in 60 s"
     assert [figure["section"] for figure in report["figures"]] == ["working"]
+
+
+def test_a_terminal_shows_what_is_measured_and_a_file_does_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = [Sample("work", name, "rate", 1.0) for name in ("A", "B")]
+    assert list(shown(measured)) == measured
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert list(shown(measured)) == measured
+    lines = capsys.readouterr().err.split("\r\x1b[K")
+    assert lines == ["", "  1 figures, now work of A", "  2 figures, now work of B", ""]

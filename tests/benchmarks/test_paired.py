@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench import Bench
-from benchmarks.paired import OURS, THEIRS, WORKLOADS, checkout_of, git, paired
+from benchmarks.paired import OURS, THEIRS, WORKLOADS, checkout_of, git, paired, traced
 from benchmarks.workloads import Workloads
 from tests.benchmarks.noting import EVERY_TASK, Noting
 from tests.running_server import REPOSITORY
@@ -37,6 +37,23 @@ def test_revision_is_measured_beside_this_checkout_and_leaves_nothing(
     assert report["conditions"][THEIRS].endswith("CLOZE_BATCH_TOKENS=256")
     assert "CLOZE_BATCH_TOKENS" not in report["conditions"][OURS]
     assert "ours / this" in done.stdout
+
+
+def test_what_tracing_costs_is_measured_with_a_collector_that_takes_the_spans(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="requirements/serve-otel.txt is not installed")
+    options = ["--only", "short-embed", "--rounds", "1", "--seconds", "0.5", "--traced", "1"]
+    done = run_paired(*options, "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    conditions = json.loads((tmp_path / "paired.json").read_text())["conditions"]
+    assert conditions[OURS].endswith("CLOZE_TRACE_SHARE=1")
+    assert "TRACE" not in conditions[THEIRS]
+
+
+def test_tracing_of_which_no_span_comes_is_no_measurement() -> None:
+    with pytest.raises(SystemExit, match="no span"), traced("0.5") as settings:
+        assert dict(settings)["CLOZE_TRACE_SHARE"] == "0.5"
 
 
 def test_settings_reach_their_own_side_alone(tmp_path: Path) -> None:

@@ -65,9 +65,7 @@ def nginx(folder: Path, servers: Sequence[int], *, websocket: bool = False) -> I
     file.write_text(text)
     user = "user root; " if os.geteuid() == 0 else ""
     options = f"daemon off; {user}pid {folder}/nginx.pid; error_log {folder}/proxy.log;"
-    with _running(
-        ["nginx", "-p", str(folder), "-c", str(file), "-g", options], folder, port
-    ) as one:
+    with running(["nginx", "-p", str(folder), "-c", str(file), "-g", options], folder, port) as one:
         yield one
 
 
@@ -78,7 +76,7 @@ def haproxy(folder: Path, servers: Sequence[int]) -> Iterator[Served]:
     text = replaced((DEPLOY / "haproxy.cfg").read_text(), *_ports(port, servers))
     file = folder / "haproxy.cfg"
     file.write_text(text)
-    with _running(["haproxy", "-db", "-f", str(file)], folder, port) as one:
+    with running(["haproxy", "-db", "-f", str(file)], folder, port) as one:
         yield one
 
 
@@ -89,7 +87,10 @@ def _ports(port: int, servers: Sequence[int]) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, port: int) -> Iterator[Served]:
+def running(
+    command: list[str], folder: Path, port: int, ready: str = "/readyz"
+) -> Iterator[Served]:
+    """Runs a program until the block ends; it has begun when it answers at `ready`."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     log = folder / "output.log"
@@ -98,7 +99,7 @@ def _running(command: list[str], folder: Path, port: int) -> Iterator[Served]:
     proxy = Served(port=port)
     try:
         deadline = time.monotonic() + LIMIT_S
-        while not _answers(proxy):
+        while not _answers(proxy, ready):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
@@ -109,9 +110,9 @@ def _running(command: list[str], folder: Path, port: int) -> Iterator[Served]:
         process.wait(LIMIT_S)
 
 
-def _answers(proxy: Served) -> bool:
+def _answers(proxy: Served, ready: str) -> bool:
     """Whether requests reach a server."""
     try:
-        return proxy.get("/readyz").is_success
+        return proxy.get(ready).is_success
     except httpx.ConnectError:
         return False

@@ -80,6 +80,18 @@ def test_japanese_is_added_to_what_is_there(tmp_path: Path, lacking: str) -> Non
     assert fetched == (["-m ensurepip", removed] if lacking else [])
 
 
+@pytest.mark.parametrize("lacking", ["", "pip"])
+def test_tracing_is_added_to_what_is_there(tmp_path: Path, lacking: str) -> None:
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python").write_text(PYTHON)
+    (tmp_path / "venv" / "bin" / "python").chmod(0o755)
+    done = install(tmp_path, "Linux x86_64", lacking, "serve-otel")
+    assert done.returncode == 0, done.stderr
+    taken = taken_of(done)
+    assert [took for took in taken if not took.startswith("-m")] == ["requirements/serve-otel.txt"]
+    assert len([took for took in taken if took.startswith("-m")]) == (2 if lacking else 0)
+
+
 def taken_of(done: subprocess.CompletedProcess[str]) -> list[str]:
     lines = done.stdout.splitlines()
     return [line.removeprefix("took ") for line in lines if line.startswith("took ")]

@@ -155,7 +155,8 @@ def test_what_may_be_open_is_open_if_it_is_said(
         open_docs=True,
         cors_origins=origin,
     )
-    for path in ("/metrics", "/docs", "/docs/start.js", "/openapi.json", "/metrics/", "/docs/"):
+    shown = ("/", "/page/main.js", "/docs", "/docs/start.js", "/openapi.json", "/docs/")
+    for path in ("/metrics", "/metrics/", *shown):
         assert server.get(path).status_code == 200
     for path in ("/info", "/info/", "/metrics//", "/docs-", "/docsx/start.js", "/openapi.json//"):
         assert server.get(path).status_code == 401

@@ -11,15 +11,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from server.logs import Floods, JsonLines, PromptHandler, TextLines
-from tests.running_server import REPOSITORY, Served
+from server.logs import ASKED, Asked, ByRequest, Floods, JsonLines, PromptHandler, TextLines
+from tests.acceptance.faults import POISON, FaultyServer
+from tests.running_server import REPOSITORY, START_TIMEOUT_S, Served
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -54,6 +55,42 @@ def test_an_exception_is_told_by_type_and_place_but_not_message(
     assert "ValueError" in line
     assert "test_logs.py" in line
     assert not any("Zanzibar" in part for part in told)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (None, {}),
+        (Asked(b"order-7"), {"request_id": "order-7"}),
+        (Asked(b"a", "0af7"), {"request_id": "a", "trace_id": "0af7"}),
+    ],
+)
+def test_a_line_names_the_request_that_is_answered(asked: Asked | None, told: object) -> None:
+    made = record("said by anybody")
+    usual = set(vars(made))
+    token = ASKED.set(asked)
+    try:
+        assert ByRequest().filter(made)
+    finally:
+        ASKED.reset(token)
+    assert {name: value for name, value in vars(made).items() if name not in usual} == told
+
+
+def test_a_request_that_makes_its_model_fail_is_found_by_its_id(
+    faulty: Callable[..., FaultyServer],
+) -> None:
+    planted = faulty(threads=1)
+    planted.poison()
+    answer = planted.server.post("/embed", {"inputs": ["fine", f"so {POISON}"]}, x_request_id="odd")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not any(line["message"] == "request" for line in planted.server.log_lines()):
+        assert time.monotonic() < deadline
+    lines = [line for line in planted.server.log_lines() if line.get("request_id") == "odd"]
+    messages = [line["message"] for line in lines]
+    assert "a batch of 1 failed: RuntimeError" in messages
+    assert (messages[-1], lines[-1]["reason"]) == ("request", "internal_error")
+    assert POISON not in planted.server.log.read_text()
 
 
 class Reader:

@@ -133,7 +133,7 @@ class Training:
         batches = training_batches(self._lengths, self.options.step_size, rng)
         self._model.train()
         total, unchecked = 0.0, list[Tensor]()  # float (2,) of each step: loss, gradient's length
-        shown = tqdm(batches, desc=f"epoch {number}", unit="step", leave=False)
+        shown = tqdm(batches, desc=f"epoch {number}", unit="step", disable=None, leave=False)
         for place, numbers in enumerate(shown, start=1):
             unchecked.append(self._descend(numbers))
             if place % REPORT_EVERY == 0 or place == len(batches):

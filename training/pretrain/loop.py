@@ -124,7 +124,7 @@ class Run:
         started, since = time.monotonic(), self.step
         totals: list[Tensor] = []  # of each step since the last report: float32 (parts,)
         unchecked: list[Tensor] = []  # since the last look: with the gradient's length behind
-        with tqdm(total=steps, initial=self.step, unit="step") as shown:
+        with tqdm(total=steps, initial=self.step, unit="step", disable=None) as shown:
             while self.step < steps:
                 if self.step == self.recipe.int8_from:
                     self._round()

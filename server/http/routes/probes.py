@@ -5,6 +5,7 @@ other processes, if there are any; never at load.
 Readiness means: loaded, warmed, and not shutting down; of several processes, that none still loads.
 """
 
+import asyncio
 from typing import Literal
 
 from fastapi import APIRouter
@@ -73,4 +74,6 @@ async def ping(call: Call) -> Response:
 )
 async def metrics(call: Call) -> Response:
     """What was counted since the start."""
-    return Response(call.context.service.metrics.exposition(), media_type=CONTENT_TYPE)
+    # It takes milliseconds, of many models tens of them; not behind large texts (`Offload`).
+    text = await asyncio.to_thread(call.context.service.metrics.exposition)
+    return Response(text, media_type=CONTENT_TYPE)

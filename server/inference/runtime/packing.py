@@ -19,6 +19,8 @@ from models.pooling import SENTENCE_VECTORS, PoolingSpec, modes_of
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
+Feeds = Mapping[str, NDArray[np.generic]]
+"""What the session is fed, by name."""
 Outputs = Mapping[str, NDArray[Any]]
 """What the session returned, by name."""
 LAST_LAYER = -1
@@ -290,6 +292,11 @@ class Batch:
         feeds.update(self._pooler_feeds(reads))
         feeds.update(self._pool_feeds(texts, reads))
         return feeds
+
+    @property
+    def unmasked_tokens(self) -> int:
+        """Tokens of texts with masks that are no masks, so that the vocabulary is not read."""
+        return sum([len(self.items[i].encoding.ids) - spec.masks for i, spec in self._masks])
 
     def _word_groups(self, reads: _Layout) -> Int64:
         """Groups of rows, a few of one text each: int64 (groups, rows).

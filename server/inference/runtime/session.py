@@ -25,6 +25,7 @@ from server.inference.runtime.packing import (
     OutputSpec,
     Result,
 )
+from server.inference.runtime.spared import Spared, SparedSoFar
 
 # Tokens of a text whose attention takes as much memory as a session should keep for later runs.
 LONG: Final = 512
@@ -53,6 +54,7 @@ class Session:
         self._layers = manifest.layers
         self._classifier_pooling = manifest.architecture.classifier_pooling
         self._max_tokens = manifest.max_tokens
+        self.spared = SparedSoFar()
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Run one batch: a result per item, in order."""
@@ -65,12 +67,14 @@ class Session:
     def _run(self, items: Sequence[Item], compute: Callable[..., list[Any]]) -> list[Result]:
         """Heads that the model lacks have no inputs in the graph: such feeds are left out."""
         batch = Batch(items, self._layers, classifier_pooling=self._classifier_pooling)
-        feeds = {name: feed for name, feed in batch.feeds().items() if name in self._inputs}
+        made = batch.feeds()
+        feeds = {name: feed for name, feed in made.items() if name in self._inputs}
         longest = max([len(item.encoding) for item in items])
         is_long = longest > LONG and self.device.name == "cpu"
         outputs = compute(self._outputs, feeds, *([_giving_back()] if is_long else []))
         if is_long:
             _trim(0)
+        self.spared.add(Spared.of(batch, made))
         return batch.split(dict(zip(self._outputs, outputs, strict=True)))
 
     def _compute_aside(self, *arguments: object) -> list[Any]:

@@ -19,6 +19,7 @@ from server.inference.runtime.cores import available_cores
 from server.inference.runtime.devices import Device
 from server.inference.runtime.packing import Encoding, Item, OutputSpec, SentenceVector
 from server.inference.runtime.session import Session, SessionOptions
+from server.inference.runtime.spared import Spared
 from server.settings import InferenceOptions
 
 logger = logging.getLogger(__name__)
@@ -38,11 +39,24 @@ class Sessions:
     alone: Session | None
     """For a run that has the machine to itself, where that one uses more cores."""
 
+    @property
+    def all(self) -> tuple[Session, ...]:
+        """One or both."""
+        return (self.usual,) if self.alone is None else (self.usual, self.alone)
+
+    def spared(self) -> Spared:
+        """What all runs together did not compute."""
+        return sum([session.spared.read() for session in self.all], Spared())
+
+    def forget_spared(self) -> None:
+        """Count only runs that begin from now on."""
+        for session in self.all:
+            session.spared.forget()
+
     def warm(self, outputs: Sequence[OutputSpec], tokens: int) -> None:
         """Run each session once, so that its memory is in place (blocking)."""
-        for session in (self.usual, self.alone):
-            if session is not None:
-                session.warm(outputs, tokens)
+        for session in self.all:
+            session.warm(outputs, tokens)
 
 
 def open_sessions(

@@ -59,6 +59,17 @@ class Completed(NamedTuple):
     compute_s: float
 
 
+class TracedBatch(NamedTuple):
+    """A batch that ended, in which were items of traced requests."""
+
+    traces: list[object]
+    """Of those requests, each once."""
+    items: int
+    begun: float
+    """`time.monotonic()` seconds, as is the end."""
+    ended: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """A batch that a worker is computing."""
@@ -84,10 +95,12 @@ class Batcher:
         slots: threading.Semaphore | None = None,
         run_alone: RunBatch | None = None,
         run_bulk: RunBatch | None = None,
+        watch: Callable[[TracedBatch], None] | None = None,
     ) -> None:
         self._run = run
         self._run_alone = run_alone
         self._run_bulk = run_bulk or run
+        self._watch = watch
         self._queue = ItemQueue(cost, max(SMALLEST_BUDGET, batch_tokens // 4), allows)
         self._budget = batch_tokens
         self._cores = cores or workers  # runs that keep all of them busy
@@ -157,6 +170,7 @@ class Batcher:
                 items=len(self._queue),
                 tokens=self._queue.tokens,
                 running=len(self._runs),
+                budget=self._budget,
                 age_s=self._heartbeat_age(time.monotonic()),
             )
 
@@ -200,6 +214,11 @@ class Batcher:
 
     def _deliver(self, outcomes: list[Outcome], started: float, seconds: float) -> None:
         """Hand a batch's outcomes to their requests."""
+        if self._watch is not None:
+            flows = {id(entry.ticket.flow): entry.ticket.flow for entry, _ in outcomes}
+            traces = [flow.trace for flow in flows.values() if flow.trace is not None]
+            if traces:
+                self._watch(TracedBatch(traces, len(outcomes), started, started + seconds))
         for entry, outcome in outcomes:
             ticket = entry.ticket
             if ticket.computed is not None:
@@ -258,7 +277,8 @@ class Batcher:
         if not entries:
             return [*late]
         items = [entry.item for entry in entries]
-        results = run_isolated(run, items, self._shrink_budget)
+        request_ids = [entry.ticket.flow.request_id for entry in entries]
+        results = run_isolated(run, items, self._shrink_budget, request_ids)
         return [*zip(entries, results, strict=True), *late]
 
     def _may_begin(self) -> bool:

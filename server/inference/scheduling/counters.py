@@ -1,10 +1,11 @@
 """Batches that ended in, counters since start out."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from server.errors import ClozeError, DeadlineExceeded, InternalError
 from server.inference.runtime.packing import Result
+from server.inference.scheduling.distribution import Distribution
 from server.inference.scheduling.queue import Entry
 
 Outcome = tuple[Entry, Result | ClozeError]
@@ -25,18 +26,31 @@ class Counters:
     """Items that failed alone, without their neighbours."""
     memory_errors_total: int = 0
     batch_seconds: float = 0.0
+    batch_items: Distribution = field(
+        default_factory=lambda: Distribution.over(1, 2, 4, 8, 16, 32, 64, 128)
+    )
+    batch_tokens: Distribution = field(
+        default_factory=lambda: Distribution.over(16, 32, 64, 128, 256, 512, 1024, 4096, 8192)
+    )
 
-    def ended(self, outcomes: Iterable[Outcome], seconds: float) -> None:
+    def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Count one batch."""
         self.batches_total += 1
         self.batch_seconds += seconds
+        expired = tokens = 0
         for entry, outcome in outcomes:
             if isinstance(outcome, DeadlineExceeded):
-                self.expired_total += 1
+                expired += 1
             else:
-                self.items_total += 1
-                self.tokens_total += entry.tokens
+                tokens += entry.tokens
                 self.poisoned_total += isinstance(outcome, InternalError)
+        items = len(outcomes) - expired
+        self.expired_total += expired
+        self.items_total += items
+        self.tokens_total += tokens
+        if items:
+            self.batch_items.add(items)
+            self.batch_tokens.add(tokens)
 
     def seconds_for(self, tokens: int, workers: int) -> float:
         """How long so many tokens will take at the rate seen so far; at least 1."""
@@ -52,6 +66,8 @@ class BatcherStats:
     queued_items: int
     queued_tokens: int
     running_batches: int
+    batch_budget_tokens: int
+    """Most tokens of a batch, unless one text has more; halved where memory ran out."""
     worker_heartbeat_age_seconds: float
     """Seconds since the longest-running batch began; 0 when no worker is busy, infinite when a
     worker has died."""
@@ -63,10 +79,28 @@ class BatcherStats:
     poisoned_total: int
     memory_errors_total: int
     batch_seconds: float
+    batch_items: Distribution
+    batch_tokens: Distribution
 
 
 def snapshot(
-    counters: Counters, *, items: int, tokens: int, running: int, age_s: float
+    counters: Counters, *, items: int, tokens: int, running: int, budget: int, age_s: float
 ) -> BatcherStats:
     """The counters and the state of this moment, for metrics and probes."""
-    return BatcherStats(items, tokens, running, age_s, **asdict(counters))
+    return BatcherStats(
+        items,
+        tokens,
+        running,
+        budget,
+        age_s,
+        batches_total=counters.batches_total,
+        items_total=counters.items_total,
+        tokens_total=counters.tokens_total,
+        cancelled_total=counters.cancelled_total,
+        expired_total=counters.expired_total,
+        poisoned_total=counters.poisoned_total,
+        memory_errors_total=counters.memory_errors_total,
+        batch_seconds=counters.batch_seconds,
+        batch_items=counters.batch_items.copy(),
+        batch_tokens=counters.batch_tokens.copy(),
+    )

@@ -57,6 +57,10 @@ class Flow:
     """Of all its rounds."""
     tag: float = 0.0
     """When what it has queued so far would have been served, in virtual time."""
+    trace: object = None
+    """Of a request that is traced, for whoever watches batches."""
+    request_id: bytes = b""
+    """By which the log names the request, if it has a name."""
 
 
 class Ticket:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 
+from models.embedding_tables import EmbeddingTables
 from models.heads import Head
 from models.manifest import ModelManifest
 from server.errors import AnswerTooLarge, TooManyTokens
@@ -93,6 +94,7 @@ class ServedModel:
 
     manifest: ModelManifest
     tokenizer: Tokenizer
+    embeddings: EmbeddingTables
     limits: Limits
     memory: RunMemory
     """What one run may take: no single text may need more."""

@@ -11,6 +11,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from tests.clients.heavy.conftest import TEXTS
+from tests.documents import examples, run_program
 from tests.running_server import RunningServer
 
 CLIENT = "tritonclient, HTTP"
@@ -109,3 +110,9 @@ def test_it_tells_refusals(
     with pytest.raises(InferenceServerException) as refused:
         client.infer(model, [texts("text", values)])
     assert told in refused.value.message()
+
+
+def test_the_program_of_the_page_runs(everything: RunningServer) -> None:
+    """the program on the page of the protocol, [open-inference.md](open-inference.md)"""
+    (program,) = (example for example in examples("docs/open-inference.md") if example.program)
+    run_program(program, everything)

@@ -66,7 +66,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
 }
 # A request that names no task, at the root, at a model, and from SageMaker.
 ANSWERED["{model}"] = ANSWERED[""] = ANSWERED["invocations"] = ANSWERED["fill-mask"]
-UNDOCUMENTED = ("/docs", "/docs/start.js", "/openapi.json")
+UNDOCUMENTED = ("/page/main.js", "/docs", "/docs/start.js", "/openapi.json")
 
 
 @dataclass(frozen=True)

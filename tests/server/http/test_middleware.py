@@ -18,6 +18,7 @@ from server.http.context import RequestContext, Service
 from server.http.disconnect import PATIENCE_S
 from server.http.middleware import RequestMiddleware
 from server.inference.model_registry import Phase
+from server.logs import ByRequest
 from server.settings import Settings
 from tests.running_app import serving
 from tests.running_server import RunningServer
@@ -51,17 +52,53 @@ async def ask(app: ASGIApp) -> httpx.Response:
         return await client.get("/")
 
 
-def test_what_nothing_caught_becomes_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What is logged, as the server's own handler gets it."""
+    by_request = ByRequest()
+    caplog.handler.addFilter(by_request)
+    yield caplog
+    caplog.handler.removeFilter(by_request)
+
+
+def test_what_nothing_caught_becomes_an_internal_error(log: pytest.LogCaptureFixture) -> None:
     async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise ValueError("Zanzibar")
 
-    with caplog.at_level(logging.ERROR):
+    with log.at_level(logging.ERROR):
         response = asyncio.run(ask(RequestMiddleware(broken, service=service())))
     assert response.status_code == 500
     assert response.json()["code"] == "internal_error"
     assert "Zanzibar" not in response.text
-    (record,) = caplog.records
+    (record,) = log.records
     assert record.__dict__["request_id"] == response.headers["x-request-id"]
+
+
+def test_each_line_that_is_written_for_a_request_names_it(log: pytest.LogCaptureFixture) -> None:
+    asked = service()
+
+    async def talkative(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await receive()  # which raises when the app is asked to answer with the error
+        library = logging.getLogger("some.library")
+        library.warning("on the event loop")
+        await asked.offload.run(lambda _: library.warning("on a thread"), time.monotonic() + 60)
+        await asyncio.create_task(asyncio.to_thread(library.warning, "in a task"))
+        raise ValueError
+
+    async def two() -> list[httpx.Response]:
+        app = RequestMiddleware(talkative, service=asked)
+        return [*await asyncio.gather(ask(app), ask(app))]
+
+    with log.at_level(logging.DEBUG, "cloze"):
+        answers = asyncio.run(two())
+    for answer in answers:
+        own = answer.headers["x-request-id"]
+        found = [one for one in log.records if one.__dict__.get("request_id") == own]
+        assert [one.getMessage() for one in found] == [
+            *("on the event loop", "on a thread", "in a task"),
+            *("unexpected failure", "request"),
+        ]
+    assert len(log.records) == 10
 
 
 def test_a_request_that_the_server_cancels_is_told_to_come_again() -> None:

@@ -95,8 +95,8 @@ def test_the_document_says_where_the_server_is_behind_a_proxy(
 
 
 @pytest.mark.parametrize(("root_path", "location"), [("", "docs"), ("/a/b", "/a/b/docs")])
-def test_the_root_leads_to_the_docs_behind_a_proxy(
+def test_without_a_page_the_root_leads_to_the_docs_behind_a_proxy(
     build: Build, root_path: str, location: str
 ) -> None:
-    client = TestClient(build(), root_path=root_path)
+    client = TestClient(build(page=False), root_path=root_path)
     assert client.get("/", follow_redirects=False).headers["location"] == location

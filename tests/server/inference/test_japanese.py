@@ -20,7 +20,7 @@ from export.write.model_folder import export_model
 from models.manifest import TOKENIZER_FILE, ManifestError
 from server.inference.pipeline import Pipeline
 from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions
-from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tasks.tokenization import TOKENIZATION, TokenizationOptions
 from server.inference.tokenizer import Tokenizer
 from tests.odd_texts import ODD_TEXTS
 from tests.server.inference.conftest import resources, value_of
@@ -198,9 +198,9 @@ def test_masks_in_japanese_are_filled_as_transformers_fills_them(tmp_path: Path)
                 assert [getattr(one, name) for one in found] == [one[name] for one in wanted]
             scores = [one["score"] for one in wanted]
             assert [one.score for one in found] == pytest.approx(scores, abs=1e-5)
-        (shown,) = value_of(pipeline, TOKENIZATION, [(TEXTS[0], None)], True)
-        assert set(shown.offsets) == {None}
-        assert list(shown.ids) == reference.tokenizer(TEXTS[0])["input_ids"]
+        (shown,) = value_of(pipeline, TOKENIZATION, [(TEXTS[0], None)], TokenizationOptions())
+        assert set(shown.tokens.offsets) == {None}
+        assert list(shown.tokens.ids) == reference.tokenizer(TEXTS[0])["input_ids"]
 
 
 def test_heads_that_need_places_are_refused(tmp_path: Path) -> None:

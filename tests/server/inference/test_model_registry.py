@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_no_model_at_all_is_refused(tmp_path: Path) -> None:
         model_folders(tmp_path)
     with pytest.raises(ManifestError, match="not a folder"):
         model_folders(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", [b"no-utf8-\xff", b"two\nlines", b"\x1b[2J", "\u2028".encode()])
+def test_a_name_that_no_answer_can_hold_is_refused(tmp_path: Path, name: bytes) -> None:
+    odd = tmp_path / os.fsdecode(name)
+    make(tmp_path, "fine", odd.name)
+    with pytest.raises(ManifestError, match=r"can be printed, not '[ -~]+'$"):
+        model_folders(tmp_path)
+    (odd / "manifest.json").write_text("{}")
+    with pytest.raises(ManifestError, match="can be printed"):
+        model_folders(odd)
 
 
 def test_before_models_are_loaded_nothing_is_ready() -> None:

@@ -38,7 +38,7 @@ from server.inference.tasks.fill_mask import FILL_MASK, FillMaskOptions
 from server.inference.tasks.nsp import NEXT_SENTENCE
 from server.inference.tasks.pairs import Cut, TextOrPair
 from server.inference.tasks.task import Plan, Price, Proceed, ServedModel, Task, supports
-from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tasks.tokenization import TOKENIZATION, TokenizationOptions
 from server.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer
 from server.settings import InferenceOptions
 from tests.server.inference.conftest import resources, run_task, value_of
@@ -137,8 +137,10 @@ def test_short_and_long_requests_are_tokenised_alike(cloze: Pipeline) -> None:
     few, many = [text], [text] * (SMALL.characters // len(text) + 5)
     alone, together = (value_of(cloze, EMBED, texts, EmbedOptions()) for texts in (few, many))
     np.testing.assert_allclose(together, np.repeat(alone, len(many), axis=0), atol=SAMENESS)
-    (shown,) = value_of(cloze, TOKENIZATION, [(text, None)], True)
-    assert value_of(cloze, TOKENIZATION, [(text, None)] * len(many), True) == [shown] * len(many)
+    (shown,) = value_of(cloze, TOKENIZATION, [(text, None)], TokenizationOptions())
+    assert value_of(cloze, TOKENIZATION, [(text, None)] * len(many), TokenizationOptions()) == [
+        shown
+    ] * len(many)
 
 
 def test_the_event_loop_is_free_while_a_large_request_is_tokenised(load: Load) -> None:
@@ -147,14 +149,14 @@ def test_the_event_loop_is_free_while_a_large_request_is_tokenised(load: Load) -
 
     async def work() -> float:
         many: list[TextOrPair] = [(text, None)] * 60
-        request = asyncio.create_task(pipeline.run(TOKENIZATION, many, True))
+        request = asyncio.create_task(pipeline.run(TOKENIZATION, many, TokenizationOptions()))
         longest, last = 0.0, time.perf_counter()
         while not request.done():
             await asyncio.sleep(0.001)
             longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
         assert len((await request).value) == 60
         begun = time.perf_counter()
-        await pipeline.run(TOKENIZATION, [("word", None)], True)
+        await pipeline.run(TOKENIZATION, [("word", None)], TokenizationOptions())
         assert time.perf_counter() - begun < 0.1
         return longest
 
@@ -320,21 +322,21 @@ def test_a_text_beyond_the_character_limit_is_not_tokenised(
     monkeypatch.setattr(Tokenizer, "whole", None)
     too_long = "x" * (cloze.manifest.max_tokens * CHARACTERS_PER_TOKEN + 1)
     with pytest.raises(TooLong) as refused:
-        value_of(cloze, TOKENIZATION, [("fine", None), (too_long, None)], True)
+        value_of(cloze, TOKENIZATION, [("fine", None), (too_long, None)], TokenizationOptions())
     assert refused.value.param == "inputs[1]"
 
 
 def test_an_empty_part_of_a_pair_is_refused_by_tokenize(cloze: Pipeline) -> None:
     with pytest.raises(EmptyText) as error:
-        value_of(cloze, TOKENIZATION, [("a", "b"), ("hello", "")], True)
+        value_of(cloze, TOKENIZATION, [("a", "b"), ("hello", "")], TokenizationOptions())
     assert error.value.param == "inputs[1]"
 
 
 def test_pairs_are_tokenised_with_segments(cloze: Pipeline) -> None:
     texts: list[TextOrPair] = [("hello", None), ("hello", "world")]
-    single, pair = value_of(cloze, TOKENIZATION, texts, True)
-    assert single.tokens == ("[CLS]", "hello", "[SEP]")
-    assert pair.token_type_ids == (0, 0, 0, 1, 1)
+    single, pair = value_of(cloze, TOKENIZATION, texts, TokenizationOptions())
+    assert single.tokens.tokens == ("[CLS]", "hello", "[SEP]")
+    assert pair.tokens.token_type_ids == (0, 0, 0, 1, 1)
 
 
 def test_a_model_without_a_head_refuses_its_task(minilm: Pipeline) -> None:

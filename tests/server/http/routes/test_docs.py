@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from server.http import web_files
 from server.http.compression import IDENTITY
 from server.http.families import family_of
-from server.http.routes import docs
 from tests.conftest import Serve
 from tests.running_server import REPOSITORY, RunningServer
 
@@ -38,10 +38,6 @@ TASKS = (
 def openapi(server: RunningServer) -> dict[str, Any]:
     document: dict[str, Any] = server.get("/openapi.json").json()
     return document
-
-
-def test_the_root_leads_to_the_docs(server: RunningServer) -> None:
-    assert server.client.get(server.url, follow_redirects=True).url.path == "/docs"
 
 
 def test_the_page_loads_only_files_of_this_server(server: RunningServer) -> None:
@@ -166,7 +162,7 @@ def test_head_tells_of_a_file_what_get_does(server: RunningServer) -> None:
 
 
 def test_the_largest_file_is_inflated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    docs._copy.cache_clear()
+    web_files.copy.cache_clear()
     calls: list[int] = []
     inflate = gzip.decompress
 
@@ -175,7 +171,8 @@ def test_the_largest_file_is_inflated_once(monkeypatch: pytest.MonkeyPatch) -> N
         return inflate(content)
 
     monkeypatch.setattr(gzip, "decompress", counted)
-    copies = {docs._copy("swagger-ui-bundle.js", IDENTITY) for _ in range(3)}
+    name = "swagger-ui-bundle.js"
+    copies = {web_files.copy("docs", name, IDENTITY, ("", "")) for _ in range(3)}
     assert len(copies) == len(calls) == 1
 
 
@@ -186,7 +183,7 @@ def test_no_other_file_is_served(server: RunningServer, name: str) -> None:
 
 def test_docs_can_be_switched_off(serve: Serve, default_model: Path) -> None:
     server = serve(default_model, docs="false")
-    for path in ("/docs", "/docs/start.js", "/openapi.json"):
+    for path in ("/docs", "/docs/start.js", "/openapi.json", "/page/main.js"):
         assert server.get(path).json()["code"] == "route_not_found"
     assert server.get("/").json()["code"] == "method_not_allowed"  # POST is the model's own task
 

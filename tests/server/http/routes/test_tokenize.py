@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from models.embedding_tables import EmbeddingTables
+from models.manifest import load_manifest
 from server.http.routes.tokenize import Token
+from server.inference.tasks.tokenization import MOST_NUMBERS
 from tests.running_server import RunningServer
 
 TEXT = "Paris, unbelievably."
@@ -69,3 +75,49 @@ def test_a_list_may_mix_texts_and_pairs(server: RunningServer) -> None:
 def test_what_is_not_text_is_refused(server: RunningServer, inputs: object, param: str) -> None:
     response = server.post("/tokenize", {"inputs": inputs})
     assert (response.status_code, response.json()["param"]) == (422, param)
+
+
+def test_embeddings_come_with_as_many_numbers_as_are_asked_for(
+    server: RunningServer, default_model: Path
+) -> None:
+    pair = {"text": "Paris", "text_pair": "unbelievably."}
+    (tokens,) = tokenize(server, pair, embeddings=5)
+    tables = EmbeddingTables.of(default_model, load_manifest(default_model))
+    ids, types = (
+        np.array([getattr(token, name) for token in tokens]) for name in ("id", "token_type_id")
+    )
+    expected = tables.read(ids, types, 5)
+    for index, token in enumerate(tokens):
+        assert token.embeddings is not None
+        assert token.embeddings.token == pytest.approx(expected.token[index], rel=1e-6)
+        for name in ("segment", "position"):
+            rows, found = getattr(expected, name), getattr(token.embeddings, name)
+            assert found == pytest.approx(rows[index], rel=1e-6)
+
+
+@pytest.mark.parametrize("asked", [{}, {"embeddings": 0}, {"embeddings": None}])
+def test_none_come_unless_they_are_asked_for(
+    server: RunningServer, asked: dict[str, object]
+) -> None:
+    answer = server.post("/tokenize", {"inputs": TEXT, **asked})
+    assert all("embeddings" not in token for token in answer.json()[0])
+
+
+@pytest.mark.parametrize("asked", [-1, "5", 0.5, [1], True, MOST_NUMBERS + 1, 2**63])
+def test_a_number_of_numbers_is_one(server: RunningServer, asked: object) -> None:
+    response = server.post("/tokenize", {"inputs": TEXT, "embeddings": asked})
+    assert (response.status_code, response.json()["param"]) == (422, "embeddings")
+
+
+def test_the_numbers_are_part_of_the_price(server: RunningServer) -> None:
+    many = {"inputs": ["word " * 400] * 60}
+    assert server.post("/tokenize", many).status_code == 200
+    response = server.post("/tokenize", many | {"embeddings": MOST_NUMBERS})
+    assert (response.status_code, response.json()["code"]) == (422, "answer_too_large")
+
+
+def test_a_text_that_the_model_cannot_read_has_no_embeddings(server: RunningServer) -> None:
+    long = {"inputs": ["fine", "word " * 600]}
+    assert server.post("/tokenize", long).status_code == 200
+    response = server.post("/tokenize", long | {"embeddings": 1})
+    assert (response.status_code, response.json()["param"]) == (422, "inputs[1]")

@@ -673,9 +673,25 @@ def test_running_out_of_memory_halves_the_budget_and_is_counted(
         assert len(answer.results) == 40
         assert [len(batch) for batch in watched.batches] == [40, 20, 20]
         assert batcher.stats().memory_errors_total == 1
+        assert batcher.stats().batch_budget_tokens == 200
         watched.batches.clear()
         await batcher.submit(texts(40, length=10), soon())
         assert [len(batch) for batch in watched.batches] == [20, 20]
+
+    run(work())
+
+
+def test_a_batch_is_counted_by_its_texts_and_tokens(make: Make) -> None:
+    async def work() -> None:
+        batcher = make(batch_tokens=400)
+        await batcher.submit(texts(40, length=10), soon())
+        await batcher.submit(texts(3, length=6), soon())
+        items, tokens = batcher.stats().batch_items, batcher.stats().batch_tokens
+        assert [most for most, count in items.cumulative() if count == 0] == [1, 2]
+        assert [most for most, count in items.cumulative() if count == 1] == [4, 8, 16, 32]
+        assert (items.total, tokens.total) == (43, 418)
+        assert dict(tokens.cumulative())[256] == 1
+        assert dict(tokens.cumulative())[512] == 2
 
     run(work())
 

@@ -122,6 +122,34 @@ def test_a_run_that_loses_or_adds_results_is_a_failure_not_an_answer(count: int)
     assert any(isinstance(result, InternalError) for result in results)
 
 
+def test_the_log_names_the_requests_of_what_failed(
+    cloze_session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [pooled(5, seed=number) for number in range(5)]
+    run = Poison(cloze_session, [items[2]], RuntimeError())
+    run_isolated(run, items, unexpected, [b"list", b"list", b"odd", b"", b"last"])
+    told = [vars(one) for one in caplog.records]
+    assert [one.get("request_ids", one.get("request_id")) for one in told] == [
+        *(["list", "odd", "last"], ["odd", "last"], "odd"),
+    ]
+    caplog.clear()
+    many = [b"%d" % number for number in range(5)] * 20
+    run_isolated(Poison(cloze_session, items, RuntimeError()), items * 20, unexpected, many)
+    assert max(len(vars(one).get("request_ids", ())) for one in caplog.records) <= 16
+
+
+def test_an_output_that_is_not_finite_is_told_with_its_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def run(batch: Sequence[Item]) -> list[Result]:
+        return [np.full(4, np.inf if at == 1 else at, np.float32) for at in range(len(batch))]
+
+    items = [pooled(5, seed=number) for number in range(3)]
+    results = run_isolated(run, items, unexpected, [b"a", b"b", b"c"])
+    assert [isinstance(result, NonfiniteOutput) for result in results] == [False, True, False]
+    assert [vars(one)["request_id"] for one in caplog.records] == ["b"]
+
+
 def test_the_log_names_the_error_and_not_its_text(
     cloze_session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:

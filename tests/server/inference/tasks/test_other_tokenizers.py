@@ -22,7 +22,7 @@ from server.inference.tasks.pairs import Cut
 from server.inference.tasks.score import SCORE, Metric, ScoreOptions
 from server.inference.tasks.text_classification import TEXT_CLASSIFICATION, PredictOptions
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION, EntityOptions
-from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tasks.tokenization import TOKENIZATION, TokenizationOptions
 from tests.server.inference.conftest import resources, value_of
 from tests.server.inference.pseudo_likelihood import assert_same_scores, pseudo_likelihood
 from tests.small_tokenizers import (
@@ -211,7 +211,7 @@ def test_tokens_are_shown_with_the_text_they_cover(saved: Save, served: Any) -> 
     name = "BertForMaskedLM"
     pipeline, tokenizer = served(name), transformers.AutoTokenizer.from_pretrained(saved(name))
     pair = (TEXTS[0], TEXTS[1])
-    (shown,) = value_of(pipeline, TOKENIZATION, [pair], True)
+    ((shown, _),) = value_of(pipeline, TOKENIZATION, [pair], TokenizationOptions())
     expected = tokenizer(*pair, return_offsets_mapping=True)
     assert list(shown.ids) == expected["input_ids"]
     assert list(shown.tokens) == tokenizer.convert_ids_to_tokens(expected["input_ids"])

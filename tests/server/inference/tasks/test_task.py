@@ -40,7 +40,7 @@ from server.inference.tasks.text_classification import (
     PredictOptions,
 )
 from server.inference.tasks.token_classification import TOKEN_CLASSIFICATION, EntityOptions
-from server.inference.tasks.tokenization import TOKENIZATION
+from server.inference.tasks.tokenization import MOST_NUMBERS, TOKENIZATION, TokenizationOptions
 from server.inference.tasks.zero_shot import ZERO_SHOT, ZeroShotOptions
 from server.inference.tokenizer import Tokenizer
 from server.settings import Limits
@@ -169,7 +169,8 @@ def asking(draw: random.Random) -> Case:
 
 def showing(draw: random.Random) -> Case:
     inputs = [(first, draw.choice([None, second])) for first, second in pairs(draw)]
-    return Case(TOKENIZATION, inputs, bool(draw.getrandbits(1)))
+    options = TokenizationOptions(bool(draw.getrandbits(1)), draw.choice([0, 7, MOST_NUMBERS]))
+    return Case(TOKENIZATION, inputs, options)
 
 
 def ranking(draw: random.Random) -> Case:
@@ -345,7 +346,7 @@ def test_no_answer_to_an_odd_text_is_larger_than_its_price(
         "question-answering": Case(
             QUESTION_ANSWERING, [Question("a", context)], AnswerOptions(max_answer_tokens=9999)
         ),
-        "tokenize": Case(TOKENIZATION, [(context, None)], True),
+        "tokenize": Case(TOKENIZATION, [(context, None)], TokenizationOptions()),
     }[name]
     large = dataclasses.replace(pipeline.model, limits=Limits(max_inputs=10**6))
     plan = case.task.plan(case.inputs, case.options, large, proceed)
