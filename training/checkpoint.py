@@ -89,11 +89,12 @@ def save_checkpoint(
     architecture: str = "BertForPreTraining",
     embeddings: bool = False,
     files: Mapping[str, str] | None = None,
+    scratch: Path | None = None,
     **config: object,
 ) -> None:
     """Write `model` as the new folder `folder`, complete or not at all.
 
-    What was there before stays until the new one is complete, beside it.
+    What was there before stays until the new one is complete.
 
     Args:
         folder: the folder to be; replaced when there.
@@ -103,11 +104,13 @@ def save_checkpoint(
         embeddings: also say how sentence vectors are pooled (the mean), in the files of
             sentence-transformers.
         files: further files, by name, with their text.
+        scratch: a folder of the same disk in which it is made, where a kill may leave a part of
+            it; that of `folder` when None.
         config: further values for config.json (labels, say).
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(folder) as scratch:
-        new = Path(scratch) / "checkpoint"
+    with _scratch(folder, scratch or folder.parent) as made_in:
+        new = Path(made_in) / "checkpoint"
         new.mkdir()
         tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
         save_file(tensors, new / SINGLE, metadata={"format": "pt"})
@@ -126,10 +129,10 @@ def save_checkpoint(
 
 
 @contextmanager
-def _beside(folder: Path) -> Iterator[str]:
-    """A scratch folder for what will be `folder`; a `TrainingError` where there is no room."""
+def _scratch(folder: Path, place: Path) -> Iterator[str]:
+    """A folder in `place` for what will be `folder`; a `TrainingError` where there is no room."""
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=place) as scratch:
             yield scratch
     except (OSError, SafetensorError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)

@@ -166,7 +166,7 @@ def _run(
         report = Report(plan, history, time.monotonic() - started)
         save_checkpoint(
             out, model, checkpoint, architecture=task.head.architectures[0],
-            files={REPORT_FILE: report.document()}, **task.config(),
+            files={REPORT_FILE: report.document()}, scratch=unfinished.path, **task.config(),
         )  # fmt: skip
         return report
 

@@ -2,6 +2,7 @@
 
 OUT.unfinished/run.json   what the run is: task, checkpoint, data and options
 OUT.unfinished/state.pt   weights, optimiser and random numbers after the last whole epoch
+OUT.unfinished/.OUT.…     what is being written to take OUT's place, or was when it was killed
 
 It lies beside OUT while the run lasts and is removed at its end. OUT itself holds the best epoch so
 far, complete, from the first epoch on.

@@ -66,6 +66,8 @@ class RunFolder:
             found = json.loads(path.read_text(encoding="utf-8"))
             self._check_same(recipe, corpus, found, step)
         self.path.mkdir(parents=True, exist_ok=True)
+        for left in (*self.path.glob(".final.*"), *self.path.glob("checkpoints/.step-*")):
+            shutil.rmtree(left)  # what a kill left of a checkpoint that was being written
         document = {"recipe": asdict(recipe), "corpus": corpus}
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import pkgutil
+import random
+import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ from training.interruption import INTERRUPTED
 OPTIONS = Options(epochs=3, rate=2e-3, batch_size=16, dropout=0.1, patience=3)
 FLAGS = ("--epochs", "3", "--rate", "2e-3", "--batch-size", "16", "--dropout", "0.1",
          "--patience", "3", "--device", "cpu", "--threads", "1")  # fmt: skip
+
+EPOCHS = 20  # more than the kills come to
 
 Start = Callable[..., Report]
 
@@ -63,10 +68,6 @@ def assert_same(one: Path, other: Path) -> None:
         assert reports[0][key] == reports[1][key]
 
 
-def said_of(lines: list[str]) -> list[str]:
-    return [line for line in lines if line.startswith("epoch ") and " of 3:" in line]
-
-
 def test_a_signal_ends_a_run_and_the_same_command_goes_on(
     start: Start, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,26 +99,59 @@ def test_a_signal_ends_a_run_and_the_same_command_goes_on(
     assert not beside(tmp_path / "cut").exists()
 
 
-def test_killed_at_any_moment_nothing_is_lost_but_the_epoch_under_way(
-    start: Start, tiny: Path, tmp_path: Path
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_nothing_is_lost_but_the_epoch_under_way(
+    tiny: Path, tmp_path: Path, write: Write, kills: int
 ) -> None:
-    start("whole")
-    out = tmp_path / "cut"
-    files = ("--train", tmp_path / "train.jsonl", "--dev", tmp_path / "dev.jsonl")
-    line = command("finetune", "sequence", tiny, out, *files, *FLAGS)
-    with subprocess.Popen(
-        line, cwd=REPOSITORY, env=environment(), stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    train = write("train.jsonl", toy_tasks.moods(40, 1))
+    dev = write("dev.jsonl", toy_tasks.moods(20, 2))
+    whole, out = tmp_path / "whole", tmp_path / "cut"
+    options = replace(OPTIONS, epochs=EPOCHS, patience=EPOCHS)
+    report = finetune(
+        "sequence", tiny, whole, train=train, dev=dev, options=options, device=torch.device("cpu")
+    )
+    moments = random.Random(21)  # noqa: S311 - to be the same each time
+    epoch_s = report.seconds / EPOCHS
+    line = command("finetune", "sequence", tiny, out, "--train", train, "--dev", dev, *FLAGS,
+                   "--epochs", str(EPOCHS), "--patience", str(EPOCHS))  # fmt: skip
+    log = tmp_path / "log.txt"
+    finished: list[int] = []
+    for _ in range(kills):
+        kill(line, log, epochs=moments.randrange(4), seconds=moments.uniform(0, epoch_s))
+        finished += assert_goes_on_after(finished, log.read_text())
+    with log.open("wb") as file:
+        subprocess.run(line, cwd=REPOSITORY, env=environment(), stdout=file, check=True)
+    finished += assert_goes_on_after(finished, log.read_text())
+    assert len(finished) >= EPOCHS - kills  # an epoch may be whole and its line not written yet
+    assert_same(whole, out)
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"train.jsonl", "dev.jsonl", "log.txt", "whole", "cut"}
+
+
+def kill(line: Sequence[str], log: Path, *, epochs: int, seconds: float) -> None:
+    """Start a run, and kill it some time after it has said what it will do, and some epochs."""
+    with log.open("wb") as file, subprocess.Popen(
+        line, cwd=REPOSITORY, env=environment(), stdout=file
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 120
-        while not (beside(out) / "state.pt").is_file() and process.poll() is None:
+        while not (said := log.read_text()) or said.count(f" of {EPOCHS}: ") < epochs:
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.005)
+        time.sleep(seconds)
         process.kill()
-    lines: list[str] = []
-    start("cut", say=lambda text: lines.extend(text.splitlines()))
-    assert len(said_of(lines)) < 3
-    assert_same(tmp_path / "whole", out)
+    assert process.returncode == -signal.SIGKILL
+
+
+def assert_goes_on_after(finished: Sequence[int], said: str) -> list[int]:
+    """No epoch that was whole before is learnt again; the epochs that a run has finished."""
+    begun = re.search(rf"going on after epoch (\d+) of {EPOCHS}", said)
+    last = int(begun[1]) if begun else 0
+    assert last >= max(finished, default=0)
+    lines = re.findall(rf"^epoch (\d+) of {EPOCHS}: ", said, re.MULTILINE)
+    epochs = [int(number) for number in lines]
+    assert epochs == list(range(last + 1, last + 1 + len(epochs)))
+    return epochs
 
 
 class Killed(BaseException):

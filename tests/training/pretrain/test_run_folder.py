@@ -36,6 +36,15 @@ def test_checkpoint_without_its_state_is_passed_over(tmp_path: Path) -> None:
     assert latest.name == "step-00000008"
 
 
+def test_what_a_kill_left_of_a_checkpoint_is_removed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for left in (".final.x1y2", "checkpoints/.step-00000009.ab", "checkpoints/step-00000008"):
+        (run / left / "checkpoint").mkdir(parents=True)
+    RunFolder(run, tmp_path).claim(RECIPE, "abc", 8)
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "run.json"}
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000008"]
+
+
 def test_run_is_lengthened_before_its_rate_falls(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", tmp_path)
     folder.claim(RECIPE, "abc", 0)
