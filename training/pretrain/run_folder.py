@@ -115,7 +115,9 @@ class RunFolder:
         self.metrics.write_text("".join(kept), encoding="utf-8")
 
     def draw_curves(self) -> None:
-        """Draw what the metrics hold, against tokens."""
+        """Draw what the metrics hold, against tokens; nothing before the first report."""
+        if not self.metrics.is_file():
+            return
         text = self.metrics.read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         per_step = next((line["tokens"] / line["step"] for line in lines if "tokens" in line), 1.0)

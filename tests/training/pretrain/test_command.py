@@ -178,6 +178,31 @@ def test_signal_ends_a_run_after_a_step_and_it_goes_on(
     assert_same_weights(out, uninterrupted)
 
 
+def test_signal_before_the_first_report_ends_a_run_alike(
+    uninterrupted: Path,
+    pretrain: Train,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    save = RunFolder.save
+
+    def save_and_signal(*arguments: Any) -> None:
+        save(*arguments)
+        signal.raise_signal(signal.SIGINT)  # in the first step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", save_and_signal)
+        with pytest.raises(SystemExit) as stopped:
+            pretrain(out, "--report-every", "100", "--save-every", "1")
+    assert stopped.value.code == INTERRUPTED
+    assert "Stopped after step 1; the same command goes on." in capsys.readouterr().err
+    assert not (out / "curves.svg").exists()
+    pretrain(out, "--report-every", "1")
+    assert_same_weights(out, uninterrupted)
+
+
 def test_finished_run_is_not_trained_again(uninterrupted: Path, pretrain: Train) -> None:
     before = (uninterrupted / "metrics.jsonl").read_text()
     pretrain(uninterrupted, "--report-every", "1")
