@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -65,49 +65,44 @@ def follow(
         TimeoutError: the server does not answer.
     """
     environment = {**os.environ, "CLOZE_PORT": str(port)}
-    with _server() as started:
+    with ExitStack() as server:
         for command in typed:
             line = command.replace("localhost:8080", f"127.0.0.1:{port}")
             begun = time.monotonic()
+            arguments = ["bash", "-c", f"{before}\n{line}"]
+            place: Path | None = folder
             if line.startswith("git clone"):
                 arguments = ["git", "clone", "--quiet", str(source), str(folder)]
-            else:
-                arguments = ["bash", "-c", f"{before}\n{line}"]
+                place = None
+            printed = ""
             if line.startswith("make serve"):
-                started.append(_start(arguments, folder, environment))
-                _await(started[0], port)
-                printed = ""
+                quiet = _started(arguments, place, environment, subprocess.DEVNULL)
+                _await(server.enter_context(quiet), port)
             else:
-                done = subprocess.run(
-                    arguments, cwd=folder if folder.is_dir() else None, env=environment,
-                    check=True, stdout=subprocess.PIPE, text=True,
-                )  # fmt: skip
-                printed = done.stdout
+                with _started(arguments, place, environment, subprocess.PIPE) as process:
+                    printed, _ = process.communicate()
+                if process.returncode:
+                    raise subprocess.CalledProcessError(process.returncode, command)
             yield Step(command, time.monotonic() - begun, printed)
 
 
 @contextmanager
-def _server() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """A place for a process, which is ended with all that it started."""
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        yield started
-    finally:
-        for process in started:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+def _started(
+    arguments: Sequence[str], folder: Path | None, environment: dict[str, str], output: int
+) -> Iterator[subprocess.Popen[str]]:
+    """A process, which is ended with all that it started, should it run still."""
+    with subprocess.Popen(
+        arguments, cwd=folder, env=environment, start_new_session=True, text=True,
+        stdout=output, stderr=subprocess.DEVNULL if output == subprocess.DEVNULL else None,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
 
 
-def _start(
-    arguments: Sequence[str], folder: Path, environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        arguments, cwd=folder, env=environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-
-def _await(process: subprocess.Popen[bytes], port: int) -> None:
+def _await(process: subprocess.Popen[str], port: int) -> None:
     """Return once a server answers."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline and process.poll() is None:

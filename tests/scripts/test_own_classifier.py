@@ -8,8 +8,10 @@ import importlib.util
 import io
 import json
 import shutil
+import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,32 @@ def test_following_the_page_serves_a_classifier_of_ones_own_file(
     answer = json.loads(steps[typed[4]])
     assert {entry["label"] for entry in answer} == labels(file)
     assert sum(entry["score"] for entry in answer) == pytest.approx(1, abs=1e-3)
+
+
+def test_what_breaks_off_leaves_nothing_running(tmp_path: Path) -> None:
+    """As a test does that takes too long: what `make` started ends with it."""
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, 2)
+    typed = ["echo $$ > shell; sleep 300 & echo $! > started; wait"]
+    try:
+        with pytest.raises(TimeoutError):
+            list(follow(typed, tmp_path, free_port()))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    deadline = time.monotonic() + 60
+    while any(runs(int((tmp_path / name).read_text())) for name in ("shell", "started")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
