@@ -1,14 +1,19 @@
 # The serving image: the locked serving install, the server and the default model; nothing else.
 # To pin the base image, build with --build-arg PYTHON_IMAGE=docker.io/library/python@sha256:...
 # For NVIDIA GPUs, build with --build-arg LOCK=serve-cuda; CUDA and cuDNN come with it.
+# For traces of requests, build with --build-arg ADD=serve-otel.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS builder
 ARG LOCK=serve
-COPY requirements/${LOCK}.txt /tmp/lock.txt
+ARG ADD=
+COPY requirements /tmp/requirements
 RUN python -m venv /opt/venv \
- && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --no-deps --only-binary :all: -r /tmp/lock.txt \
+ && for lock in ${LOCK} ${ADD}; do \
+        /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+            --require-hashes --no-deps --only-binary :all: -r "/tmp/requirements/${lock}.txt" \
+        || exit 1; \
+    done \
  && /opt/venv/bin/python -m pip uninstall --yes setuptools pip
 WORKDIR /opt/cloze
 COPY scripts/healthcheck.py ./

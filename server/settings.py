@@ -241,6 +241,16 @@ def title(group: type[BaseModel]) -> str:
     return (group.__doc__ or "").removesuffix(".")
 
 
+# What stands behind an option, instead of the type's name.
+_METAVARS: Final = {
+    "str": "TEXT",
+    "int": "N",
+    "float": "NUMBER",
+    "Path": "PATH",
+    "tuple[str,...]": "TEXT,...",
+}
+
+
 class _Help(argparse.HelpFormatter):
     """Lists options by group, with the default and the environment name of each."""
 
@@ -258,6 +268,8 @@ class _Help(argparse.HelpFormatter):
         """Puts a section for each group in place of the one that argparse has for all."""
         actions = list(actions)
         ours = {action.dest: action for action in actions if action.dest in Settings.model_fields}
+        for action in ours.values():
+            action.metavar = _METAVARS.get(str(action.metavar), action.metavar)
         super().add_arguments([action for action in actions if action.dest not in ours])
         for group in GROUPS if ours else ():
             self.end_section()
@@ -268,7 +280,7 @@ class _Help(argparse.HelpFormatter):
         if action.dest not in Settings.model_fields:
             return action.help
         field = Settings.model_fields[action.dest]
-        default = "" if field.default in (None, ()) else f"; default {field.default}"
+        default = "" if field.default in (None, (), "") else f"; default {field.default}"
         # A percent sign would be read as a format by argparse.
         text = f"{field.description}{default} [{ENV_PREFIX}{action.dest.upper()}]"
         return text.replace("%", "%%")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,9 +58,10 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def metric(self, line_start: str) -> float:
-        """Sums the samples whose lines in /metrics start so."""
+        """Sums the samples whose lines in /metrics start so, after a whole name."""
+        samples = re.compile(re.escape(line_start) + ("" if "{" in line_start else "[{ ]"))
         lines = self.get("/metrics").text.splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(line_start))
+        return sum(float(line.rpartition(" ")[2]) for line in lines if samples.match(line))
 
     def wait_until(self, line_start: str, reached: Callable[[float], bool]) -> None:
         """Returns once a metric is as wanted."""

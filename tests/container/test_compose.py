@@ -90,7 +90,7 @@ def test_image_is_for_the_cpu_unless_the_build_says_otherwise() -> None:
     assert re.search(r"^ARG LOCK=serve$", dockerfile(), flags=re.MULTILINE)
     assert "args" not in str(service()["build"])
     sent = (REPOSITORY / ".dockerignore").read_text().splitlines()
-    for lock in ("serve", "serve-cuda"):
+    for lock in ("serve", "serve-cuda", "serve-otel"):
         assert (REPOSITORY / "requirements" / f"{lock}.txt").is_file()
         assert f"!requirements/{lock}.txt" in sent
 

@@ -153,18 +153,13 @@ def test_no_text_reaches_the_collector(traced: RunningServer, collector: Collect
 def test_a_batch_is_linked_to_each_request_in_it(
     traced: RunningServer, collector: Collector
 ) -> None:
-    busy = {"inputs": ["word " * 300] * 12}
+    busy = {"inputs": ["word " * 300] * 48}
     asked = [caller(number) for number in range(30, 36)]
     with ThreadPoolExecutor(len(asked) + 1) as pool:
         pool.submit(traced.post, "/embed", busy)
         traced.wait_until_busy()
         for _, parent in asked:  # they wait for one another, and so come together
-            pool.submit(
-                httpx.post,
-                f"{traced.url}/embed",
-                json={"inputs": "a b c"},
-                headers={"traceparent": parent},
-            )
+            pool.submit(traced.post, "/embed", {"inputs": "a b c"}, traceparent=parent)
     traces = {trace for trace, _ in asked}
     spans = collector.wait(
         lambda found: (

@@ -387,7 +387,7 @@ def test_an_estimate_of_english_is_near_its_exact_price(
         "fill-mask": (english + "[MASK]", FillMaskOptions()),
         "score": (english, ScoreOptions()),
         "nsp": ((english, english), Cut()),
-        "tokenize": ((english, None), True),
+        "tokenize": ((english, None), TokenizationOptions()),
     }
     one, options = inputs[name]
     pipeline = pipeline_of(DRAWN[name][0])
@@ -501,7 +501,7 @@ def test_reading_ends_with_the_text_that_is_too_much(
         "decode": ([1037] * 12, True),
         "token-classification": (one, EntityOptions()),
         "question-answering": (Question("Who?", one), AnswerOptions()),
-        "tokenize": ((one, None), True),
+        "tokenize": ((one, None), TokenizationOptions()),
     }
     given, options = inputs[name]
     task = dict(zip(NAMES, TASKS, strict=True))[name]
