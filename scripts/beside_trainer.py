@@ -73,6 +73,10 @@ class Examples:
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return cls(data.kind, data.problem, *paths)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Those that are learnt."""
+        return [json.loads(line) for line in self.learnt.read_text(encoding="utf-8").splitlines()]
+
 
 def _row(example: Any) -> dict[str, Any]:
     """An example as both sides read it."""
@@ -94,9 +98,7 @@ def ours(examples: Examples, checkpoint: Path, out: Path, options: Options) -> N
 
 def theirs(examples: Examples, checkpoint: Path, out: Path, options: Options) -> None:
     """Trainer."""
-    lines = examples.learnt.read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    trainer.learn(examples.kind, examples.problem, rows, checkpoint, out, options)
+    trainer.learn(examples.kind, examples.problem, examples.rows(), checkpoint, out, options)
 
 
 def learn(

@@ -22,10 +22,11 @@ from transformers import (
     TrainingArguments,
 )
 
+from training.config import read_config
 from training.finetune.data import number_labels
 from training.finetune.labelling import Problem
 from training.finetune.loop import BETA2
-from training.finetune.preparation import MAX_TOKENS
+from training.finetune.preparation import longest_input
 from training.finetune.task import Options
 from training.optimiser import CLIP, WEIGHT_DECAY
 
@@ -33,7 +34,6 @@ NO_LABEL = -100  # what the loss of transformers' models leaves out
 
 Row = dict[str, Any]
 Prepared = tuple[Any, list[Row], Any]
-"""The model, its inputs and what makes batches of them."""
 
 
 def learn(
@@ -53,13 +53,9 @@ def learn(
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     transformers.set_seed(options.seed)
-    if kind == "sequence":
-        model, inputs, collator = _texts(rows, problem or Problem.CLASSES, tokenizer, checkpoint)
-    else:
-        prepare = _words if kind == "token" else _questions
-        model, inputs, collator = prepare(rows, tokenizer, checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    model, inputs, collator = prepared(kind, problem, rows, checkpoint, tokenizer)
     trainer = Trainer(
         model=model,
         args=_arguments(out, options),
@@ -70,6 +66,18 @@ def learn(
     trainer.train()
     trainer.save_model(str(out))
     tokenizer.save_pretrained(out)
+
+
+def prepared(
+    kind: str, problem: Problem | None, rows: Sequence[Row], checkpoint: Path, tokenizer: Any
+) -> Prepared:
+    """The model, its inputs and what makes batches of them; arguments as those of `learn`."""
+    longest = longest_input(kind, read_config(checkpoint), None)
+    if kind == "sequence":
+        return _texts(rows, problem or Problem.CLASSES, tokenizer, checkpoint, longest)
+    if kind == "token":
+        return _words(rows, tokenizer, checkpoint, longest)
+    return _questions(rows, tokenizer, checkpoint, longest)
 
 
 def _arguments(out: Path, options: Options) -> TrainingArguments:
@@ -92,7 +100,9 @@ def _arguments(out: Path, options: Options) -> TrainingArguments:
     )
 
 
-def _texts(rows: Sequence[Row], problem: Problem, tokenizer: Any, checkpoint: Path) -> Prepared:
+def _texts(
+    rows: Sequence[Row], problem: Problem, tokenizer: Any, checkpoint: Path, longest: int
+) -> Prepared:
     """A label per text or pair."""
     names: Sequence[str] = ("score",)
     if problem is not Problem.NUMBER:
@@ -105,7 +115,7 @@ def _texts(rows: Sequence[Row], problem: Problem, tokenizer: Any, checkpoint: Pa
         [row["text"] for row in rows],
         [row["text_pair"] for row in rows] if "text_pair" in rows[0] else None,
         truncation=True,
-        max_length=MAX_TOKENS["sequence"],
+        max_length=longest,
     )
     encoded["labels"] = [_target(row["label"], problem, names) for row in rows]
     return model, _inputs(encoded), DataCollatorWithPadding(tokenizer)
@@ -126,7 +136,7 @@ def _target(label: Any, problem: Problem, names: Sequence[str]) -> Any:
     return names.index(label)
 
 
-def _words(rows: Sequence[Row], tokenizer: Any, checkpoint: Path) -> Prepared:
+def _words(rows: Sequence[Row], tokenizer: Any, checkpoint: Path, longest: int) -> Prepared:
     """A label per word, at its first piece; what is too long is cut off."""
     names = number_labels(label for row in rows for label in row["labels"])
     model = AutoModelForTokenClassification.from_pretrained(checkpoint, **_named(names))
@@ -134,7 +144,7 @@ def _words(rows: Sequence[Row], tokenizer: Any, checkpoint: Path) -> Prepared:
         [row["tokens"] for row in rows],
         is_split_into_words=True,
         truncation=True,
-        max_length=MAX_TOKENS["token"],
+        max_length=longest,
     )
     encoded["labels"] = [
         [
@@ -146,15 +156,15 @@ def _words(rows: Sequence[Row], tokenizer: Any, checkpoint: Path) -> Prepared:
     return model, _inputs(encoded), DataCollatorForTokenClassification(tokenizer)
 
 
-def _questions(rows: Sequence[Row], tokenizer: Any, checkpoint: Path) -> Prepared:
+def _questions(rows: Sequence[Row], tokenizer: Any, checkpoint: Path, longest: int) -> Prepared:
     """The first and the last token of an answer, in windows of its context."""
     model = AutoModelForQuestionAnswering.from_pretrained(checkpoint)
     encoded = tokenizer(
         [row["question"] for row in rows],
         [row["context"] for row in rows],
         truncation="only_second",
-        max_length=MAX_TOKENS["question"],
-        stride=Options().overlap,
+        max_length=longest,
+        stride=min(Options().overlap, longest // 3),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
     )
