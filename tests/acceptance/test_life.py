@@ -158,7 +158,7 @@ def ready_s(server: RunningServer, killed: list[int]) -> float:
             now = serving(server)
             ready = len(now) == 2 and not set(now) & set(killed)
             ready = ready and httpx.get(f"{server.url}/readyz", timeout=1).is_success
-            if ready and server.metric("cloze_processes ") == 2:
+            if ready and server.metric("cloze_processes") == 2:
                 break
         except httpx.HTTPError:
             pass

@@ -194,7 +194,7 @@ def test_a_killed_process_is_replaced_while_the_other_answers(pair: RunningServe
     pair.client.close()
     pair.client = httpx.Client()  # the old connection may have been the killed one's
     wait_for(lambda: pair.metric("cloze_process_restarts_total") == 1)
-    wait_for(lambda: pair.metric("cloze_processes ") == 2)
+    wait_for(lambda: pair.metric("cloze_processes") == 2)
     assert other in serving(pair)
     assert pair.metric("cloze_items_total") >= counted + 10
     (line,) = [line for line in pair.log_lines() if "exit_code" in line]
@@ -275,7 +275,7 @@ def test_what_macos_lacks_is_not_needed(
         os.kill(killed, signal.SIGKILL)
         assert {ask_anew(server) for _ in range(10)} == {200}
         wait_for(lambda: killed not in serving(server) and len(serving(server)) == 2)
-        wait_for(lambda: server.metric("cloze_processes ") == 2)
+        wait_for(lambda: server.metric("cloze_processes") == 2)
     assert server.terminate() == 0
 
 
