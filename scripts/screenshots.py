@@ -4,6 +4,7 @@ Needs Chromium and the environment of `make test`. The server should have a mode
 `python -m tests.fine_tuned CHECKPOINTS MODELS` makes small ones.
 """
 
+import json
 import random
 import shutil
 import sys
@@ -62,13 +63,15 @@ def show(page: Page, address: str, panel: str) -> None:
 
 
 def load(address: str, seconds: float) -> None:
-    """Ask the server for vectors, now few texts, now many."""
+    """Ask the server for words, now few texts, now many, short ones and long ones."""
     draw = random.Random(1)  # noqa: S311 (nothing secret)
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        texts = ["A river runs through the valley."] * draw.randint(1, 12)
-        body = b'{"inputs": [%s]}' % ", ".join(f'"{text}"' for text in texts).encode()
-        asked = Request(f"{address}/embed", body, {"content-type": "application/json"})  # noqa: S310
+        count = draw.randint(1, 12)
+        texts = ["It is [MASK]." + " A river runs through it." * draw.randint(0, 5)] * count
+        texts += ["A [MASK]."] * count
+        body = json.dumps({"inputs": texts, "parameters": {"top_k": 1}}).encode()
+        asked = Request(f"{address}/fill-mask", body, {"content-type": "application/json"})  # noqa: S310
         with urlopen(asked) as answer:  # noqa: S310 (the address is the caller's own)
             answer.read()
         time.sleep(draw.random() / 4)
