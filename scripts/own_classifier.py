@@ -132,7 +132,8 @@ def main() -> None:
             if step.command.startswith("git clone"):
                 shutil.copyfile(arguments.csv, folder / CSV)
             total += step.seconds
-            sys.stdout.write(f"{step.printed}{step.seconds:6.0f} s  {step.command}\n")
+            printed = f"{step.printed.rstrip()}\n" if step.printed.strip() else ""
+            sys.stdout.write(f"{printed}{step.seconds:6.0f} s  {step.command}\n")
     rows = len(arguments.csv.read_bytes().splitlines()) - 1
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
     print(f"{total:6.0f} s  in all; {rows} lines below the header; {machine}")
