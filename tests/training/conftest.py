@@ -1,4 +1,4 @@
-"""One thread for all that is computed here: these models are too small for more."""
+"""One thread and the usual allocator for all that is computed here: the models are small."""
 
 from collections.abc import Iterator
 
@@ -13,3 +13,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def memory_is_given_back() -> Iterator[None]:
+    """What training asks of its allocator would hold for all tests after these."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("pretrain", "finetune"):
+            patch.setattr(f"training.{name}.command.keep_freed_memory", lambda: False)
+        yield

@@ -19,7 +19,7 @@ import torch
 
 from training.checkpoint import save_checkpoint
 from training.config import read_config
-from training.device import add_device_flags, chosen_device, device_named
+from training.device import add_device_flags, chosen_device, device_named, keep_freed_memory
 from training.errors import TrainingError
 from training.finetune.loop import Epoch, History, Keeping, Stopped, fit
 from training.finetune.next_steps import next_steps
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fine-tune and print what comes of it; exits with code 3 when a signal stopped it before."""
+    keep_freed_memory()
     try:
         finetune(
             arguments.task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -63,14 +63,6 @@ def pretrain_here(corpus: Path, out: Path, *flags: str) -> None:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def memory_is_given_back() -> Iterator[None]:
-    """What training asks of its allocator would hold for all tests after these."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.pretrain.command.keep_freed_memory", lambda: False)
-        yield
 
 
 @pytest.fixture
