@@ -3,18 +3,21 @@
     python -m scripts.beside_trainer CHECKPOINT --task sequence:reviews.csv token:names.jsonl
 
 Both begin with the same weights, learn the same rows in as many steps of as many rows at the same
-rates, and write a checkpoint, in turn, in one process with as many threads. Both checkpoints are
-measured as `training evaluate` does, on the same other rows. Timed is the way from a file of
-examples to the checkpoint, in seconds of a processor: what else the machine does is not in them.
+rates, and write a checkpoint, in turn, each in a process of its own with as many threads. Both
+checkpoints are measured as `training evaluate` does, on the same other rows. Timed is the way from
+a file of examples to the checkpoint, in seconds of a processor, which depend less than those of a
+clock on what else the machine does. To load the programs is not in them.
 
 Needs what `make test` installs, and the package accelerate.
 """
 
 import argparse
 import json
+import multiprocessing
 import platform
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +32,7 @@ import torch
 from scripts import trainer
 from training.config import read_config
 from training.data.read import Form
+from training.device import keep_freed_memory
 from training.evaluate.labelled.checkpoint import Checkpoint
 from training.evaluate.labelled.material import read_material
 from training.evaluate.labelled.outcome import judge
@@ -92,7 +96,8 @@ def _row(example: Any) -> dict[str, Any]:
 
 
 def ours(examples: Examples, checkpoint: Path, out: Path, options: Options) -> None:
-    """`training finetune`."""
+    """`training finetune`, as its command does it."""
+    keep_freed_memory()
     finetune(examples.kind, checkpoint, out, train=examples.learnt, options=options, device=CPU)
 
 
@@ -131,9 +136,26 @@ def compare(
             sample(task, options.seed, rows=rows, dev_rows=dev_rows), Path(folder)
         )
         return (
-            learn(ours, examples, checkpoint, options),
-            learn(theirs, examples, checkpoint, options),
+            apart(learn, ours, examples, checkpoint, options),
+            apart(learn, theirs, examples, checkpoint, options),
         )
+
+
+def apart(work: Callable[..., Side], *arguments: Any) -> Side:
+    """Do it in a new process, with as many threads: what one sets must not help the other."""
+    with ProcessPoolExecutor(
+        1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=load,
+        initargs=(torch.get_num_threads(),),
+    ) as process:
+        return process.submit(work, *arguments).result()
+
+
+def load(threads: int) -> None:
+    """Set the threads, and load what is not timed: PyTorch's first optimiser takes seconds."""
+    torch.set_num_threads(threads)
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
 def line(name: str, sides: Sequence[tuple[Side, Side]]) -> str:
