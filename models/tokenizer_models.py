@@ -175,12 +175,12 @@ def _is_piece(piece: object) -> bool:
 
 def _vocabulary(model: Fields) -> dict[str, int]:
     pieces = Fields.wrap(model.values.get("vocab"), f"vocab of the {model.file}")
-    for piece in pieces.values:
-        if len(piece) > MAX_PIECE_CHARS:
-            raise ManifestError(
-                f"The {model.file} has a piece of over {MAX_PIECE_CHARS} characters."
-            )
-        pieces.integer(piece, least=0)
-    if not pieces.values or len(set(pieces.values.values())) != len(pieces.values):
+    ids = pieces.values.values()
+    if max(map(len, pieces.values), default=0) > MAX_PIECE_CHARS:
+        raise ManifestError(f"The {model.file} has a piece of over {MAX_PIECE_CHARS} characters.")
+    if set(map(type, ids)) != {int} or min(ids) < 0:  # of millions this is quickly said
+        for piece in pieces.values:
+            pieces.integer(piece, least=0)
+    if not pieces.values or len(set(ids)) != len(pieces.values):
         raise ManifestError(f"The {model.file} has no word pieces, or two with the same id.")
     return pieces.values

@@ -17,7 +17,16 @@ AXE = gzip.decompress((FOLDER / "axe.min.js.gz").read_bytes()).decode()
 SERIOUS = {"serious", "critical"}
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (390, "light")])
+# `make test` sees each width and each scheme once.
+LOOKS = [
+    (1280, "light"),
+    (390, "dark"),
+    pytest.param(1280, "dark", marks=pytest.mark.slow),
+    pytest.param(390, "light", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 @pytest.mark.parametrize("panel", PANELS)
 def test_no_serious_fault_is_found(visitor: Visitor, panel: str, width: int, scheme: str) -> None:
     page = visitor.open(f"#{panel}", width=width, scheme=scheme)

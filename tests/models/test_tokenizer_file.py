@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,14 @@ def folder(default_model: Path, tmp_path: Path) -> Path:
     (tmp_path / "en").mkdir()
     shutil.copy(default_model / "tokenizer.json", tmp_path / "en")
     return tmp_path / "en"
+
+
+@pytest.fixture(autouse=True)
+def only_its_own_objects() -> Iterator[None]:
+    """What other tests have left behind is not walked through by the collector meanwhile."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def refused(folder: Path, default_model: Path, **sizes: int) -> str:
