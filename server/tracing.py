@@ -4,14 +4,14 @@ Knows nothing of OpenTelemetry, which is loaded only where traces are wanted
 (`server.process.otel`). Without a tracer a request pays for one comparison.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from server.inference.pipeline import Usage
 from server.inference.scheduling.batcher import TracedBatch
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case and values; a name may come more than once."""
 
 
